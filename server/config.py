@@ -1,0 +1,63 @@
+"""Every setting: its name, type, default and one sentence. The reference page and `doctor` are made from this."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def _setting(name: str, default: Any, about: str, read: Callable[[str], Any] = str) -> Any:
+    return field(default=default, metadata={"name": name, "about": about, "read": read})
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one process, read once from the environment."""
+
+    home: Path = _setting("CROSSDOCK_HOME", Path(".crossdock"), "Folder with the data of the embedded default.", Path)
+    database_url: str = _setting("DATABASE_URL", "", "PostgreSQL to use; empty starts the embedded one.")
+    redis_url: str = _setting("REDIS_URL", "", "Redis to use; empty starts the embedded one.")
+    keys: str = _setting(
+        "CROSSDOCK_KEYS", "", "Key ring, newest first, `id:base64` by comma; made in CROSSDOCK_HOME when unset."
+    )
+    allow_networks: tuple[str, ...] = _setting(
+        "CROSSDOCK_ALLOW_NETWORKS", (), "Networks (CIDR, by comma) that calls may reach although not public.", _networks
+    )
+    otlp_endpoint: str = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector (OTLP over HTTP) for traces; empty sends none."
+    )
+    url: str = _setting("CROSSDOCK_URL", "", "Server that the command line talks to; empty acts locally.")
+    token: str = _setting("CROSSDOCK_TOKEN", "", "Token that the command line presents to CROSSDOCK_URL.")
+    body_limit: int = _setting("CROSSDOCK_BODY_LIMIT", 1_048_576, "Largest request body in bytes.", int)
+    event_retention_days: int = _setting(
+        "CROSSDOCK_EVENT_RETENTION_DAYS", 90, "Days that events, attempts and finished deliveries are kept.", int
+    )
+    log_level: str = _setting("CROSSDOCK_LOG_LEVEL", "info", "Least level that is logged: debug, info, warning, error.")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from `env` (the process's own by default).
+
+        Raises:
+            ValueError: a value that is not of the setting's type; the message names the setting.
+
+        """
+        env = os.environ if env is None else env
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            text = env.get(each.metadata["name"], "")
+            if text:
+                try:
+                    values[each.name] = each.metadata["read"](text)
+                except ValueError as error:
+                    raise ValueError(f"{each.metadata['name']}: {error}") from error
+        return cls(**values)

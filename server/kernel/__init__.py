@@ -1,0 +1,1 @@
+"""Pure foundations: ids, clock, errors, aggregates, policies. Imports the standard library only."""
