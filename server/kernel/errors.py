@@ -1,7 +1,7 @@
 """Every failure, named by what happens next, with one shape: code, message, source, details, retryable.
 
     CrossdockError
-    ├── Retryable           worth another try on the schedule: network, time-out, 5xx, 429 (`after` when the other side says)
+    ├── Retryable           worth another try: network, time-out, 5xx, 429 (`after` when the other side says)
     ├── Postponed           not now, and no attempt is counted: breaker open, no token, held
     ├── Permanent           will not be tried again by itself: a dead letter (4xx, mapping, schema, refused address)
     │   └── Skipped         nothing to do, and that is fine: a false `when`
