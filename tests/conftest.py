@@ -1,0 +1,141 @@
+"""The servers that tests run on: real ones, a PostgreSQL and a Redis per test process, started when first asked for.
+
+Use `database_url` (a fresh migrated database) and `redis_url` (an empty Redis); a test that kills its server asks for
+`postgres_server` or `redis_server`, which are its own. A server that does not start fails the test: nothing is skipped.
+With CROSSDOCK_TEST_DATABASE_URL (a role that may create databases) and CROSSDOCK_TEST_REDIS_URL (its databases 1 to 15
+are flushed) the suite runs on servers of the machine's own.
+
+Things shared by tests live in `tests/support/` and are imported as `from tests.support.receiver import Receiver`: the
+editable install puts the root of the repository on the path, and `--import-mode=importlib` needs no `__init__.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+from server.runtime.embedded import FAST, EmbeddedPostgres, EmbeddedRedis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OWN_DATABASE = os.environ.get("CROSSDOCK_TEST_DATABASE_URL", "")
+_OWN_REDIS = os.environ.get("CROSSDOCK_TEST_REDIS_URL", "")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> None:
+    """Tests say what they need: the settings of whoever runs them do not count."""
+    for name in ("DATABASE_URL", "REDIS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        os.environ.pop(name, None)
+    for name in [
+        each for each in os.environ if each.startswith("CROSSDOCK_") and not each.startswith("CROSSDOCK_TEST_")
+    ]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A short folder for the servers of this process."""
+    with tempfile.TemporaryDirectory(prefix="crossdock-test-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def _database_server(server_folder: Path) -> Iterator[str]:
+    """The URL of a maintenance database on the server of this process."""
+    if _OWN_DATABASE:
+        yield _OWN_DATABASE
+        return
+    server = EmbeddedPostgres(server_folder / "postgres", FAST)
+    server.start()
+    yield server.url_of("postgres")
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _template(_database_server: str) -> Iterator[str]:
+    """The name of a database with every migration, from which each test's own is copied."""
+    from server.store.migrate import upgrade  # here, so that tests without a database do not need what it needs
+
+    with _fresh_database(_database_server) as url:
+        upgrade(_text(url))
+        yield str(url.database)
+
+
+@pytest.fixture
+def database_url(_database_server: str, _template: str) -> Iterator[str]:
+    """The URL of a fresh, migrated, empty database of this test's own."""
+    with _fresh_database(_database_server, _template) as url:
+        yield _text(url)
+
+
+@pytest.fixture
+def empty_database_url(_database_server: str) -> Iterator[str]:
+    """The URL of a fresh database without any table: for tests of the migrations."""
+    with _fresh_database(_database_server) as url:
+        yield _text(url)
+
+
+@pytest.fixture(scope="session")
+def _redis_server(server_folder: Path, worker_id: str) -> Iterator[str]:
+    if _OWN_REDIS:
+        number = 1 + int(worker_id.removeprefix("gw")) % 15 if worker_id.startswith("gw") else 15
+        yield f"{_OWN_REDIS}{'&' if '?' in _OWN_REDIS else '?'}db={number}"
+        return
+    server = EmbeddedRedis(server_folder / "redis")
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> str:
+    """The URL of an empty Redis that no other test uses at the same time."""
+    with redis.Redis.from_url(_redis_server) as client:
+        client.flushdb()
+    return _redis_server
+
+
+@pytest.fixture
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """A running Redis of this test's own, which it may kill, stop, hang and start again."""
+    with tempfile.TemporaryDirectory(prefix="crossdock-test-") as folder:
+        server = EmbeddedRedis(Path(folder) / "redis")
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[EmbeddedPostgres]:
+    """A running, durable, empty PostgreSQL of this test's own, which it may kill, stop, hang and start again."""
+    with tempfile.TemporaryDirectory(prefix="crossdock-test-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        server.start()
+        yield server
+        server.stop()
+
+
+@contextmanager
+def _fresh_database(server: str, template: str = "template0") -> Iterator[URL]:
+    """Make a database beside the one of the URL `server`, and drop it after, whoever is still connected."""
+    url = make_url(server).set(database=f"test_{uuid.uuid4().hex[:16]}")
+    names = sql.Identifier(str(url.database)), sql.Identifier(template)
+    with psycopg.connect(_text(make_url(server).set(drivername="postgresql")), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        yield url
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
