@@ -18,7 +18,7 @@ class DomainEvent:
 
     @classmethod
     def type(cls) -> str:
-        """Return the published type: WebhookPaused → `crossdock.webhook.paused`, SyncJobRun… → `crossdock.sync_job.…`."""
+        """Return the published type: SyncJobPaused → `crossdock.sync_job.paused`."""
         words = re.findall(r"[A-Z][a-z0-9]*", cls.__name__)
         return f"crossdock.{'_'.join(words[:-1]).lower()}.{words[-1].lower()}"
 

@@ -1,0 +1,1 @@
+"""The envelope, the catalogue, the event store, and publishing in one transaction."""

@@ -1,0 +1,137 @@
+"""The SQL of the event store."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from server.events.envelope import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.engine import Row
+
+    from server.events.envelope import NewEvent
+    from server.store import Tx
+
+COLUMNS = ", ".join(each.name for each in fields(Event))
+_KEYS = """
+INSERT INTO event_keys (workspace_id, source, id, content_hash, uid)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::uuid[]) AS k(source, id, content_hash, uid)
+ORDER BY source, id
+ON CONFLICT DO NOTHING RETURNING uid
+"""
+_EVENTS = f"""
+INSERT INTO events ({COLUMNS})
+SELECT uid, workspace_id, id, source, type, subject, time, recorded_at, data, correlation_id, causation_id, principal,
+       schema_version, extensions::jsonb
+FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
+            %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[])
+  AS e(uid, workspace_id, id, source, type, subject, time, recorded_at, data, correlation_id, causation_id, principal,
+       schema_version, extensions)
+"""
+
+
+def claim_keys(tx: Tx, keyed: Sequence[tuple[Event, bytes]]) -> set[UUID]:
+    """Store the keys of new events; return the uids that are new. Waits for another publisher of one key."""
+    values = (
+        tx.scope.workspace_id,
+        [event.source for event, _ in keyed],
+        [event.id for event, _ in keyed],
+        [hash_ for _, hash_ in keyed],
+        [event.uid for event, _ in keyed],
+    )
+    return {row.uid for row in tx.conn.exec_driver_sql(_KEYS, values)}
+
+
+def known_keys(tx: Tx, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row[Any]]:
+    """Return the stored (content_hash, uid) of keys (source, id)."""
+    rows = tx.conn.exec_driver_sql(
+        """SELECT source, id, content_hash, uid FROM event_keys
+           WHERE workspace_id = %s AND (source, id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))""",
+        (tx.scope.workspace_id, [source for source, _ in keys], [id_ for _, id_ in keys]),
+    )
+    return {(row.source, row.id): row for row in rows}
+
+
+def insert(tx: Tx, events: Sequence[Event]) -> None:
+    """Store events whose keys are claimed, in one statement."""
+    if not events:
+        return
+    columns: list[list[Any]] = [[getattr(event, each.name) for event in events] for each in fields(Event)]
+    columns[-1] = [None if value is None else orjson.dumps(value).decode() for value in columns[-1]]
+    tx.conn.exec_driver_sql(_EVENTS, tuple(columns))
+
+
+def read(row: Any) -> Event:
+    """Build an event from a row with COLUMNS."""
+    return Event(**{each.name: getattr(row, each.name) for each in fields(Event)})
+
+
+def by_id(tx: Tx, id_: str, source: str | None) -> list[Event]:
+    """Return the events of that id: one per source."""
+    rows = tx.all(
+        f"""SELECT {COLUMNS} FROM events WHERE workspace_id = :workspace_id AND uid IN (
+              SELECT uid FROM event_keys WHERE workspace_id = :workspace_id AND id = :id
+              AND (CAST(:source AS text) IS NULL OR source = :source) LIMIT 10)""",
+        id=id_,
+        source=source,
+    )
+    return [read(row) for row in rows]
+
+
+def page(
+    tx: Tx,
+    *,
+    before: UUID | None,
+    limit: int,
+    type_: str | None = None,
+    subject: str | None = None,
+    correlation_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Event]:
+    """Return events newest first, filtered by equality and by the time they were recorded."""
+    rows = tx.all(
+        f"""SELECT {COLUMNS} FROM events WHERE workspace_id = :workspace_id
+            AND (CAST(:before AS uuid) IS NULL OR uid < :before)
+            AND (CAST(:type AS text) IS NULL OR type = :type)
+            AND (CAST(:subject AS text) IS NULL OR subject = :subject)
+            AND (CAST(:correlation_id AS text) IS NULL OR correlation_id = :correlation_id)
+            AND (CAST(:since AS timestamptz) IS NULL OR uid >= crossdock_first_uuid(:since))
+            AND (CAST(:until AS timestamptz) IS NULL OR uid < crossdock_first_uuid(:until))
+            ORDER BY uid DESC LIMIT :limit""",
+        before=before,
+        type=type_,
+        subject=subject,
+        correlation_id=correlation_id,
+        since=since,
+        until=until,
+        limit=limit,
+    )
+    return [read(row) for row in rows]
+
+
+def stored(event: NewEvent, uid: UUID, id_: str, now: datetime, tx: Tx) -> Event:
+    """Fill in what the publisher left out: time, correlation, principal."""
+    return Event(
+        uid=uid,
+        workspace_id=tx.scope.workspace_id,
+        id=id_,
+        source=event.source,
+        type=event.type,
+        subject=event.subject,
+        time=event.time or now,
+        recorded_at=now,
+        data=event.data,
+        correlation_id=event.correlation_id or tx.cause.correlation_id,
+        causation_id=event.causation_id or tx.cause.causation_id,
+        principal=tx.cause.principal,
+        schema_version=event.schema_version,
+        extensions=event.extensions,
+    )

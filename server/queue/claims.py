@@ -1,0 +1,148 @@
+"""Due work: one small table, claimed with a lease and an epoch.
+
+A claim pushes `due_at` on by the lease, so that work whose worker died is due again by itself; a heartbeat pushes it
+again. Every result carries the epoch of its claim, and one with an old epoch changes nothing. `infinity` is held: no
+claim sees it. Times are the database's: workers' clocks do not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.engine import Connection
+
+LEASE_SECONDS = 6
+HEARTBEAT_SECONDS = 2
+LANE_LIMIT = 10
+_LOOK_AHEAD = 4
+
+# Candidates are looked at oldest first; a lane (one webhook) takes no more than its limit, with what is leased already.
+_CLAIM = f"""
+WITH busy AS MATERIALIZED (
+  SELECT lane, count(*) AS n FROM due WHERE kind = %(kind)s AND leased AND due_at > now() GROUP BY lane
+), full_lanes AS MATERIALIZED (
+  SELECT b.lane FROM busy b
+  LEFT JOIN unnest(%(lanes)s::uuid[], %(limits)s::int[]) AS l(lane, most) USING (lane)
+  WHERE b.n >= coalesce(l.most, {LANE_LIMIT})
+), candidates AS MATERIALIZED (
+  SELECT ref, lane, due_at FROM due
+  WHERE kind = %(kind)s AND due_at <= now() AND lane NOT IN (SELECT lane FROM full_lanes)
+  ORDER BY due_at LIMIT %(look)s FOR UPDATE SKIP LOCKED
+), ranked AS (
+  SELECT ref, due_at, row_number() OVER (PARTITION BY lane ORDER BY due_at) + coalesce(b.n, 0) AS place,
+         coalesce(l.most, {LANE_LIMIT}) AS most
+  FROM candidates c LEFT JOIN busy b USING (lane)
+  LEFT JOIN unnest(%(lanes)s::uuid[], %(limits)s::int[]) AS l(lane, most) USING (lane)
+), chosen AS (
+  SELECT ref FROM ranked WHERE place <= most ORDER BY due_at LIMIT %(limit)s
+)
+UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds', leased = true, epoch = epoch + 1, claims = claims + 1
+FROM chosen WHERE due.kind = %(kind)s AND due.ref = chosen.ref
+RETURNING due.ref, due.workspace_id, due.lane, due.epoch, due.claims
+"""
+_HEARTBEAT = f"""
+UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds'
+FROM unnest(%(refs)s::uuid[], %(epochs)s::int[]) AS mine(ref, epoch)
+WHERE due.kind = %(kind)s AND due.ref = mine.ref AND due.epoch = mine.epoch AND leased RETURNING due.ref
+"""
+_FINISH = """
+DELETE FROM due USING unnest(%(refs)s::uuid[], %(epochs)s::int[]) AS mine(ref, epoch)
+WHERE due.kind = %(kind)s AND due.ref = mine.ref AND due.epoch = mine.epoch RETURNING due.ref
+"""
+_POSTPONE = """
+UPDATE due SET due_at = mine.due_at, leased = false,
+  claims = CASE WHEN %(uncount)s THEN greatest(claims - 1, 0) ELSE claims END
+FROM unnest(%(refs)s::uuid[], %(epochs)s::int[], %(times)s::timestamptz[]) AS mine(ref, epoch, due_at)
+WHERE due.kind = %(kind)s AND due.ref = mine.ref AND due.epoch = mine.epoch RETURNING due.ref
+"""
+_ADD = """
+INSERT INTO due (kind, ref, workspace_id, lane, due_at)
+SELECT %(kind)s, ref, workspace_id, lane, coalesce(due_at, now())
+FROM unnest(%(refs)s::uuid[], %(workspaces)s::bigint[], %(lanes)s::uuid[], %(times)s::timestamptz[])
+  AS new(ref, workspace_id, lane, due_at)
+ON CONFLICT (kind, ref) DO UPDATE SET due_at = excluded.due_at, leased = false, epoch = due.epoch + 1, claims = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Work that is ours until the lease ends. `claims` counts how often it was claimed: the poison guard."""
+
+    ref: UUID
+    workspace_id: int
+    lane: UUID
+    epoch: int
+    claims: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Work to be done: at a moment, `infinity` for held, or None for at once."""
+
+    ref: UUID
+    workspace_id: int
+    lane: UUID
+    at: datetime | str | None = None
+
+
+def claim(conn: Connection, kind: str, limit: int, lane_limits: dict[UUID, int] | None = None) -> list[Claim]:
+    """Claim at most `limit` due rows, oldest first; a lane gets 10 at a time unless `lane_limits` says otherwise."""
+    limits = lane_limits or {}
+    rows = conn.exec_driver_sql(
+        _CLAIM,
+        {
+            "kind": kind,
+            "limit": limit,
+            "look": limit * _LOOK_AHEAD,
+            "lanes": list(limits),
+            "limits": list(limits.values()),
+        },
+    )
+    return [Claim(row.ref, row.workspace_id, row.lane, row.epoch, row.claims) for row in rows]
+
+
+def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:
+    """Renew the leases; return the refs that are still ours."""
+    rows = conn.exec_driver_sql(_HEARTBEAT, {"kind": kind, **_keys(claims)})
+    return {row.ref for row in rows}
+
+
+def finish(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:
+    """Take done work off the table; return the refs that were still ours."""
+    return {row.ref for row in conn.exec_driver_sql(_FINISH, {"kind": kind, **_keys(claims)})}
+
+
+def postpone(
+    conn: Connection, kind: str, claims: Sequence[Claim], times: Sequence[datetime | str], *, uncount: bool = False
+) -> set[UUID]:
+    """Make work due again at the given times (`infinity` holds it); `uncount` takes the claim back."""
+    values = {"kind": kind, **_keys(claims), "times": [_moment(each) for each in times], "uncount": uncount}
+    return {row.ref for row in conn.exec_driver_sql(_POSTPONE, values)}
+
+
+def add(conn: Connection, kind: str, work: Sequence[Due]) -> None:
+    """Put work on the table; work that is there already is due anew, and whoever holds it loses it."""
+    if not work:
+        return
+    values = {
+        "kind": kind,
+        "refs": [each.ref for each in work],
+        "workspaces": [each.workspace_id for each in work],
+        "lanes": [each.lane for each in work],
+        "times": [None if each.at is None else _moment(each.at) for each in work],
+    }
+    conn.exec_driver_sql(_ADD, values)
+
+
+def _keys(claims: Sequence[Claim]) -> dict[str, list[object]]:
+    return {"refs": [each.ref for each in claims], "epochs": [each.epoch for each in claims]}
+
+
+def _moment(value: datetime | str) -> str:
+    return value if isinstance(value, str) else value.isoformat()

@@ -1,0 +1,1 @@
+"""Webhooks: outbound match, render, sign, deliver; inbound verify, dedupe, emit."""
