@@ -1,0 +1,104 @@
+"""Structured logs: one JSON object per line on standard error, each with its context, none with a credential.
+
+What every line has: `timestamp` (RFC 3339, UTC), `level`, `event`, `process`, and whatever `context()` bound around it:
+`request_id`, `correlation_id`, `organization`, `workspace`, … Lines of other libraries (logging) and warnings take
+the same way. JSON escapes CR and LF, so no text from outside can begin a line.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from server.telemetry.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    from structlog.typing import EventDict, Processor
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_QUIET = ("urllib3", "alembic", "rq", "opentelemetry", "asyncio", "werkzeug", "_granian")
+"""Libraries whose lines below warning say nothing to an operator."""
+
+
+def configure(process: str, level: str = "info", stream: IO[str] | None = None) -> None:
+    """Send the logs of this process, named `process` in every line, to `stream` (standard error by default).
+
+    Raises:
+        ValueError: a level that there is not.
+
+    """
+    if level not in _LEVELS:
+        raise ValueError(f"CROSSDOCK_LOG_LEVEL: {level!r} is none of {', '.join(_LEVELS)}")
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _named(process),
+    ]
+    last: list[Processor] = [
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        _redacted,
+        structlog.processors.JSONRenderer(serializer=_dumps),
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(_LEVELS[level])
+    logging.captureWarnings(capture=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))
+
+
+@contextmanager
+def context(**values: Any) -> Iterator[None]:
+    """Add fields to every line that is logged inside `with`, in this thread or task; None adds nothing."""
+    given = {key: value for key, value in values.items() if value is not None}
+    with structlog.contextvars.bound_contextvars(**given):
+        yield
+
+
+def current() -> dict[str, Any]:
+    """Return the fields that are bound here, to hand them to another thread or process."""
+    return dict(structlog.contextvars.get_contextvars())
+
+
+def _named(process: str) -> Processor:
+    def add(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("process", process)
+        return event
+
+    return add
+
+
+def _redacted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    cleaned: dict[str, Any] = redact(event)
+    return cleaned
+
+
+def _dumps(event: Any, **_: Any) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except TypeError:  # a lone surrogate or an integer of more than 64 bits
+        return orjson.dumps(ascii(event)).decode()
