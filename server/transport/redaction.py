@@ -1,0 +1,61 @@
+"""What must never be stored, logged or shown of an exchange: credentials in its headers and URL.
+
+How a text or a key gives a credential away is said in `telemetry.redaction`; here stand the names that hold one only
+in a header or a query (`?key=…`, `?sig=…`, `X-Auth`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from server.telemetry.redaction import HIDDEN, hides, redact_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_LAST_WORDS = frozenset(
+    {"assertion", "auth", "bearer", "hmac", "jwt", "key", "otp", "pass", "pwd", "sas", "sid", "sig"}
+)
+_SESSION = frozenset({"session", "sessionid"})
+_PLAIN = frozenset({"idempotency-key", "idempotency_key"})
+_WORD = re.compile(r"[^a-z0-9]+")
+_USERINFO = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^\s/?#@]*@")
+_PAIR = re.compile(r"([^?&;#=\s]+)=([^&;#\s]*)")
+_SHORTEST_SECRET = 4
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether a header or parameter of this name carries a credential."""
+    lower = name.lower()
+    if lower in _PLAIN:
+        return False
+    words = [word for word in _WORD.split(lower) if word and not word.isdigit()]  # X-Hub-Signature-256
+    return hides("".join(words)) or not _LAST_WORDS.isdisjoint(words[-1:])
+
+
+def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the headers with every credential's value replaced; values of a header that comes twice are joined."""
+    pairs = headers.items() if hasattr(headers, "items") else headers
+    shown: dict[str, str] = {}
+    for name, value in pairs:
+        safe = HIDDEN if is_secret_name(name) else redact_text(value)
+        shown[name] = f"{shown[name]}, {safe}" if name in shown else safe
+    return shown
+
+
+def redact_url(url: str) -> str:
+    """Return the URL without user info and without the values of secret parameters, in query and fragment."""
+    return _PAIR.sub(_redact_pair, _USERINFO.sub(rf"\g<1>{HIDDEN}@", url))
+
+
+def _redact_pair(pair: re.Match[str]) -> str:
+    return f"{pair[1]}={HIDDEN}" if is_secret_name(unquote_plus(pair[1])) else pair[0]
+
+
+def redact_secrets(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return the text without the given secrets, as they are or percent-encoded, and without what looks like one."""
+    for secret in sorted((each for each in secrets if len(each) >= _SHORTEST_SECRET), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return redact_text(redact_url(text))

@@ -1,0 +1,17 @@
+"""One rule for certificates: the system's and the packaged roots, names checked, TLS 1.2 at least."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+
+import requests.utils
+
+
+@functools.cache
+def client_tls() -> ssl.SSLContext:
+    """Return the process's TLS settings; `SSL_CERT_FILE` and `SSL_CERT_DIR` add an operator's own authority."""
+    context = ssl.create_default_context(cafile=requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from server.transport.redaction import is_secret_name, redact_headers, redact_secrets, redact_url
+
+SECRET = "s3cr3t-Value42"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "Api-Key", "apikey", "X-API-KEY",
+        "X-Auth-Token", "X-Auth-Key", "X-Auth", "X-Shopify-Access-Token", "X-Hub-Signature-256", "webhook-signature",
+        "Stripe-Signature", "X-Amz-Security-Token", "token", "access_token", "client_secret", "clientSecret",
+        "password",
+        "key", "sig", "jwt", "Ocp-Apim-Subscription-Key", "session", "api_key",
+    ],
+)  # fmt: skip
+def test_a_header_or_parameter_of_this_name_is_hidden(name):
+    assert is_secret_name(name)
+    assert SECRET not in str(redact_headers({name: SECRET}))
+    assert SECRET not in redact_url(f"https://x.test/p?a=1&{name}={SECRET}#f")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "webhook-id",
+        "webhook-timestamp",
+        "Idempotency-Key",
+        "Content-Type",
+        "X-Correlation-ID",
+        "Retry-After",
+        "keyword",
+        "monkey",
+        "page",
+        "design",
+    ],
+)
+def test_a_header_or_parameter_of_this_name_is_shown(name):
+    assert redact_headers({name: "plain"}) == {name: "plain"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"https://user:{SECRET}@x.test/", f"https://{SECRET}@x.test/", f"https://x.test/#access_token={SECRET}",
+     f"https://x.test/?%74oken={SECRET}", f"https://x.test/?a;token={SECRET}"],
+)  # fmt: skip
+def test_a_url_is_shown_without_its_credentials(url):
+    assert SECRET not in redact_url(url)
+    assert redact_url(url).startswith("https://")
+
+
+def test_known_secrets_are_taken_out_of_any_text():
+    text = f"login with {SECRET} failed, Authorization: Bearer abcdefgh12345"
+    shown = redact_secrets(text, [SECRET])
+    assert SECRET not in shown
+    assert "abcdefgh12345" not in shown
+
+
+def test_a_header_that_comes_twice_is_joined():
+    assert redact_headers([("X-A", "1"), ("X-A", "2")]) == {"X-A": "1, 2"}
