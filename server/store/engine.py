@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from server.kernel.errors import Unavailable, code
+from server.store.values import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,6 +113,8 @@ class Store:
             pool_timeout=5,
             pool_pre_ping=False,
             pool_recycle=1800,
+            json_serializer=write_json,
+            json_deserializer=read_json,
             connect_args={
                 "connect_timeout": 5,
                 "application_name": role,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
-
 from server.kernel.errors import PreconditionFailed
 from server.kernel.ids import new_uuid
+from server.store.values import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +54,7 @@ def write(tx: Tx) -> list[Entry]:
                 id=aggregate.id,
                 version=number,
                 type=event.type(),
-                data=orjson.dumps(event.data()).decode(),
+                data=write_json(event.data()),
                 event_uid=entry.uid,
                 by=tx.cause.principal,
                 correlation_id=tx.cause.correlation_id,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import orjson
-
 from server.kernel.errors import Conflict, NotFound, PreconditionFailed, code
 from server.kernel.lifecycle import Declared
+from server.store.values import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,7 +144,7 @@ class SqlRepository(Generic[A]):
                 ORDER BY name LIMIT :limit""",
             after=after,
             limit=limit,
-            metadata=orjson.dumps(dict(metadata or {})).decode(),
+            metadata=write_json(dict(metadata or {})),
             state=state,
         )
         return [self._read(row) for row in rows]
@@ -162,8 +161,8 @@ class SqlRepository(Generic[A]):
             "state": aggregate.state,
             "version": aggregate.version,
             "definition_version": aggregate.definition_version,
-            "body": orjson.dumps(aggregate.body).decode(),
-            "metadata": orjson.dumps(aggregate.metadata).decode(),
+            "body": write_json(aggregate.body),
+            "metadata": write_json(aggregate.metadata),
             "by": tx.cause.principal,
         }
 
