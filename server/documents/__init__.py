@@ -1,0 +1,1 @@
+"""Definition documents: reading with positions, field declarations, what the rest of the folder says."""

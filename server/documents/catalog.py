@@ -1,0 +1,67 @@
+"""What a check may ask of the world outside its file: plugins, and definitions of the folder and the workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from server.transport.addresses import AddressPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFacts:
+    """What a definition may know of an operation: its JSON Schemas."""
+
+    input_schema: Mapping[str, Any] = field(default_factory=dict)
+    output_schema: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginFacts:
+    """What a definition may know of a plugin: the JSON Schema of its `config`, its operations by `noun.verb`."""
+
+    name: str
+    config_schema: Mapping[str, Any] = field(default_factory=dict)
+    operations: Mapping[str, OperationFacts] = field(default_factory=dict)
+
+
+class Catalog(Protocol):
+    """The known world. `check` lays the folder's own documents over what the workspace has."""
+
+    @property
+    def plugins(self) -> Mapping[str, PluginFacts]:
+        """The installed plugins by name."""
+        ...
+
+    @property
+    def addresses(self) -> AddressPolicy:
+        """Which addresses the workspace may reach."""
+        ...
+
+    def names(self, kind: str) -> Collection[str]:
+        """Return the names of the definitions of a kind."""
+        ...
+
+    def bodies(self, kind: str, name: str) -> Collection[Mapping[str, Any]]:
+        """Return the definition of that name as plain JSON; of an EventType each version, else one or none."""
+        ...
+
+
+@dataclass
+class FixedCatalog:
+    """A catalog of given facts: what a plain `check` of a folder knows, and every test."""
+
+    plugins: Mapping[str, PluginFacts] = field(default_factory=dict)
+    definitions: Mapping[tuple[str, str], Collection[Mapping[str, Any]]] = field(default_factory=dict)
+    addresses: AddressPolicy = field(default_factory=AddressPolicy)
+
+    def names(self, kind: str) -> Collection[str]:
+        """Return the names of the definitions of a kind."""
+        return [name for each, name in self.definitions if each == kind]
+
+    def bodies(self, kind: str, name: str) -> Collection[Mapping[str, Any]]:
+        """Return the bodies under that name."""
+        return self.definitions.get((kind, name), ())

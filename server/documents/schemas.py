@@ -1,0 +1,105 @@
+"""JSON Schemas of users: compiled once, patterns in linear time, nothing fetched from outside."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+from jsonschema import Draft202012Validator
+
+from server.kernel.errors import code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonschema.exceptions import ValidationError as JsonSchemaError
+
+SCHEMA = code("SCHEMA", "This is no JSON Schema (draft 2020-12), or one with a reference outside or a refused pattern.")
+_DRAFT = Draft202012Validator.META_SCHEMA["$id"]
+_NO_PATTERN = "the pattern is no regular expression of linear time (no look-around, no back-references)"
+_MOST_ERRORS = 20
+_LONGEST_MESSAGE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that a value or a schema breaks: where, and a sentence."""
+
+    pointer: tuple[str | int, ...]
+    message: str
+
+
+def compile_schema(schema: Any) -> jsonschema_rs.Validator:
+    """Compile a draft 2020-12 schema.
+
+    Raises:
+        jsonschema_rs.ValidationError: not a schema, or with a pattern that has no linear form.
+        ValueError: a reference outside.
+
+    """
+    return jsonschema_rs.Draft202012Validator(
+        schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions(), validate_formats=True
+    )
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"a schema may not refer to {uri}")
+
+
+def problems_of(schema: Any) -> list[Violation]:
+    """Return what is wrong with a schema, each with its place inside the schema."""
+    if isinstance(schema, dict) and schema.get("$schema", _DRAFT) != _DRAFT:
+        return [Violation(("$schema",), f"only {_DRAFT} is taken")]
+    outside = [
+        Violation(pointer, f"a $ref stays inside the schema, like #/$defs/x: {uri[:80]}")
+        for pointer, uri in _references(schema)
+    ]
+    if outside:
+        return outside
+    errors = sorted(
+        Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema),
+        key=lambda e: list(map(str, e.absolute_path)),
+    )
+    if errors:
+        found = dict.fromkeys(Violation(tuple(e.absolute_path), _meta_message(e)) for e in errors)
+        return list(found)[:_MOST_ERRORS]
+    try:
+        compile_schema(schema)
+    except jsonschema_rs.ValidationError as error:
+        refused = error.message.endswith('is not a "regex"')
+        return [Violation(tuple(error.instance_path), _NO_PATTERN if refused else _short(error.message))]
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        return [Violation((), _short(str(error)))]
+    return []
+
+
+def violations(validator: jsonschema_rs.Validator, value: Any) -> list[Violation]:
+    """Return the rules that a value breaks, 20 at most."""
+    found = (Violation(tuple(e.instance_path), _short(e.message)) for e in validator.iter_errors(value))
+    return [each for each, _ in zip(found, range(_MOST_ERRORS), strict=False)]
+
+
+def _references(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield every reference that leads out of the schema."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
+    while waiting:
+        pointer, part = waiting.pop()
+        if isinstance(part, dict):
+            for key, value in part.items():
+                if key in ("$ref", "$dynamicRef") and isinstance(value, str) and not value.startswith("#"):
+                    yield (*pointer, key), value
+                waiting.append(((*pointer, key), value))
+        elif isinstance(part, list):
+            waiting.extend(((*pointer, number), value) for number, value in enumerate(part))
+
+
+def _meta_message(error: JsonSchemaError) -> str:
+    if error.validator == "anyOf" and list(error.absolute_path)[-1:] == ["type"]:
+        return "a type is one of array, boolean, integer, null, number, object, string, or a list of them"
+    return _short(error.message)
+
+
+def _short(message: str) -> str:
+    return re.sub(r"\s+", " ", message)[:_LONGEST_MESSAGE]

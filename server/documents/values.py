@@ -1,0 +1,290 @@
+"""Field types about secrets, the environment, references, schemas and free JSON; and `resolve`, which fills them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from server.config import Settings
+from server.documents.credentials import known_credential
+from server.documents.fields import Field, FieldType, Keyed, Object, OneOf, wrong_type
+from server.documents.findings import nearest, shown
+from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode, at, plain, whole
+from server.documents.scalars import CREDENTIAL, Text, refuse_credential, text_of
+from server.documents.schemas import SCHEMA, problems_of
+from server.kernel.errors import Permanent, code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from server.documents.checking import Checker
+
+UNKNOWN_REFERENCE = code("UNKNOWN_REFERENCE", "No definition of that kind and name is in the folder or the workspace.")
+ENV_REFUSED = code("ENV_REFUSED", "A definition may not read the server's own settings.")
+SECRET_MISSING = code("SECRET_MISSING", "The workspace has no secret of that name.")
+ENV_MISSING = code("ENV_MISSING", "The server has no such environment variable, and the definition gives no default.")
+_NAME_OF_SECRET = r"[A-Za-z][A-Za-z0-9_-]*"
+_OWN_SETTINGS = frozenset(str(each.metadata["name"]) for each in fields(Settings))
+
+SECRET = Keyed(
+    ("secret",),
+    Object(
+        (
+            Field(
+                "secret",
+                Text(100, _NAME_OF_SECRET, "the name of a secret"),
+                "Name of a secret of the workspace.",
+                required=True,
+            ),
+        ),
+        name="a secret's reference",
+    ),
+)
+
+
+def is_secret(value: Any) -> bool:
+    """Say whether plain JSON is `{secret: NAME}`."""
+    return isinstance(value, dict) and set(value) == {"secret"} and isinstance(value["secret"], str)
+
+
+def is_env(value: Any) -> bool:
+    """Say whether plain JSON is `{env: NAME}` or `{env: NAME, default: …}`."""
+    return (
+        isinstance(value, dict) and set(value) | {"default"} == {"env", "default"} and isinstance(value.get("env"), str)
+    )
+
+
+def secrets_in(value: Any) -> set[str]:
+    """Return the names of the secrets that plain JSON refers to, anywhere."""
+    if is_secret(value):
+        return {value["secret"]}
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return {name for each in below for name in secrets_in(each)}
+
+
+def resolve(value: Any, secret: Callable[[str], str | None], env: Mapping[str, str]) -> Any:
+    """Return plain JSON with every `{secret: …}` and `{env: …}` filled in.
+
+    Raises:
+        Permanent: SECRET_MISSING, ENV_MISSING, or ENV_REFUSED for a setting of the server itself.
+
+    """
+    if is_secret(value):
+        found = secret(value["secret"])
+        if found is None:
+            raise Permanent(f"the workspace has no secret {value['secret']}", code=SECRET_MISSING, source="documents")
+        return found
+    if is_env(value):
+        name = value["env"]
+        if name in _OWN_SETTINGS:
+            raise Permanent(f"{name} is a setting of the server itself", code=ENV_REFUSED, source="documents")
+        if name not in env and "default" not in value:
+            raise Permanent(f"the server has no environment variable {name}", code=ENV_MISSING, source="documents")
+        return env.get(name, value.get("default"))
+    if isinstance(value, dict):
+        return {key: resolve(each, secret, env) for key, each in value.items()}
+    if isinstance(value, list):
+        return [resolve(each, secret, env) for each in value]
+    return value
+
+
+@dataclass(frozen=True)
+class EnvName(FieldType):
+    """The name of an environment variable; the server's own settings are refused, since a receiver would learn them."""
+
+    def check(self, node: Node, checker: Checker) -> None:
+        """Check the form and that it is none of ours."""
+        Text(100, "[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable").check(node, checker)
+        if isinstance(node, ScalarNode) and node.value in _OWN_SETTINGS:
+            checker.error(ENV_REFUSED, node, f"{node.value} is a setting of the server itself")
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of the name."""
+        return {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 100}
+
+    def label(self) -> str:
+        """Return `text`."""
+        return "text"
+
+
+def env_form(literal: FieldType) -> FieldType:
+    """Return the form `{env: NAME, default: …}` whose default is a literal of the given type."""
+    return Keyed(
+        ("env",),
+        Object(
+            (
+                Field("env", EnvName(), "Environment variable of the server.", required=True),
+                Field("default", literal, "Value where the variable is not set."),
+            ),
+            name="an environment reference",
+        ),
+    )
+
+
+def secretable(literal: FieldType) -> FieldType:
+    """Return a type that takes a literal, `{secret: NAME}` or `{env: NAME, default: …}`."""
+    return OneOf((_Quiet(SECRET, "{secret}"), _Quiet(env_form(literal), "{env, default}"), literal))
+
+
+@dataclass(frozen=True)
+class _Quiet(FieldType):
+    """A form that the reference page names by a short label, without listing its fields again."""
+
+    form: FieldType
+    named: str
+
+    def check(self, node: Node, checker: Checker) -> None:
+        """Check by the form."""
+        self.form.check(node, checker)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the form's schema."""
+        return self.form.schema()
+
+    def label(self) -> str:
+        """Return the short label."""
+        return f"`{self.named}`"
+
+    def accepts(self, node: Node) -> bool:
+        """Say what the form says."""
+        return self.form.accepts(node)
+
+
+SECRET_ONLY = _Quiet(SECRET, "{secret}")
+
+
+@dataclass(frozen=True)
+class FreeJson(FieldType):
+    """Any JSON. Only credentials of a known form are refused: the data's own field names tell nothing."""
+
+    mapping: bool = False
+
+    def check(self, node: Node, checker: Checker) -> None:
+        """Look for credentials."""
+        if self.mapping and not isinstance(node, MappingNode):
+            wrong_type(node, "a mapping", checker)
+            return
+        for each in scalars_in(node):
+            reason = known_credential(each.value) if isinstance(each.value, str) else None
+            if reason:
+                checker.error(CREDENTIAL, each, f"this looks like {reason}; use a made-up value")
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema: anything."""
+        return {"type": "object"} if self.mapping else {}
+
+    def label(self) -> str:
+        """Return `JSON`."""
+        return "JSON object" if self.mapping else "JSON"
+
+    def accepts(self, node: Node) -> bool:
+        """Take anything."""
+        return isinstance(node, MappingNode) or not self.mapping
+
+
+@dataclass(frozen=True)
+class Config(FieldType):
+    """The configuration of a plugin: secrets and environment anywhere, and no literal that looks like a credential."""
+
+    def check(self, node: Node, checker: Checker) -> None:
+        """Check references and literals; the plugin's schema is checked by the kind."""
+        if isinstance(node, MappingNode):
+            self._mapping(node, None, checker)
+        else:
+            wrong_type(node, "a mapping", checker)
+
+    def _value(self, node: Node, key: str | None, checker: Checker) -> None:
+        if isinstance(node, MappingNode):
+            self._mapping(node, key, checker)
+        elif isinstance(node, ListNode):
+            for each in node.items:
+                self._value(each, key, checker)
+        elif not node.broken:
+            refuse_credential(node, key, checker)
+
+    def _mapping(self, node: MappingNode, key: str | None, checker: Checker) -> None:
+        if SECRET.accepts(node):
+            SECRET.check(node, checker)
+        elif node.key("env") is not None and set(node.keys()) <= {"env", "default"}:
+            env_form(FreeJson()).check(node, checker)
+            default = node.get("default")
+            if default is not None:
+                self._value(default, key, checker)
+        else:
+            for name, value in node.entries:
+                self._value(value, str(name.value), checker)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema: an object; what is inside is the plugin's."""
+        return {"type": "object"}
+
+    def label(self) -> str:
+        """Return `object of the plugin`."""
+        return "object of the plugin"
+
+    def accepts(self, node: Node) -> bool:
+        """Say whether it is a mapping."""
+        return isinstance(node, MappingNode)
+
+
+@dataclass(frozen=True)
+class JsonSchema(FieldType):
+    """A JSON Schema of the user's, draft 2020-12, complete in itself."""
+
+    def check(self, node: Node, checker: Checker) -> None:
+        """Check it against the meta-schema and compile it."""
+        if not isinstance(node, MappingNode):
+            wrong_type(node, "a JSON Schema (a mapping)", checker)
+            return
+        FreeJson().check(node, checker)
+        if whole(node):
+            for problem in problems_of(plain(node)):
+                checker.error(SCHEMA, at(node, problem.pointer), problem.message)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema: the meta-schema."""
+        return {"type": "object", "$ref": "https://json-schema.org/draft/2020-12/schema"}
+
+    def label(self) -> str:
+        """Return `JSON Schema`."""
+        return "JSON Schema"
+
+    def accepts(self, node: Node) -> bool:
+        """Say whether it is a mapping."""
+        return isinstance(node, MappingNode)
+
+
+@dataclass(frozen=True)
+class Reference(FieldType):
+    """The name of another definition, in the folder or in the workspace."""
+
+    kind: str
+
+    def check(self, node: Node, checker: Checker) -> None:
+        """Check that there is one."""
+        text = text_of(node, checker, f"the name of a definition of kind {self.kind}")
+        if text is not None and not checker.catalog.bodies(self.kind, text):
+            names = sorted(checker.catalog.names(self.kind))
+            message = f"there is no {self.kind} {shown(text)} in the folder or the workspace"
+            checker.error(UNKNOWN_REFERENCE, node, message, nearest(text, names))
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of the name."""
+        return {"type": "string"}
+
+    def label(self) -> str:
+        """Return `name of …`."""
+        return f"name of an {self.kind}" if self.kind[0] in "AEIO" else f"name of a {self.kind}"
+
+
+def scalars_in(node: Node) -> Iterator[ScalarNode]:
+    """Yield every usable single value under a node."""
+    if isinstance(node, ScalarNode):
+        if not node.broken:
+            yield node
+    elif isinstance(node, ListNode):
+        for each in node.items:
+            yield from scalars_in(each)
+    elif isinstance(node, MappingNode):
+        for _, value in node.entries:
+            yield from scalars_in(value)
