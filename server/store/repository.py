@@ -21,6 +21,10 @@ A = TypeVar("A", bound=Declared)
 NAME_TAKEN = code("NAME_TAKEN", "This workspace has one of that kind and name already.")
 
 
+def _name_taken(aggregate: Declared) -> Conflict:
+    return Conflict(f"{aggregate.kind} {aggregate.name} exists already", code=NAME_TAKEN)
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """Who touched a row and when; `deleted_at` marks a soft delete."""
@@ -49,7 +53,10 @@ class Repository(Protocol[A]):
         ...
 
     def save(self, tx: Tx, aggregate: A) -> None:
-        """Store the changes of one that was read; PreconditionFailed when somebody else was faster."""
+        """Store the changes of one that was read.
+
+        PreconditionFailed when somebody else was faster; Conflict NAME_TAKEN when a restored one finds its name in use.
+        """
         ...
 
     def get(self, tx: Tx, name: str) -> A:
@@ -91,11 +98,13 @@ class SqlRepository(Generic[A]):
             **self._row(tx, aggregate),
         ).first()
         if stored is None:
-            raise Conflict(f"{aggregate.kind} {aggregate.name} exists already", code=NAME_TAKEN)
+            raise _name_taken(aggregate)
         tx.track(aggregate)
 
     def save(self, tx: Tx, aggregate: A) -> None:
         """Update where the version is the one that was read."""
+        if aggregate.state != "archived":
+            self._check_name(tx, aggregate)
         changed = tx.run(
             f"""UPDATE {self.table}
                 SET state = :state, version = :version, definition_version = :definition_version,
@@ -154,6 +163,16 @@ class SqlRepository(Generic[A]):
         row = tx.one(f"SELECT * FROM {self.table} WHERE workspace_id = :workspace_id AND id = :id", id=identity)
         return None if row is None else self._read(row).aggregate
 
+    def _check_name(self, tx: Tx, aggregate: A) -> None:
+        taken = tx.one(
+            f"""SELECT FROM {self.table} WHERE workspace_id = :workspace_id AND name = :name AND id <> :id
+                AND deleted_at IS NULL""",
+            name=aggregate.name,
+            id=aggregate.id,
+        )
+        if taken is not None:
+            raise _name_taken(aggregate)
+
     def _row(self, tx: Tx, aggregate: A) -> dict[str, Any]:
         return {
             "id": aggregate.id,
@@ -189,12 +208,15 @@ class MemoryRepository(Generic[A]):
     def add(self, tx: Tx, aggregate: A) -> None:
         """Keep a new one."""
         if self.find(tx, aggregate.name) is not None:
-            raise Conflict(f"{aggregate.kind} {aggregate.name} exists already", code=NAME_TAKEN)
+            raise _name_taken(aggregate)
         now, by = self.clock.now(), tx.cause.principal
         self._keep(tx, aggregate, Stamp(now, by, now, by))
 
     def save(self, tx: Tx, aggregate: A) -> None:
         """Keep the changes."""
+        holder = self.find(tx, aggregate.name)
+        if aggregate.state != "archived" and holder is not None and holder.aggregate.id != aggregate.id:
+            raise _name_taken(aggregate)
         key = (tx.scope.workspace_id, aggregate.id)
         if key not in self._rows or self._rows[key][1] != aggregate.stored_version:
             raise PreconditionFailed(f"{aggregate.kind} {aggregate.name} was changed by somebody else; read it again")
