@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import socket
 import time
 from contextvars import ContextVar
@@ -51,6 +52,7 @@ _HEADERS_LIMIT = 128
 _IDLE_SECONDS = 4.0  # below the 5 s after which common servers close an idle connection
 _IDLE_CONNECTIONS = 512
 _POLICIES = 64
+_LARGE = 1_048_576  # more than this is sent in pieces, so that the event loop goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class AsyncSender:
         async with session.request(
             request.method,
             URL(target.url, encoded=True),
-            data=request.body or None,
+            data=io.BytesIO(request.body) if len(request.body) > _LARGE else request.body or None,
             headers=request.headers,
             timeout=self._timeout(request.timeout),
             allow_redirects=False,
@@ -275,8 +277,8 @@ class _Protocol(ResponseHandler):
         if data[0].code < _FIRST_FINAL:
             self._interim += 1
             if self._interim > _INTERIM_LIMIT:
-                self.set_exception(aiohttp.ClientPayloadError("too many interim answers"))
                 self.close()
+                self.set_exception(aiohttp.ClientPayloadError("too many interim answers"))
                 return
         super().feed_data(data, size)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from server.transport.failures import answer_too_large, connect_failed, timed_out
+from server.transport.failures import answer_broken, answer_too_large, connect_failed, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,11 +170,21 @@ class BoundedSocket:
 
     def makefile(self, _mode: str = "rb", *_args: Any, **_options: Any) -> io.BufferedReader:
         """Return the reading side; the connection closes when this file and the socket are both closed."""
-        return io.BufferedReader(_BoundedReader(self, self._inner.makefile("rb", buffering=0), self._guard))
+        return _WholeLines(_BoundedReader(self, self._inner.makefile("rb", buffering=0), self._guard))
 
     def close(self) -> None:
         """Close the socket."""
         self._inner.close()
+
+
+class _WholeLines(io.BufferedReader):
+    """Refuses a last line without an end: http.client takes a head that was cut for a whole one."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n") and len(line) != size:
+            raise answer_broken("the connection was closed in the middle of it" if line else "there was none")
+        return line
 
 
 class _BoundedReader(io.RawIOBase):

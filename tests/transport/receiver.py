@@ -13,15 +13,15 @@ import struct
 import threading
 from urllib.parse import parse_qs, unquote, urlsplit
 
-BOMB = gzip.compress(b"\0" * 30_000_000)
+BOMB = gzip.compress(b"\0" * 100_000_000)
 _END = b"\r\n\r\n"
 
 
 class Receiver:
     """Listens on a free port of `host` from `with` until its end; `requests` holds every request head it got."""
 
-    def __init__(self, host="127.0.0.1", tls=None):
-        self.host, self.tls = host, tls
+    def __init__(self, host="127.0.0.1", tls=None, greeting=b""):
+        self.host, self.tls, self.greeting = host, tls, greeting
         self.requests: list[bytes] = []
         self.connections = 0
         self.port = 0
@@ -57,6 +57,7 @@ class Receiver:
 
     async def _connection(self, reader, writer):
         self.connections += 1
+        writer.write(self.greeting)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = await reader.readuntil(_END)
