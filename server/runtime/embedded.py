@@ -19,7 +19,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 import psycopg
@@ -34,6 +34,9 @@ from server.runtime.server import SERVER_FAILED, EmbeddedServer, package_folder
 _SOCKET_PATH_LIMIT = 107
 _DATABASE = "crossdock"
 _log = structlog.get_logger(__name__)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DURABLE: dict[str, str] = {
     "synchronous_commit": "on",
@@ -110,9 +113,11 @@ class EmbeddedPostgres(EmbeddedServer):
         """Open a connection as the superuser, outside of transactions."""
         return psycopg.connect(self.url_of(database).replace("+psycopg", ""), autocommit=True, connect_timeout=2)
 
-    def start(self, timeout: float = 30.0) -> str:
+    def start(self, timeout: float = 30.0, cancelled: Callable[[], bool] = lambda: False) -> str:
         """Start it, make the database `crossdock` when it is not there, and return the URL."""
-        super().start(timeout)
+        super().start(timeout, cancelled)
+        if cancelled():
+            return self.url
         with self.connect() as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_DATABASE]).fetchone():
                 connection.execute(f"CREATE DATABASE {_DATABASE}".encode())
@@ -124,7 +129,7 @@ class EmbeddedPostgres(EmbeddedServer):
         if not (self.folder / "password").is_file():
             write_private(self.folder / "password", secrets.token_hex(24))
         port = self.folder / "port"
-        if not port.is_file() or not is_free(int(port.read_text())):
+        if not port.is_file() or not is_free("127.0.0.1", int(port.read_text())):
             write_private(port, str(free_port()))
         if not self.data.is_dir():
             self._initialize(programs, user)

@@ -16,7 +16,7 @@ from server.runtime.processes import end_all, end_child, processes_in
 if TYPE_CHECKING:
     import signal
     import subprocess
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 SERVER_FAILED = code(
     "EMBEDDED_SERVER_FAILED",
@@ -69,19 +69,16 @@ class EmbeddedServer(ABC):
         """The number of the running process."""
         return self.child.pid if self.child is not None and self.child.poll() is None else None
 
-    def start(self, timeout: float = 30.0) -> str:
-        """Start it and return its URL once it takes commands.
+    def start(self, timeout: float = 30.0, cancelled: Callable[[], bool] = lambda: False) -> str:
+        """Start it and return its URL once it takes commands, or `cancelled` says that nobody wants it any more.
 
         Raises:
             Unavailable: it did not within `timeout` seconds, or ended.
 
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.end_strays()
-        self._prepare()
-        child = self.child = self._launch()
+        child = self.begin()
         until = time.monotonic() + timeout
-        while not self._answers():
+        while not (self._answers() or cancelled()):
             if child.poll() is not None:
                 raise self.failed(f"{self.name} ended with status {child.returncode} while starting")
             if time.monotonic() > until:
@@ -90,10 +87,18 @@ class EmbeddedServer(ABC):
             time.sleep(0.02)
         return self.url
 
-    def stop(self) -> None:
-        """End it in good order, by force when that takes too long, and what a kill -9 of its main process left."""
+    def begin(self) -> subprocess.Popen[bytes]:
+        """Start it and do not wait until it takes commands: how it comes back after it has died."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.end_strays()
+        self._prepare()
+        self.child = self._launch()
+        return self.child
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """End it in good order, by force after `seconds`, and what a kill -9 of its main process left."""
         if self.child is not None:
-            end_child(self.child, self.steps)
+            end_child(self.child, ((self.steps[0][0], seconds), *self.steps[1:]))
             self.child = None
         self.end_strays()
 
