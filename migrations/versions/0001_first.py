@@ -232,6 +232,7 @@ CREATE TABLE deliveries (
   message_id text NOT NULL,
   state text NOT NULL,
   attempts int NOT NULL DEFAULT 0,
+  attempts_before int NOT NULL DEFAULT 0,  -- those of earlier rounds: a retry by hand starts the schedule anew
   order_key text,
   order_no bigint,
   created_at timestamptz NOT NULL,
@@ -245,7 +246,8 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_by_webhook ON deliveries (workspace_id, webhook_id, id);
 CREATE INDEX deliveries_by_event ON deliveries (event_uid);
 CREATE INDEX deliveries_by_state ON deliveries (workspace_id, state, id) WHERE state <> 'delivered';
-CREATE INDEX deliveries_in_order ON deliveries (webhook_id, order_key, order_no) WHERE order_key IS NOT NULL;
+CREATE INDEX deliveries_in_order ON deliveries (webhook_id, order_key, order_no)
+  WHERE order_key IS NOT NULL AND state IN ('pending', 'held', 'dead');
 CREATE TABLE attempts (
   id uuid NOT NULL PRIMARY KEY,
   workspace_id bigint NOT NULL,

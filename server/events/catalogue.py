@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from server.events.envelope import NewEvent
     from server.store import Tx
 
-SCHEMA_VIOLATION = code(
-    "SCHEMA_VIOLATION", "The event breaks its type's JSON Schema; `errors` has a pointer each."
-)
+SCHEMA_VIOLATION = code("SCHEMA_VIOLATION", "The event breaks its type's JSON Schema; `errors` has a pointer each.")
 _ERRORS_SHOWN = 20
 
 

@@ -10,11 +10,11 @@ import orjson
 from server.events.envelope import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy.engine import Row
+    from sqlalchemy.engine import Connection, Row
 
     from server.events.envelope import NewEvent
     from server.store import Tx
@@ -82,6 +82,12 @@ def by_id(tx: Tx, id_: str, source: str | None) -> list[Event]:
         id=id_,
         source=source,
     )
+    return [read(row) for row in rows]
+
+
+def by_uids(conn: Connection, uids: Collection[UUID]) -> list[Event]:
+    """Return events of any workspace: for the engine, which carries each row's workspace on."""
+    rows = conn.exec_driver_sql(f"SELECT {COLUMNS} FROM events WHERE uid = ANY(%s::uuid[])", (list(uids),))
     return [read(row) for row in rows]
 
 

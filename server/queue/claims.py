@@ -22,7 +22,7 @@ HEARTBEAT_SECONDS = 2
 LANE_LIMIT = 10
 _LOOK_AHEAD = 4
 
-# Candidates are looked at oldest first; a lane (one webhook) takes no more than its limit, with what is leased already.
+# Candidates are looked at oldest first; a lane (one webhook) takes no more than its limit, leased ones included.
 _CLAIM = f"""
 WITH busy AS MATERIALIZED (
   SELECT lane, count(*) AS n FROM due WHERE kind = %(kind)s AND leased AND due_at > now() GROUP BY lane

@@ -21,5 +21,5 @@ def read_json(text: str | bytes) -> Any:
 
 def _decimal(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f").encode())
+        return orjson.Fragment(format(value or abs(value), "f").encode())  # -0 is 0: the database knows no other
     raise TypeError(f"not JSON: {type(value).__name__}")

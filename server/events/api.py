@@ -1,0 +1,130 @@
+"""Events over HTTP: publish one, many, or CloudEvents; read them back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from flask import Response, request
+
+from server.events import intake, queries
+from server.events.schemas import EventPage, EventQuery, EventSchema, OneEventQuery, PublishedSchema
+from server.kernel.errors import Conflict, NotFound, code
+from server.web import bodies, current, paging
+from server.web.answers import answer
+from server.web.idempotency import remember
+from server.web.permissions import requires
+from server.web.room import Room
+
+if TYPE_CHECKING:
+    from server.events.envelope import Event, Published
+    from server.events.publishing import Publisher
+    from server.store import Store
+
+AMBIGUOUS_EVENT = code("AMBIGUOUS_EVENT", "Several sources used this event id; name one with `?source=`.")
+_LISTING = "events"
+
+
+def blueprint(store: Store, publisher: Publisher) -> Room:
+    """Make the room of events."""
+    room = Room("events", description="Business events: publish and read")
+
+    @room.route("/api/v1/events", methods=["POST"])
+    @requires("events:publish")
+    @room.response(202, PublishedSchema, description="Stored. A list is answered with `items`.")
+    @room.doc(requestBody=_BODY)
+    def publish() -> Response:
+        """Publish events.
+
+        Takes our JSON (one object, or a list of up to 1,000: all or none), the envelope with `metadata`, and CloudEvents 1.0
+        structured, binary and batch. The same (source, id) again with the same content is answered `duplicate: true`.
+        """
+        media = bodies.content_type(intake.TYPES)
+        taken = intake.read(media, dict(request.headers.items()), bodies.raw_body())
+        with store.begin(current.scope(), current.cause()) as tx:
+            published = publisher.publish(tx, taken.events)
+            items = [_published(each) for each in published]
+            return remember(tx, answer(None, {"items": items} if taken.many else items[0], 202))
+
+    @room.route("/api/v1/events")
+    @requires("events:read")
+    @room.arguments(EventQuery, location="query")
+    @room.response(200, EventPage)
+    def list_events(query: dict[str, Any]) -> Response:
+        """List events, newest first."""
+        position = paging.after(query, _LISTING, str)
+        with store.begin(current.scope(), current.cause()) as tx:
+            events = queries.page(
+                tx,
+                before=UUID(str(position[0])) if position else None,
+                limit=query["limit"] + 1,
+                type_=query["type"],
+                subject=query["subject"],
+                correlation_id=query["correlation_id"],
+                since=query["since"],
+                until=query["until"],
+            )
+        page = paging.page(events, query["limit"], _LISTING, lambda event: [str(event.uid)])
+        body = b",".join(_shown(event) for event in page["items"])
+        return _json(b'{"items":[' + body + b'],"next":' + orjson.dumps(page["next"]) + b"}")
+
+    @room.route("/api/v1/events/<event_id>")
+    @requires("events:read")
+    @room.arguments(OneEventQuery, location="query")
+    @room.response(200, EventSchema)
+    def get_event(query: dict[str, Any], event_id: str) -> Response:
+        """Read one event by its id."""
+        with store.begin(current.scope(), current.cause()) as tx:
+            found = queries.by_id(tx, event_id, query["source"])
+        if not found:
+            raise NotFound("no such event here")
+        if len(found) > 1:
+            sources = sorted(event.source for event in found)
+            raise Conflict("several sources used this id", code=AMBIGUOUS_EVENT, sources=sources)
+        return _json(_shown(found[0]))
+
+    return room
+
+
+def _published(each: Published) -> dict[str, Any]:
+    return {"id": each.id, "duplicate": each.duplicate}
+
+
+def _shown(event: Event) -> bytes:
+    """Write an event; its data goes out as it was stored, digit by digit."""
+    view = {**event.view(), "principal": event.principal, "extensions": event.extensions}
+    return orjson.dumps({**view, "data": orjson.Fragment(event.data.encode())})
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, content_type="application/json")
+
+
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "data"],
+    "additionalProperties": False,
+    "properties": {
+        "type": {"type": "string", "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", "maxLength": 255},
+        "data": {},
+        "id": {"type": "string", "pattern": r"^[\x21-\x7e]{1,256}$"},
+        "source": {"type": "string", "minLength": 1, "maxLength": 512},
+        "subject": {"type": "string", "minLength": 1, "maxLength": 512},
+        "time": {"type": "string", "format": "date-time"},
+        "correlation_id": {"type": "string", "pattern": r"^[A-Za-z0-9_.:-]{1,128}$"},
+        "causation_id": {"type": "string", "pattern": r"^[\x21-\x7e]{1,256}$"},
+        "schema_version": {"type": "integer", "minimum": 1},
+    },
+}
+_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        intake.JSON: {
+            "schema": {"oneOf": [_EVENT, {"type": "array", "minItems": 1, "maxItems": 1000, "items": _EVENT}]},
+            "example": {"type": "order.created", "data": {"order_id": "SO-1"}},
+        },
+        intake.STRUCTURED: {"schema": {"type": "object", "required": ["specversion", "id", "source", "type"]}},
+        intake.BATCH: {"schema": {"type": "array", "items": {"type": "object"}}},
+    },
+}

@@ -1,0 +1,103 @@
+"""Hints over RQ: "there is due work", to one live worker's own queue. They only cut latency; nothing depends on them.
+
+A hint carries ids only. While Redis is away hints are dropped for five seconds at a time, so that publishers never wait for it;
+the workers' two-second timer finds the work.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = structlog.get_logger("crossdock.queue")
+WORKERS = "crossdock:workers"
+JOB = "server.worker.drain"
+_PAUSE_SECONDS = 5.0
+_ALIVE_SECONDS = 6.0
+_LIST_SECONDS = 1.0
+_HINT_MILLISECONDS = 2000
+_FORGOTTEN_SECONDS = 60
+
+
+def connect(url: str) -> redis.Redis:
+    """Connect with short time-outs and no retries: a hint that cannot be given at once is not worth waiting for."""
+    return redis.Redis.from_url(
+        url, socket_connect_timeout=0.5, socket_timeout=1.0, retry=Retry(NoBackoff(), 0), health_check_interval=30
+    )
+
+
+def queue_name(worker: str) -> str:
+    """Return the name of a worker's own queue: a worker on one queue moves jobs by BLMOVE and loses none."""
+    return f"crossdock-{worker}"
+
+
+class Hints:
+    """Tells a worker that there is work; at most one hint is under way per worker."""
+
+    def __init__(self, connection: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        self.connection = connection
+        self._clock = clock
+        self._quiet_until = 0.0
+        self._listed_at = -_LIST_SECONDS
+        self._workers: list[str] = []
+        self.dropped = 0
+
+    def __call__(self) -> None:
+        """Give a hint to one live worker, or drop it: never raises, never waits for long."""
+        if self._clock() < self._quiet_until:
+            self.dropped += 1
+            return
+        try:
+            self._give()
+        except (redis.RedisError, OSError) as error:
+            self._quiet_until = self._clock() + _PAUSE_SECONDS
+            self.dropped += 1
+            log.warning("hints pause: Redis is away", error=type(error).__name__, seconds=_PAUSE_SECONDS)
+
+    def _give(self) -> None:
+        workers = self._alive()
+        if not workers:
+            self.dropped += 1
+            return
+        worker = random.choice(workers)  # noqa: S311 - spreads load, keeps no secret
+        if self.connection.set(f"crossdock:hint:{worker}", 1, nx=True, px=_HINT_MILLISECONDS):
+            queue = Queue(queue_name(worker), connection=self.connection, serializer=JSONSerializer)
+            queue.enqueue_call(JOB, args=(worker,), timeout=30, result_ttl=0, ttl=10, failure_ttl=60)
+
+    def _alive(self) -> list[str]:
+        if self._clock() - self._listed_at >= _LIST_SECONDS:
+            names: Any = self.connection.zrangebyscore(WORKERS, time.time() - _ALIVE_SECONDS, "+inf")
+            self._workers = [name.decode() for name in names]
+            self._listed_at = self._clock()
+        return self._workers
+
+
+def announce(connection: redis.Redis, worker: str) -> None:
+    """Say that a worker is alive; called every two seconds."""
+    now = time.time()
+    connection.zadd(WORKERS, {worker: now})
+    dead: Any = connection.zrangebyscore(WORKERS, "-inf", now - _FORGOTTEN_SECONDS)
+    for name in dead:
+        leave(connection, name.decode())
+
+
+def leave(connection: redis.Redis, worker: str) -> None:
+    """Take a worker that has ended off the list, and its queue with it."""
+    connection.zrem(WORKERS, worker)
+    Queue(queue_name(worker), connection=connection, serializer=JSONSerializer).delete(delete_jobs=True)
+
+
+def taken(connection: redis.Redis, worker: str) -> None:
+    """Let the next hint come: called before the worker looks for work, so that no hint falls between."""
+    connection.delete(f"crossdock:hint:{worker}")

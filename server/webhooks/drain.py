@@ -1,0 +1,216 @@
+"""The delivery engine: claims due deliveries, sends them on one event loop, records outcomes in batches.
+
+Nothing sleeps between tries and no transaction is open while a request is under way:
+claim (lease) → load → render, sign, send → outcome → one statement per batch. A kill loses nothing: what was claimed and
+not yet recorded is due again when its lease ends. Database work runs in threads, so that the loop only moves bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from server.events import queries as event_store
+from server.kernel.errors import CrossdockError, Failure, Retryable, Unavailable
+from server.queue import claims
+from server.queue.claims import HEARTBEAT_SECONDS
+from server.store import Cause, Scope
+from server.webhooks import queries, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from server.events.envelope import Event
+    from server.queue.claims import Claim
+    from server.store import Store
+    from server.webhooks.queries import Outcome
+    from server.webhooks.sending import Sending
+    from server.webhooks.targets import Target, Targets
+
+log = structlog.get_logger("crossdock.webhooks")
+IN_FLIGHT = 1000
+BATCH = 200
+FLUSH_ROWS = 100
+FLUSH_SECONDS = 0.02
+TIMER_SECONDS = 2.0
+_AWAY_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One claimed delivery with its event and what is known of its webhook."""
+
+    claim: Claim
+    row: Any
+    event: Event
+
+    @property
+    def scope(self) -> Scope:
+        """The tenant of the delivery."""
+        row = self.row
+        return Scope(row.organization_id, row.workspace_id, row.organization, row.workspace)
+
+    @property
+    def cause(self) -> Cause:
+        """A worker acts, because of the event."""
+        return Cause("worker", self.event.correlation_id, self.event.id)
+
+
+class Deliveries:
+    """Drains due deliveries on the loop that runs it. `wake` may be called from any thread."""
+
+    def __init__(
+        self, store: Store, targets: Targets, sending: Sending, worker: str, after: Callable[[list[Outcome]], None]
+    ) -> None:
+        self.store = store
+        self.targets = targets
+        self.sending = sending
+        self.worker = worker
+        self.after = after
+        self.jobs: dict[UUID, Job] = {}
+        self.outcomes: list[Outcome] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look for work now."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    def stop(self) -> None:
+        """Claim nothing more; what is in flight ends and is recorded."""
+        self._stopping = True
+        self.wake()
+
+    async def run(self) -> None:
+        """Work until `stop`, and then until everything in flight is recorded."""
+        self._loop = asyncio.get_running_loop()
+        flushing = asyncio.create_task(self._flush_loop())
+        beating = asyncio.create_task(self._heartbeat_loop())
+        try:
+            while not self._stopping:
+                if not await self._claim():
+                    await self._pause()
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+            while self.jobs:  # noqa: ASYNC110 - the flush loop empties it; nobody signals that
+                await asyncio.sleep(FLUSH_SECONDS)
+        finally:
+            beating.cancel()
+            flushing.cancel()
+            await asyncio.gather(beating, flushing, return_exceptions=True)
+            await self.sending.close()
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), TIMER_SECONDS)
+        self._wake.clear()
+
+    async def _claim(self) -> bool:
+        """Claim and start what there is room for; tell whether it is worth asking again at once."""
+        room = min(IN_FLIGHT - len(self.jobs), BATCH)
+        if room <= 0:
+            return False
+        try:
+            jobs = await asyncio.to_thread(self._claim_batch, room)
+        except Unavailable as error:
+            log.warning("cannot claim", code=error.code)
+            await asyncio.sleep(_AWAY_SECONDS)
+            return False
+        for job in jobs:
+            self.jobs[job.claim.ref] = job
+            task = asyncio.create_task(self._deliver(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return bool(jobs)
+
+    def _claim_batch(self, limit: int) -> list[Job]:
+        with self.store.connect() as conn:
+            claimed = claims.claim(conn, queries.KIND, limit, self.targets.lane_limits())
+            if not claimed:
+                return []
+            rows = {row.id: row for row in queries.load(conn, [each.ref for each in claimed])}
+            events = {event.uid: event for event in event_store.by_uids(conn, {row.event_uid for row in rows.values()})}
+            lost = [each for each in claimed if each.ref not in rows or rows[each.ref].event_uid not in events]
+            claims.finish(conn, queries.KIND, lost)  # retention took the delivery away
+        missing = {each.ref for each in lost}
+        return [
+            Job(each, rows[each.ref], events[rows[each.ref].event_uid]) for each in claimed if each.ref not in missing
+        ]
+
+    async def _deliver(self, job: Job) -> None:
+        try:
+            outcome = recording.without_trying(job, self.sending.clock.now())
+            if outcome is None:
+                outcome = await self.sending.attempt(job, await self._target(job))
+        except CrossdockError as error:
+            outcome = recording.unsent(job, error.failure, self.sending.clock.now())
+        except Exception as error:
+            log.exception("delivery broke", delivery=str(job.claim.ref))
+            failure = Failure("INTERNAL", f"{type(error).__name__} while delivering", "delivery", retryable=True)
+            outcome = recording.unsent(job, failure, self.sending.clock.now())
+        self.outcomes.append(outcome)
+        if len(self.outcomes) >= FLUSH_ROWS:
+            self._ready.set()
+
+    async def _target(self, job: Job) -> Target:
+        row = job.row
+        target = self.targets.cached(row.webhook_id, row.webhook_version)
+        if target is None:
+            try:
+                target = await asyncio.to_thread(
+                    self.targets.build, job.scope, job.cause, row.webhook_id, row.webhook_version
+                )
+            except Unavailable as error:
+                raise Retryable(error.message, code=error.code, source="delivery") from error
+        return target
+
+    async def _flush_loop(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ready.wait(), FLUSH_SECONDS if self.jobs else TIMER_SECONDS / 4)
+            self._ready.clear()
+            if self.outcomes:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        batch = self.outcomes
+        self.outcomes = []
+        try:
+            await asyncio.to_thread(self._record, batch)
+        except Unavailable as error:
+            log.warning("cannot record, trying again", code=error.code, outcomes=len(batch))
+            self.outcomes = batch + self.outcomes
+            await asyncio.sleep(_AWAY_SECONDS)
+            return
+        for outcome in batch:
+            self.jobs.pop(outcome.claim.ref, None)
+        self._wake.set()
+
+    def _record(self, batch: list[Outcome]) -> None:
+        won = recording.record(self.store, self.worker, batch, self.jobs)
+        self.after([each for each in batch if each.claim.ref in won])
+
+    async def _heartbeat_loop(self) -> None:
+        while True:
+            started = time.monotonic()
+            held = [job.claim for job in self.jobs.values()]
+            if held:
+                try:
+                    await asyncio.to_thread(self._beat, held)
+                except Unavailable as error:
+                    log.warning("cannot renew leases", code=error.code, leases=len(held))
+            await asyncio.sleep(max(0.1, HEARTBEAT_SECONDS - (time.monotonic() - started)))
+
+    def _beat(self, held: list[Claim]) -> None:
+        with self.store.connect() as conn:
+            claims.heartbeat(conn, queries.KIND, held)

@@ -1,0 +1,200 @@
+"""Who is owed a delivery of a new event: decided and written in the event's own transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b32encode
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from server.events.matching import matches
+from server.kernel.ids import new_uuid
+from server.mapping import EvaluationError
+from server.queue import claims, dead_letters
+from server.queue.dead_letters import DeadLetter
+from server.webhooks import queries
+from server.webhooks.outbound import OutboundWebhook, webhook_of
+from server.webhooks.queries import Owed
+from server.webhooks.rendering import order_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from server.events.envelope import Event
+    from server.kernel.clock import Clock
+    from server.kernel.errors import Failure
+    from server.store import Tx
+
+FANOUT_ABOVE = 200
+FANOUT = "fanout"
+HELD_STATES = frozenset({"paused", "disabled"})
+_TYPES_CACHED = 10_000
+
+
+def message_id(event_uid: UUID, webhook_id: UUID) -> str:
+    """Return the `webhook-id`: stable per (event, webhook), over retries and replays."""
+    digest = hashlib.sha256(event_uid.bytes + webhook_id.bytes).digest()[:20]
+    return "msg_" + b32encode(digest).decode().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What publishing needs to know of one webhook."""
+
+    webhook_id: UUID
+    name: str
+    patterns: tuple[str, ...]
+    held: bool
+    expires: timedelta
+    webhook: OutboundWebhook
+
+
+class Routes:
+    """The routes of one workspace at one version; by type, since types repeat."""
+
+    def __init__(self, version: int, routes: Sequence[Route]) -> None:
+        self.version = version
+        self._all = routes
+        self._by_type: dict[str, list[Route]] = {}
+
+    def of(self, type_: str) -> list[Route]:
+        """Return the routes that mean this event type."""
+        found = self._by_type.get(type_)
+        if found is None:
+            found = [route for route in self._all if any(matches(pattern, type_) for pattern in route.patterns)]
+            if len(self._by_type) < _TYPES_CACHED:
+                self._by_type[type_] = found
+        return found
+
+
+class Owing:
+    """Implements `events.Owes` for outbound webhooks; caches the routes of each workspace by their version."""
+
+    def __init__(self, clock: Clock, hint: Callable[[], None]) -> None:
+        self.clock = clock
+        self.hint = hint
+        self._routes: dict[int, Routes] = {}
+
+    def __call__(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Write the deliveries that the events owe, and ask for a hint after the commit."""
+        routes = self._current(tx)
+        now = self.clock.now()
+        ordered: list[tuple[Event, Route, str]] = []
+        owed: list[Owed] = []
+        letters: list[DeadLetter] = []
+        for event in events:
+            mine = routes.of(event.type)
+            free = [route for route in mine if route.webhook.order_by is None]
+            for route in mine:
+                if route.webhook.order_by is None:
+                    continue
+                try:
+                    key = order_key(route.webhook, event)
+                except EvaluationError as error:
+                    # A key that cannot be computed is a dead letter of this delivery, not a guess and not the publisher's fault.
+                    lost = _of_route(event.uid, route, now, state="dead", reason="mapping")
+                    owed.append(lost)
+                    letters.append(_letter(event, route, lost.id, error.failure))
+                    continue
+                if key is None:
+                    free.append(route)
+                else:
+                    ordered.append((event, route, key))
+            if len(free) > FANOUT_ABOVE:
+                self._fan_out(tx, event, free)
+            else:
+                owed.extend(_of_route(event.uid, route, now) for route in free)
+        owed.extend(self._in_order(tx, ordered, now))
+        queries.owe(tx.conn, tx.scope.workspace_id, now, owed)
+        dead_letters.add(tx.conn, letters)
+        if owed:
+            tx.after_commit("hint", self.hint)
+
+    def owe_one(self, tx: Tx, event: Event, webhook_id: UUID, *, expires: timedelta, held: bool = False) -> UUID:
+        """Owe one event to one webhook, whatever it subscribes to: a trigger by hand; return the delivery's id."""
+        now = self.clock.now()
+        owed = _owed(event.uid, webhook_id, now + expires, "held" if held else "pending")
+        queries.owe(tx.conn, tx.scope.workspace_id, now, [owed])
+        tx.after_commit("hint", self.hint)
+        return owed.id
+
+    def _current(self, tx: Tx) -> Routes:
+        row = tx.one("SELECT routes_version FROM workspaces WHERE id = :workspace_id")
+        version = -1 if row is None else row.routes_version
+        cached = self._routes.get(tx.scope.workspace_id)
+        if cached is None or cached.version != version:
+            rows = tx.all(
+                """SELECT id, name, state, body FROM webhooks WHERE workspace_id = :workspace_id AND deleted_at IS NULL
+                   AND state IN ('active', 'failing', 'paused', 'disabled') AND body ->> 'direction' = 'outbound'"""
+            )
+            cached = Routes(version, [_route(row) for row in rows])
+            self._routes[tx.scope.workspace_id] = cached
+        return cached
+
+    def _in_order(self, tx: Tx, ordered: Sequence[tuple[Event, Route, str]], now: datetime) -> list[Owed]:
+        if not ordered:
+            return []
+        counts = Counter((route.webhook_id, key) for _, route, key in ordered)
+        taken = queries.count_up(tx.conn, tx.scope.workspace_id, dict(counts))
+        given: Counter[tuple[UUID, str]] = Counter()
+        owed = []
+        for event, route, key in ordered:
+            of_key = (route.webhook_id, key)
+            last, busy = taken[of_key]
+            number = last - counts[of_key] + 1 + given[of_key]
+            owed.append(
+                _of_route(event.uid, route, now, order_key=key, order_no=number, waits=busy or given[of_key] > 0)
+            )
+            given[of_key] += 1
+        return owed
+
+    def _fan_out(self, tx: Tx, event: Event, routes: Sequence[Route]) -> None:
+        """Owe many by one row: it is written out in chunks by the worker."""
+        fanout = new_uuid()
+        tx.run(
+            "INSERT INTO fanouts (id, workspace_id, event_uid, webhook_ids) VALUES (:id, :workspace_id, :event, :webhooks)",
+            id=fanout,
+            event=event.uid,
+            webhooks=[route.webhook_id for route in routes],
+        )
+        claims.add(tx.conn, FANOUT, [claims.Due(fanout, tx.scope.workspace_id, fanout)])
+        tx.after_commit("hint", self.hint)
+
+
+def _route(row: Any) -> Route:
+    webhook = webhook_of(row.body)
+    return Route(
+        row.id,
+        row.name,
+        tuple(webhook.events),
+        row.state in HELD_STATES,
+        timedelta(seconds=webhook.expires),
+        webhook,
+    )
+
+
+def _of_route(event_uid: UUID, route: Route, now: datetime, state: str | None = None, **more: Any) -> Owed:
+    return _owed(
+        event_uid, route.webhook_id, now + route.expires, state or ("held" if route.held else "pending"), **more
+    )
+
+
+def _owed(event_uid: UUID, webhook_id: UUID, expires_at: datetime, state: str, **more: Any) -> Owed:
+    return Owed(new_uuid(), webhook_id, event_uid, message_id(event_uid, webhook_id), state, expires_at, **more)
+
+
+def _letter(event: Event, route: Route, delivery_id: UUID, failure: Failure) -> DeadLetter:
+    return DeadLetter(
+        workspace_id=event.workspace_id,
+        kind=queries.KIND,
+        ref=delivery_id,
+        owner=f"webhook/{route.name}",
+        owner_id=route.webhook_id,
+        reason="mapping",
+        error=failure,
+        correlation_id=event.correlation_id,
+    )

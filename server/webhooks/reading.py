@@ -1,0 +1,97 @@
+"""What people see of deliveries: the SQL of listings, under the tenant's fence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from server.kernel.ids import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from sqlalchemy.engine import Row
+
+    from server.store import Tx
+
+_DELIVERY = """
+SELECT d.*, w.name AS webhook, e.id AS event_id, e.type AS event_type, e.subject, e.correlation_id,
+       CASE WHEN due.due_at < 'infinity' THEN due.due_at END AS due_at
+FROM deliveries d
+JOIN webhooks w ON w.id = d.webhook_id
+JOIN events e ON e.uid = d.event_uid
+LEFT JOIN due ON due.kind = 'delivery' AND due.ref = d.id
+WHERE d.workspace_id = :workspace_id
+"""
+
+
+def deliveries(
+    tx: Tx,
+    *,
+    before: UUID | None,
+    limit: int,
+    webhook: str | None = None,
+    state: str | None = None,
+    event: str | None = None,
+) -> Sequence[Row[Any]]:
+    """Return deliveries newest first."""
+    return tx.all(
+        f"""{_DELIVERY}
+            AND (CAST(:before AS uuid) IS NULL OR d.id < :before)
+            AND (CAST(:webhook AS text) IS NULL OR d.webhook_id IN (
+              SELECT id FROM webhooks WHERE workspace_id = :workspace_id AND name = :webhook))
+            AND (CAST(:state AS text) IS NULL OR d.state = :state)
+            AND (CAST(:event AS text) IS NULL OR d.event_uid IN (
+              SELECT uid FROM event_keys WHERE workspace_id = :workspace_id AND id = :event))
+            ORDER BY d.id DESC LIMIT :limit""",
+        before=before,
+        webhook=webhook,
+        state=state,
+        event=event,
+        limit=limit,
+    )
+
+
+def delivery(tx: Tx, identity: UUID) -> Row[Any] | None:
+    """Return one delivery."""
+    return tx.one(f"{_DELIVERY} AND d.id = :id", id=identity)
+
+
+def attempts(tx: Tx, delivery_id: UUID, *, after: int, limit: int) -> Sequence[Row[Any]]:
+    """Return the attempts of a delivery, first try first."""
+    return tx.all(
+        """SELECT * FROM attempts WHERE workspace_id = :workspace_id AND delivery_id = :id AND no > :after
+           ORDER BY no, id LIMIT :limit""",
+        id=delivery_id,
+        after=after,
+        limit=limit,
+    )
+
+
+def open_letters(tx: Tx, owner: str, limit: int) -> list[UUID]:
+    """Return the oldest open dead letters of a definition."""
+    rows = tx.all(
+        """SELECT id FROM dead_letters WHERE workspace_id = :workspace_id AND owner = :owner AND resolved_at IS NULL
+           ORDER BY id LIMIT :limit""",
+        owner=owner,
+        limit=limit,
+    )
+    return [row.id for row in rows]
+
+
+def show_delivery(row: Any) -> dict[str, Any]:
+    """Return a delivery as the API shows it."""
+    return {**row._mapping, "id": show("dlv", row.id)}  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+def show_attempt(row: Any) -> dict[str, Any]:
+    """Return an attempt as the API shows it; bytes that are no UTF-8 are shown as such signs."""
+    body = row.response_body
+    text = None if body is None else bytes(body).decode("utf-8", "replace").replace("\x00", "\ufffd")
+    return {**row._mapping, "id": show("att", row.id), "response_body": text}  # noqa: SLF001
+
+
+def show_letter(row: Any) -> dict[str, Any]:
+    """Return a dead letter as the API shows it."""
+    ref = show("dlv" if row.kind == "delivery" else row.kind, row.ref)
+    return {**row._mapping, "id": show("dead", row.id), "ref": ref}  # noqa: SLF001

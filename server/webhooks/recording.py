@@ -1,0 +1,132 @@
+"""What became of a claimed delivery, and how that is stored: one statement per batch, guarded by the epoch."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from server.kernel.errors import Failure
+from server.kernel.ids import new_uuid
+from server.kernel.policies import RetrySchedule
+from server.queue import dead_letters
+from server.queue.dead_letters import DeadLetter
+from server.webhooks import outcomes, queries
+from server.webhooks.outcomes import DELIVERY_EXPIRED, DELIVERY_POISON, WEBHOOK_REMOVED
+from server.webhooks.queries import Attempt, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from server.store import Store
+    from server.webhooks.drain import Job
+
+HOLDING = frozenset({"paused", "disabled", "draft"})
+ENDED = frozenset({"delivered", "skipped", "discarded"})
+_INFINITY = "infinity"
+
+
+def without_trying(job: Job, now: datetime) -> Outcome | None:
+    """Return the outcome of a delivery that is not to be tried, or None."""
+    row = job.row
+    if row.webhook_state == "archived":
+        return dead(job, "removed", Failure(WEBHOOK_REMOVED, "the webhook was removed", "delivery"))
+    if row.webhook_state in HOLDING:
+        return held(job)
+    if row.expires_at <= now:
+        return dead(job, "expired", Failure(DELIVERY_EXPIRED, "the delivery's time was over", "delivery"))
+    if job.claim.claims - row.attempts + row.attempts_before > outcomes.POISON_CLAIMS:
+        return dead(job, "poison", Failure(DELIVERY_POISON, "claimed again and again without an outcome", "delivery"))
+    return None
+
+
+def delivered(job: Job, attempt: Attempt) -> Outcome:
+    """Return: it got through."""
+    return Outcome(job.claim, "delivered", None, attempt.no, attempt, order_key=job.row.order_key)
+
+
+def skipped(job: Job) -> Outcome:
+    """Return: its `when` was false."""
+    return Outcome(job.claim, "skipped", None, job.row.attempts, reason="when", order_key=job.row.order_key)
+
+
+def held(job: Job) -> Outcome:
+    """Return: it waits until its webhook goes on; not an attempt, not a claim."""
+    return Outcome(
+        job.claim, "held", _INFINITY, job.row.attempts, reason="held", order_key=job.row.order_key, uncount=True
+    )
+
+
+def dead(job: Job, reason: str, failure: Failure, attempt: Attempt | None = None) -> Outcome:
+    """Return: it will not be tried again by itself."""
+    attempts = attempt.no if attempt else job.row.attempts
+    return Outcome(job.claim, "dead", None, attempts, attempt, reason, failure, job.row.order_key)
+
+
+def failed(
+    job: Job,
+    failure: Failure,
+    now: datetime,
+    attempt: Attempt | None,
+    after: float | None,
+    schedule: RetrySchedule | None = None,
+    random: float = 0.0,
+) -> Outcome:
+    """Return: this try failed; due again by the schedule when that can help, else dead."""
+    if not failure.retryable:
+        return dead(job, "refused", failure, attempt)
+    attempts = job.row.attempts + 1
+    pause = None if after is None else timedelta(seconds=after)
+    tries = attempts - job.row.attempts_before
+    retry = outcomes.next_try(schedule or RetrySchedule(), tries, now, job.row.expires_at, pause, random)
+    if retry.at is None:
+        details = {"last": failure.as_dict(), "attempts": attempts}
+        name = outcomes.DELIVERY_EXHAUSTED if retry.reason == "exhausted" else DELIVERY_EXPIRED
+        final = Failure(name, f"failed after {attempts} attempts: {failure.message}", "delivery", details)
+        return Outcome(job.claim, "dead", None, attempts, attempt, retry.reason, final, job.row.order_key)
+    return Outcome(job.claim, "pending", retry.at, attempts, attempt, "retry", failure, job.row.order_key)
+
+
+def unsent(job: Job, failure: Failure, now: datetime) -> Outcome:
+    """Return: the try failed on our side, before anything was sent; it is shown as an attempt all the same."""
+    attempt = Attempt(new_uuid(), job.row.attempts + 1, now, "failure", None, {}, None, None, failure, {})
+    return failed(job, failure, now, attempt, None)
+
+
+def record(store: Store, worker: str, batch: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> set[UUID]:
+    """Store outcomes, dead letters and the turn of ordered keys in one transaction; return those that were still ours.
+
+    Raises:
+        Unavailable: DATABASE_AWAY, nothing was stored.
+
+    """
+    keys = sorted({(each.claim.lane, each.order_key) for each in batch if each.order_key and each.state in ENDED})
+    with store.connect() as conn:
+        if keys:
+            queries.lock_keys(conn, keys)
+        won = queries.record(conn, worker, batch)
+        if keys:
+            queries.wake_heads(conn, keys)
+        lost_ones = [each for each in batch if each.state == "dead" and each.claim.ref in won]
+        if lost_ones:
+            times = queries.attempt_times(conn, [each.claim.ref for each in lost_ones])
+            dead_letters.add(conn, [_letter(each, jobs[each.claim.ref], times) for each in lost_ones])
+    return won
+
+
+def _letter(outcome: Outcome, job: Job, times: Mapping[UUID, tuple[datetime, datetime]]) -> DeadLetter:
+    first, last = times.get(outcome.claim.ref, (None, None))
+    return DeadLetter(
+        workspace_id=outcome.claim.workspace_id,
+        kind=queries.KIND,
+        ref=outcome.claim.ref,
+        owner=f"webhook/{job.row.webhook_name}",
+        owner_id=job.row.webhook_id,
+        reason=outcome.reason or "exhausted",
+        error=outcome.error or Failure(outcomes.DELIVERY_EXHAUSTED, "failed", "delivery"),
+        attempts=outcome.attempts,
+        first_attempt_at=first,
+        last_attempt_at=last,
+        correlation_id=job.event.correlation_id,
+    )

@@ -1,0 +1,108 @@
+"""One try: render, sign, send, and say what it means."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from server.kernel.errors import CrossdockError
+from server.kernel.ids import new_uuid
+from server.transport.aio import Request
+from server.transport.redaction import redact_headers
+from server.webhooks import outcomes, recording
+from server.webhooks.queries import Attempt, Outcome
+from server.webhooks.rendering import Skipped, render
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from server.kernel.clock import Clock
+    from server.kernel.errors import Failure
+    from server.transport.aio import Answer, AsyncSender
+    from server.webhooks.drain import Job
+    from server.webhooks.targets import Target
+
+AGENT = "Crossdock/1"
+
+
+class Sending:
+    """Makes tries over the guarded transport."""
+
+    def __init__(self, sender: AsyncSender, clock: Clock) -> None:
+        self.sender = sender
+        self.clock = clock
+
+    async def attempt(self, job: Job, target: Target) -> Outcome:
+        """Try one delivery. Faults of the map, the network and the receiver are outcomes, not exceptions."""
+        if target.paused:
+            return recording.held(job)
+        try:
+            rendered = render(target.webhook, job.event, target.base_path)
+        except CrossdockError as error:
+            return recording.dead(job, "mapping", error.failure)
+        if isinstance(rendered, Skipped):
+            return recording.skipped(job)
+        started = self.clock.now()
+        headers = {"User-Agent": AGENT, **target.headers, **rendered.headers, "webhook-id": job.row.message_id}
+        headers["webhook-timestamp"] = str(int(started.timestamp()))
+        if target.signer is not None:
+            headers["webhook-signature"] = target.signer.sign(
+                job.row.message_id, int(started.timestamp()), rendered.body
+            )
+        request = Request(
+            rendered.method, target.origin + rendered.path, headers, rendered.body, target.webhook.timeout
+        )
+        try:
+            answer = await self.sender.send(request)
+        except CrossdockError as error:
+            outcome = "timeout" if "TIME" in error.code else ("failure" if error.retryable else "refused")
+            tried = self._attempt(job, headers, started, outcome, None, error.failure)
+            return recording.failed(
+                job,
+                error.failure,
+                self.clock.now(),
+                tried,
+                None,
+                target.webhook.retry,
+                random.random(),  # noqa: S311
+            )
+        return self._judge(job, target, headers, started, answer)
+
+    def _judge(self, job: Job, target: Target, headers: dict[str, str], started: datetime, answer: Answer) -> Outcome:
+        verdict = outcomes.verdict(answer.status)
+        if verdict == "delivered":
+            return recording.delivered(job, self._attempt(job, headers, started, "success", answer))
+        failure = outcomes.status_failure(answer.status)
+        tried = self._attempt(job, headers, started, "failure", answer, failure)
+        now = self.clock.now()
+        if verdict == "retry":
+            pause = outcomes.retry_after(answer.status, answer.headers.get("Retry-After"), now)
+            seconds = pause.total_seconds() if pause else None
+            return recording.failed(job, failure, now, tried, seconds, target.webhook.retry, random.random())  # noqa: S311
+        return recording.dead(job, "gone" if verdict == "gone" else "refused", failure, tried)
+
+    def _attempt(
+        self,
+        job: Job,
+        headers: dict[str, str],
+        started: datetime,
+        outcome: str,
+        answer: Answer | None,
+        failure: Failure | None = None,
+    ) -> Attempt:
+        return Attempt(
+            id=new_uuid(),
+            no=job.row.attempts + 1,
+            started_at=started,
+            outcome=outcome,
+            status=answer.status if answer else None,
+            request_headers=redact_headers(headers),
+            response_headers=redact_headers(answer.headers) if answer else None,
+            response_body=answer.body if answer else None,
+            error=failure,
+            timings=dict(answer.timings) if answer else {},
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.sender.close()

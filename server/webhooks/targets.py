@@ -1,0 +1,116 @@
+"""Where a webhook's deliveries go: its definition, compiled, with address, credentials and signer. Cached for seconds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from server.kernel.errors import Retryable, code
+from server.sdk.signing import Signer
+from server.webhooks.outbound import OutboundWebhook, webhook_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from server.store import Store
+    from server.store.engine import Scope
+
+TARGET_UNKNOWN = code(
+    "TARGET_UNKNOWN", "The webhook's integration or secret is missing; the delivery is tried again later."
+)
+_SECONDS = 5.0
+_CACHED = 20_000
+_NONE: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """All that a delivery needs to know of its webhook; `paused` when the integration behind it is not at work.
+
+    The request's URL is `origin` and the rendered path, which begins with `base_path`.
+    """
+
+    webhook: OutboundWebhook
+    origin: str
+    base_path: str
+    headers: Mapping[str, str]
+    signer: Signer | None
+    paused: bool = False
+
+
+class Endpoints(Protocol):
+    """What integrations/ offers: the address and credentials behind an integration's name."""
+
+    def __call__(self, tx: Any, integration: str) -> tuple[str, Mapping[str, str], bool]:
+        """Return (base URL, headers, whether it is at work).
+
+        Raises:
+            NotFound: no such integration or secret.
+
+        """
+        ...
+
+
+class Secrets(Protocol):
+    """What access/ offers: the valid values of a secret, newest first."""
+
+    def __call__(self, tx: Any, name: str) -> list[str]:
+        """Return the values.
+
+        Raises:
+            NotFound: no such secret.
+
+        """
+        ...
+
+
+class Targets:
+    """Builds targets from the database, and keeps each for five seconds: a rotated secret is in use by then."""
+
+    def __init__(self, store: Store, endpoints: Endpoints, secrets: Secrets) -> None:
+        self.store = store
+        self.endpoints = endpoints
+        self.secrets = secrets
+        self._cache: dict[tuple[UUID, int], tuple[float, Target]] = {}
+
+    def cached(self, webhook_id: UUID, version: int) -> Target | None:
+        """Return the target if it is fresh."""
+        found = self._cache.get((webhook_id, version))
+        return found[1] if found and found[0] > time.monotonic() else None
+
+    def lane_limits(self) -> dict[UUID, int]:
+        """Return what is known of in-flight limits that differ from the default."""
+        return {webhook_id: target.webhook.max_in_flight for (webhook_id, _), (_, target) in self._cache.items()}
+
+    def build(self, scope: Scope, cause: Any, webhook_id: UUID, version: int) -> Target:
+        """Read and compile a target.
+
+        Raises:
+            Retryable: TARGET_UNKNOWN, something it refers to is missing for now.
+
+        """
+        with self.store.begin(scope, cause) as tx:
+            row = tx.one("SELECT body FROM webhooks WHERE workspace_id = :workspace_id AND id = :id", id=webhook_id)
+            if row is None:
+                raise Retryable("the webhook is not there", code=TARGET_UNKNOWN, source="delivery")
+            webhook = webhook_of(row.body)
+            base, headers, at_work = webhook.url or "", _NONE, True
+            if webhook.integration:
+                base, headers, at_work = self.endpoints(tx, webhook.integration)
+            keys = [value for name in webhook.sign_secrets for value in self.secrets(tx, name)]
+        parts = urlsplit(base)
+        target = Target(
+            webhook,
+            f"{parts.scheme}://{parts.netloc}",
+            parts.path.rstrip("/") + (f"?{parts.query}" if parts.query else ""),
+            headers,
+            Signer(keys) if keys else None,
+            paused=not at_work,
+        )
+        if len(self._cache) >= _CACHED:
+            self._cache.clear()
+        self._cache[webhook_id, version] = (time.monotonic() + _SECONDS, target)
+        return target

@@ -1,0 +1,186 @@
+"""What a person does to webhooks and deliveries, each in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from server.events.envelope import NewEvent, to_json
+from server.kernel.errors import Conflict, NotFound, code
+from server.kernel.ids import new_uuid, show
+from server.queue import claims, dead_letters
+from server.webhooks import queries
+from server.webhooks.outbound import webhook_of
+from server.webhooks.owing import HELD_STATES, message_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from server.events.publishing import Publisher
+    from server.store import Tx
+    from server.store.repository import Repository
+    from server.webhooks.aggregate import Webhook
+    from server.webhooks.owing import Owing
+
+DELIVERY_HELD = code("DELIVERY_HELD", "The webhook is paused or disabled; resume it, and its deliveries go out.")
+_REOPENED_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """What `trigger` made."""
+
+    event_id: str
+    delivery_id: UUID
+    message_id: str
+
+
+def trigger(
+    tx: Tx, webhooks: Repository[Webhook], publisher: Publisher, owing: Owing, name: str, payload: dict[str, Any]
+) -> Triggered:
+    """Make one real signed delivery of `payload` through a webhook, and through no other.
+
+    Raises:
+        NotFound: no such webhook.
+        Conflict: WRONG_STATE, a draft or archived webhook sends nothing.
+        Invalid: SCHEMA_VIOLATION, the payload breaks the schema of the webhook's event type.
+
+    """
+    webhook = webhooks.get(tx, name)
+    event_id = show("evt", new_uuid())
+    asked = webhook.trigger(payload, tx.cause.principal, event_id)
+    webhooks.save(tx, webhook)
+    new = NewEvent(type=asked["type"], id=event_id, source="crossdock/trigger", data=to_json(asked["data"]))
+    publisher.catalogue.check(tx, [new])
+    event = publisher.store_only(tx, new)
+    delivery = owing.owe_one(
+        tx,
+        event,
+        webhook.id,
+        expires=timedelta(seconds=webhook_of(webhook.body).expires),
+        held=webhook.state in HELD_STATES,
+    )
+    return Triggered(event_id, delivery, message_id(event.uid, webhook.id))
+
+
+class Reopening:
+    """Implements `queue.dead_letters.Reopen` for deliveries: same message id, a new round of tries, order waived."""
+
+    def __init__(self, hint: Callable[[], None]) -> None:
+        self.hint = hint
+
+    def reopen(self, tx: Tx, refs: Sequence[UUID]) -> None:
+        """Make deliveries due now with a new schedule and a new expiry; those of a held webhook are held."""
+        rows = tx.all(
+            """UPDATE deliveries d
+               SET state = CASE WHEN w.state IN ('paused', 'disabled') THEN 'held' ELSE 'pending' END,
+                   attempts_before = attempts, finished_at = NULL, reason = 'retried',
+                   expires_at = now() + (d.expires_at - d.created_at)
+               FROM webhooks w
+               WHERE d.workspace_id = :workspace_id AND d.id = ANY(:refs) AND w.id = d.webhook_id
+               RETURNING d.id, d.webhook_id, d.state""",
+            refs=list(refs),
+        )
+        work = [
+            claims.Due(row.id, tx.scope.workspace_id, row.webhook_id, "infinity" if row.state == "held" else None)
+            for row in rows
+        ]
+        claims.add(tx.conn, queries.KIND, work)
+        tx.after_commit("hint", self.hint)
+
+    def discard(self, tx: Tx, refs: Sequence[UUID]) -> None:
+        """Give deliveries up; the next of their order keys goes."""
+        rows = tx.all(
+            """UPDATE deliveries SET state = 'discarded', finished_at = now()
+               WHERE workspace_id = :workspace_id AND id = ANY(:refs) AND state IN ('dead', 'held', 'pending')
+               RETURNING id, webhook_id, order_key""",
+            refs=list(refs),
+        )
+        tx.run(
+            "DELETE FROM due WHERE workspace_id = :workspace_id AND kind = 'delivery' AND ref = ANY(:refs)",
+            refs=[row.id for row in rows],
+        )
+        keys = sorted({(row.webhook_id, row.order_key) for row in rows if row.order_key})
+        if keys:
+            queries.lock_keys(tx.conn, keys)
+            queries.wake_heads(tx.conn, keys)
+            tx.after_commit("hint", self.hint)
+
+
+def retry(tx: Tx, reopening: Reopening, delivery_id: UUID) -> None:
+    """Try one delivery again now, whatever became of it: the same message id, so the receiver can tell.
+
+    Raises:
+        NotFound: no such delivery here.
+        Conflict: DELIVERY_HELD, its webhook is paused or disabled.
+
+    """
+    row = tx.one(
+        """SELECT d.state, w.state AS webhook_state FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+           WHERE d.workspace_id = :workspace_id AND d.id = :id""",
+        id=delivery_id,
+    )
+    if row is None:
+        raise NotFound("no such delivery here")
+    if row.webhook_state in HELD_STATES:
+        raise Conflict("its webhook is paused or disabled; resume it first", code=DELIVERY_HELD)
+    if row.state == "pending":
+        # Only the pause is cut short: whoever holds a lease on it keeps it.
+        tx.run(
+            """UPDATE due SET due_at = now() WHERE workspace_id = :workspace_id AND kind = 'delivery' AND ref = :ref
+               AND NOT leased""",
+            ref=delivery_id,
+        )
+        tx.after_commit("hint", reopening.hint)
+        return
+    reopening.reopen(tx, [delivery_id])
+    dead_letters.resolve_refs(tx, [delivery_id], "replayed")
+
+
+def retry_dead_letters(tx: Tx, ids: Sequence[UUID], reopens: dict[str, dead_letters.Reopen]) -> int:
+    """Retry open dead letters, each by the capability that owns its kind; return how many were open."""
+    return _resolve(tx, ids, reopens, "replayed")
+
+
+def discard_dead_letters(tx: Tx, ids: Sequence[UUID], reopens: dict[str, dead_letters.Reopen]) -> int:
+    """Give open dead letters up for good; return how many were open."""
+    return _resolve(tx, ids, reopens, "discarded")
+
+
+def _resolve(tx: Tx, ids: Sequence[UUID], reopens: dict[str, dead_letters.Reopen], resolution: str) -> int:
+    opened = dead_letters.resolve(tx, ids, resolution)
+    for kind, capability in reopens.items():
+        refs = [ref for each, ref in opened if each == kind]
+        if refs and resolution == "replayed":
+            capability.reopen(tx, refs)
+        elif refs:
+            capability.discard(tx, refs)
+    return len(opened)
+
+
+def release(tx: Tx, webhook_ids: Sequence[UUID], hint: Callable[[], None]) -> int:
+    """Let the held deliveries of webhooks go, oldest first, at most 10,000 at a time; return how many went."""
+    rows = tx.all(
+        """WITH held AS (
+             SELECT id, created_at, webhook_id, order_key FROM deliveries
+             WHERE workspace_id = :workspace_id AND state = 'held' AND webhook_id = ANY(:webhooks)
+             ORDER BY id LIMIT :limit FOR UPDATE
+           ), pending AS (
+             UPDATE deliveries d SET state = 'pending', reason = NULL FROM held WHERE d.id = held.id
+           ), moved AS (
+             UPDATE due SET due_at = held.created_at FROM held
+             WHERE due.kind = 'delivery' AND due.ref = held.id AND held.order_key IS NULL
+           )
+           SELECT webhook_id, order_key FROM held""",
+        webhooks=list(webhook_ids),
+        limit=_REOPENED_AT_ONCE,
+    )
+    keys = sorted({(row.webhook_id, row.order_key) for row in rows if row.order_key})
+    if keys:
+        queries.lock_keys(tx.conn, keys)
+        queries.wake_heads(tx.conn, keys)
+    if rows:
+        tx.after_commit("hint", hint)
+    return len(rows)
