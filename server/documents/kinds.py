@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from server.documents.fields import Field, FieldType, ListOf, MappingOf, Object
-from server.documents.nodes import MappingNode
 from server.documents.scalars import Boolean, Const, Fact, Text, name_text
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from server.documents.catalog import Catalog
     from server.documents.checking import Checker
+    from server.documents.nodes import MappingNode
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,11 @@ ACTIVE = Field("active", Boolean(), "`false` keeps it from working; what a perso
 
 def canonical(body: Any) -> bytes:
     """Write plain JSON in one way only: keys sorted, no spaces, numbers with the digits that were written."""
-    return orjson.dumps(body, default=_number, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(body, default=json_default, option=orjson.OPT_SORT_KEYS)
 
 
-def _number(value: Any) -> Any:
+def json_default(value: Any) -> Any:
+    """Write a Decimal as the number that it is; for `orjson.dumps(default=…)`."""
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value).encode())
     raise TypeError(f"not JSON: {type(value).__name__}")

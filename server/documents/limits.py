@@ -28,6 +28,8 @@ ENCODING = code("ENCODING", "The file is not UTF-8, or holds a character that no
 NUMBER_RANGE = code("NUMBER_RANGE", "The number is too large or too long to be kept exactly.")
 DUPLICATE_KEY = code("DUPLICATE_KEY", "The same key stands twice in one mapping; readers disagree which one counts.")
 
+CUT = code("CUT", "YAML cut a text at ` #`: what follows is a comment. The whole text needs quotes.")
+
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})
 _FALSE = frozenset({"false", "False", "FALSE"})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SUFFIXES = (".yaml", ".yml", ".json")
+SCHEMA_FILE = "definition.v1.json"  # lies beside the definitions for editors; is none itself
 MAX_FILES = 5_000
 UNREADABLE = code("UNREADABLE", "The file or folder cannot be read, or leads out of the folder of definitions.")
 TOO_MANY_FILES = code("TOO_MANY_FILES", f"The folder holds more than {MAX_FILES:,} definition files.")
@@ -102,7 +103,11 @@ def _walk(root: Path, gathered: Gathered) -> Iterator[Path]:
         for name in [each for each in folders if (Path(folder) / each).is_symlink()]:
             shown = (Path(folder) / name).relative_to(root).as_posix()
             gathered.findings.append(_of_file(UNREADABLE, "a link to a folder is not followed", shown))
-        yield from (Path(folder) / each for each in sorted(names) if each.lower().endswith(SUFFIXES) and each[0] != ".")
+        yield from (Path(folder) / each for each in sorted(names) if _is_definition_file(each))
+
+
+def _is_definition_file(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".") and name != SCHEMA_FILE
 
 
 def _load(gathered: Gathered, path: Path, name: str, inside: Path) -> None:

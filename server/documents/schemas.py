@@ -1,4 +1,4 @@
-"""JSON Schemas of users: compiled once, patterns in linear time, nothing fetched from outside."""
+"""JSON Schemas of users: what is wrong with one, with places; `sdk.schemas` compiles it without a way outside."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
 from jsonschema import Draft202012Validator
 
 from server.kernel.errors import code
+from server.sdk.schemas import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,23 +31,6 @@ class Violation:
     message: str
 
 
-def compile_schema(schema: Any) -> jsonschema_rs.Validator:
-    """Compile a draft 2020-12 schema.
-
-    Raises:
-        jsonschema_rs.ValidationError: not a schema, or with a pattern that has no linear form.
-        ValueError: a reference outside.
-
-    """
-    return jsonschema_rs.Draft202012Validator(
-        schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions(), validate_formats=True
-    )
-
-
-def _refuse(uri: str) -> Any:
-    raise ValueError(f"a schema may not refer to {uri}")
-
-
 def problems_of(schema: Any) -> list[Violation]:
     """Return what is wrong with a schema, each with its place inside the schema."""
     if isinstance(schema, dict) and schema.get("$schema", _DRAFT) != _DRAFT:
@@ -66,19 +49,19 @@ def problems_of(schema: Any) -> list[Violation]:
         found = dict.fromkeys(Violation(tuple(e.absolute_path), _meta_message(e)) for e in errors)
         return list(found)[:_MOST_ERRORS]
     try:
-        compile_schema(schema)
-    except jsonschema_rs.ValidationError as error:
-        refused = error.message.endswith('is not a "regex"')
-        return [Violation(tuple(error.instance_path), _NO_PATTERN if refused else _short(error.message))]
-    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        Schema(schema)
+    except ValueError as error:
         return [Violation((), _short(str(error)))]
     return []
 
 
-def violations(validator: jsonschema_rs.Validator, value: Any) -> list[Violation]:
-    """Return the rules that a value breaks, 20 at most."""
-    found = (Violation(tuple(e.instance_path), _short(e.message)) for e in validator.iter_errors(value))
-    return [each for each, _ in zip(found, range(_MOST_ERRORS), strict=False)]
+def violations(schema: Any, value: Any) -> list[Violation]:
+    """Return the rules of a faultless schema that a value breaks, 20 at most; no value is shown."""
+    return [Violation(_steps(error.pointer), _short(error.message)) for error in Schema(schema).errors(value)]
+
+
+def _steps(pointer: str) -> tuple[str, ...]:
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
 
 
 def _references(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:

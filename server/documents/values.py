@@ -23,7 +23,6 @@ UNKNOWN_REFERENCE = code("UNKNOWN_REFERENCE", "No definition of that kind and na
 ENV_REFUSED = code("ENV_REFUSED", "A definition may not read the server's own settings.")
 SECRET_MISSING = code("SECRET_MISSING", "The workspace has no secret of that name.")
 ENV_MISSING = code("ENV_MISSING", "The server has no such environment variable, and the definition gives no default.")
-_NAME_OF_SECRET = r"[A-Za-z][A-Za-z0-9_-]*"
 _OWN_SETTINGS = frozenset(str(each.metadata["name"]) for each in fields(Settings))
 
 SECRET = Keyed(
@@ -32,7 +31,7 @@ SECRET = Keyed(
         (
             Field(
                 "secret",
-                Text(100, _NAME_OF_SECRET, "the name of a secret"),
+                Text(100, r"[A-Za-z][A-Za-z0-9_-]*", "the name of a secret"),
                 "Name of a secret of the workspace.",
                 required=True,
             ),

@@ -1,0 +1,21 @@
+"""Every kind of definition that there is, in the order of the reference page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from server.documents.kinds import coming_kind
+from server.events.spec import EVENT_TYPE
+from server.integrations.spec import INTEGRATION
+from server.webhooks.spec import INBOUND, OUTBOUND
+
+if TYPE_CHECKING:
+    from server.documents.kinds import Kind
+
+SYNC_JOB = coming_kind("SyncJob", "Source, mapping, target, on a schedule and on events.")
+FLOW = coming_kind("Flow", "A saga: an event starts steps across modules, each with its compensation.")
+
+
+def default_kinds() -> tuple[Kind, ...]:
+    """Return every kind, those that are planned too."""
+    return (EVENT_TYPE, INTEGRATION, OUTBOUND, INBOUND, SYNC_JOB, FLOW)

@@ -1,0 +1,52 @@
+"""`schema`: the JSON Schema of all kinds, for editors; made of the field declarations and committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from server.authoring.kinds import default_kinds
+from server.documents.expressions import DEFINITIONS
+from server.documents.kinds import json_default
+from server.documents.reading import SCHEMA_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from server.documents.kinds import Kind
+
+FILE = f"definitions/{SCHEMA_FILE}"
+
+
+def definition_schema(kinds: Sequence[Kind] | None = None) -> dict[str, Any]:
+    """Return the schema (draft 2020-12) of one document. It is never stricter than `check`, which sees more."""
+    built = [kind for kind in (default_kinds() if kinds is None else kinds) if not kind.coming]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://crossdock.dev/schemas/definition.v1.json",
+        "title": "Crossdock definition",
+        "type": "object",
+        "required": ["kind", "name"],
+        "properties": {"kind": {"enum": list(dict.fromkeys(kind.name for kind in built))}},
+        "allOf": [{"if": _condition(kind), "then": {"$ref": f"#/$defs/{_key(kind)}"}} for kind in built],
+        "$defs": {
+            **{_key(kind): {**kind.object.schema(), "description": kind.about} for kind in built},
+            **DEFINITIONS,
+        },
+    }
+
+
+def schema_text(kinds: Sequence[Kind] | None = None) -> str:
+    """Return the schema as the committed file holds it."""
+    schema = definition_schema(kinds)
+    return orjson.dumps(schema, default=json_default, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _key(kind: Kind) -> str:
+    return kind.name + (kind.variant[1].capitalize() if kind.variant else "")
+
+
+def _condition(kind: Kind) -> dict[str, Any]:
+    """Return what tells a document of this kind. One variant alone is built of each, so its name is enough."""
+    return {"properties": {"kind": {"const": kind.name}}, "required": ["kind"]}

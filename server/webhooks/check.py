@@ -1,0 +1,146 @@
+"""The rules of an outbound webhook between its fields and with the rest of the folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from server.documents.expressions import check_map_reads, check_reads, check_template_reads
+from server.documents.fields import CONTRADICTION, WRONG_VALUE
+from server.documents.findings import nearest, shown
+from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode, at, plain, whole
+from server.documents.scalars import refuse_credential
+from server.documents.schemas import problems_of, violations
+from server.events.matching import matches
+from server.events.spec import ENVELOPE_SCHEMA
+from server.kernel.errors import Permanent, code
+from server.sdk.headers import FRAMING
+from server.transport.headers import vet_header
+from server.webhooks.compiling import PLACE
+from server.webhooks.dry_run import given_events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from server.documents.checking import Checker
+
+UNKNOWN_EVENT_TYPE = code(
+    "UNKNOWN_EVENT_TYPE", "No EventType of this name is known, but one with nearly the same name."
+)
+TEST_DATA = code(
+    "TEST_DATA", "The data of a test breaks the schema of its event type: such an event is never accepted."
+)
+NO_BASE_URL = code("NO_BASE_URL", "The integration has no base_url in its config, so a webhook cannot send to it.")
+_OURS = ("webhook-", "cookie", "set-cookie")
+
+
+def check_header(key: ScalarNode, value: Node, checker: Checker) -> None:
+    """Refuse header names that are not ours to set, and credentials as values."""
+    name = str(key.value)
+    try:
+        vet_header(name, "")
+    except Permanent as refusal:
+        checker.error(WRONG_VALUE, key, refusal.message)
+        return
+    if name.lower() in FRAMING or name.lower().startswith(_OURS):
+        checker.error(WRONG_VALUE, key, f"the header {shown(name)} is written by the delivery itself")
+    elif isinstance(value, ScalarNode) and isinstance(value.value, str) and not value.broken:
+        before = len(checker.findings)
+        refuse_credential(value, name, checker)
+        _plain_ascii(value, checker) if len(checker.findings) == before else None
+
+
+def _plain_ascii(value: ScalarNode, checker: Checker) -> None:
+    if "{{" not in str(value.value):
+        try:
+            vet_header("x", str(value.value))
+        except Permanent:
+            checker.error(WRONG_VALUE, value, "a header holds printable ASCII only")
+
+
+def check_webhook(root: MappingNode, checker: Checker) -> None:
+    """Check the path, the integration, the event types, what expressions read, and the tests' events."""
+    _check_target(root, checker)
+    types = list(_subscribed(root, checker))
+    for name, body in types:
+        _check_against(root, name, body, checker)
+    _check_tests(root, checker)
+
+
+def _check_target(root: MappingNode, checker: Checker) -> None:
+    request = root.get("request")
+    path = request.key("path") if isinstance(request, MappingNode) else None
+    if path is not None and root.get("url") is not None:
+        checker.error(CONTRADICTION, path, '"path" goes with "integration"; with "url" write the whole URL')
+    integration = root.text("integration")
+    bodies = list(checker.catalog.bodies("Integration", integration)) if integration else []
+    if bodies and not any("base_url" in (body.get("config") or {}) for body in bodies if _has_config(body)):
+        place = root.get("integration") or root
+        checker.error(NO_BASE_URL, place, f"the Integration {shown(integration)} has no base_url in its config")
+
+
+def _has_config(body: Any) -> bool:
+    return isinstance(body.get("config", {}), dict)
+
+
+def _patterns(root: MappingNode) -> list[tuple[str, ScalarNode]]:
+    events = root.get("events")
+    items = events.items if isinstance(events, ListNode) else []
+    return [(item.value, item) for item in items if isinstance(item, ScalarNode) and isinstance(item.value, str)]
+
+
+def _subscribed(root: MappingNode, checker: Checker) -> Iterator[tuple[str, Any]]:
+    """Yield each known event type that the webhook takes, with its newest body; warn of names nearly known."""
+    known = sorted(checker.catalog.names("EventType"))
+    patterns = _patterns(root)
+    for text, node in patterns:
+        if "*" not in text and text not in known and (near := nearest(text, known)):
+            checker.warning(UNKNOWN_EVENT_TYPE, node, f"there is no EventType {shown(text)}", near)
+    for name in known:
+        if any(matches(text, name) for text, _ in patterns):
+            bodies = checker.catalog.bodies("EventType", name)
+            newest = max(bodies, key=_version_of, default=None)
+            if newest is not None:
+                yield name, newest
+
+
+def _version_of(body: Any) -> int:
+    version = body.get("version", 1)
+    return version if isinstance(version, int) else 1
+
+
+def _check_against(root: MappingNode, name: str, body: Any, checker: Checker) -> None:
+    """Check what every expression reads against the schema of one event type."""
+    schema = body.get("schema")
+    if not isinstance(schema, dict) or problems_of(schema):
+        return
+    schemas = {"event": ENVELOPE_SCHEMA, "data": schema}
+    for key in ("when", "order_by"):
+        node = root.get(key)
+        if node is not None:
+            check_reads(node, PLACE, schemas, name, checker)
+    map_ = root.get("map")
+    if map_ is not None and whole(map_):
+        check_map_reads(map_, PLACE, schemas, name, checker)
+    request = root.get("request")
+    headers = request.get("headers") if isinstance(request, MappingNode) else None
+    texts = [request.get("path")] if isinstance(request, MappingNode) else []
+    texts += [value for _, value in headers.entries] if isinstance(headers, MappingNode) else []
+    for text in texts:
+        if text is not None:
+            check_template_reads(text, PLACE, schemas, name, checker)
+
+
+def _check_tests(root: MappingNode, checker: Checker) -> None:
+    patterns = _patterns(root)
+    for event, data in given_events(root):
+        type_ = str(event.value)
+        if not any(matches(text, type_) for text, _ in patterns):
+            near = nearest(type_, [text for text, _ in patterns if "*" not in text])
+            checker.error(WRONG_VALUE, event, f"the webhook does not take events of type {shown(type_)}", near)
+            continue
+        body = max(checker.catalog.bodies("EventType", type_), key=_version_of, default=None)
+        schema = body.get("schema") if body else None
+        if data is None or not whole(data) or not isinstance(schema, dict) or problems_of(schema):
+            continue
+        for violation in violations(schema, plain(data)):
+            checker.warning(TEST_DATA, at(data, violation.pointer), f"{type_}: {violation.message}")

@@ -1,0 +1,100 @@
+"""An outbound webhook as the delivery engine sees it: the typed view of a checked definition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from server.kernel.policies import RetrySchedule, parse_duration, schedule_from
+from server.webhooks.compiling import Compiled, compile_webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_TIMEOUT = "20s"
+DEFAULT_EXPIRES = "5d"
+DEFAULT_IN_FLIGHT = 10
+DEFAULT_JITTER = Decimal("0.2")
+DEFAULT_INITIAL = "1s"
+DEFAULT_MULTIPLIER = 2
+DEFAULT_MAX = "30s"
+
+
+@dataclass(frozen=True)
+class OutboundWebhook:
+    """An outbound webhook as the delivery engine sees it. Times in seconds; `map` and expressions as written.
+
+    `sign_secrets` are names of secrets, the newest first. `url` and `integration`: exactly one is set.
+    """
+
+    name: str
+    events: tuple[str, ...]
+    integration: str | None = None
+    url: str | None = None
+    method: str = "POST"
+    path: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    when: str | None = None
+    order_by: str | None = None
+    sign_scheme: str | None = None
+    sign_secrets: tuple[str, ...] = ()
+    retry: RetrySchedule = field(default_factory=RetrySchedule)
+    timeout: float = parse_duration(DEFAULT_TIMEOUT)
+    expires: float = parse_duration(DEFAULT_EXPIRES)
+    max_in_flight: int = DEFAULT_IN_FLIGHT
+    map: Any = None
+
+    @cached_property
+    def compiled(self) -> Compiled:
+        """The expressions, compiled once per webhook.
+
+        Raises:
+            ExpressionError: the body was never checked.
+
+        """
+        return compile_webhook(self.when, self.order_by, self.map, self.path, self.headers)
+
+
+def webhook_of(body: Mapping[str, Any]) -> OutboundWebhook:
+    """Return the typed view of a checked body, with defaults filled in."""
+    request, sign = body.get("request", {}), body.get("sign")
+    return OutboundWebhook(
+        name=body["name"],
+        events=tuple(body["events"]),
+        integration=body.get("integration"),
+        url=body.get("url"),
+        method=request.get("method", "POST"),
+        path=request.get("path"),
+        headers=request.get("headers", {}),
+        when=body.get("when"),
+        order_by=body.get("order_by"),
+        sign_scheme=sign["scheme"] if sign else None,
+        sign_secrets=_secret_names(sign["key"]) if sign else (),
+        retry=retry_of(body.get("retry")),
+        timeout=parse_duration(body.get("timeout", DEFAULT_TIMEOUT)),
+        expires=parse_duration(body.get("expires", DEFAULT_EXPIRES)),
+        max_in_flight=int(body.get("max_in_flight", DEFAULT_IN_FLIGHT)),
+        map=body.get("map"),
+    )
+
+
+def _secret_names(key: Any) -> tuple[str, ...]:
+    return tuple(each["secret"] for each in (key if isinstance(key, list) else [key]))
+
+
+def retry_of(retry: Mapping[str, Any] | None) -> RetrySchedule:
+    """Return the schedule of a checked `retry`; the Standard Webhooks schedule where there is none."""
+    if retry is None:
+        return RetrySchedule()
+    jitter = float(retry.get("jitter", DEFAULT_JITTER))
+    if "schedule" in retry:
+        return schedule_from(retry["schedule"], jitter)
+    return RetrySchedule.exponential(
+        int(retry["attempts"]) - 1,
+        parse_duration(retry.get("initial", DEFAULT_INITIAL)),
+        float(retry.get("multiplier", DEFAULT_MULTIPLIER)),
+        parse_duration(retry.get("max", DEFAULT_MAX)),
+        jitter,
+    )

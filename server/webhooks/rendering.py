@@ -1,0 +1,123 @@
+"""From a webhook and an event to the request: pure, and the very same for deliveries, `test` and previews."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import orjson
+
+from server.events.envelope import from_json, to_json
+from server.kernel.clock import rfc3339
+from server.kernel.errors import Permanent, code
+from server.mapping.values import truthy
+from server.transport.headers import vet_headers
+
+if TYPE_CHECKING:
+    from server.events.envelope import Event
+    from server.webhooks.outbound import OutboundWebhook
+
+RENDERED_REFUSED = code("RENDERED_REFUSED", "What the map or a template made of this event cannot be sent.")
+_CONTENT_TYPE = "content-type"
+_JSON = "application/json"
+_DOTS = re.compile(r"(?:^|/)\.{1,2}(?=/|\?|$)")
+_LONGEST_PATH = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A request without its signature. `path` begins with the endpoint's base path; `body` is what is signed."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON values; numbers with a fraction are Decimal."""
+        return from_json(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Nothing is sent: `when` did not hold."""
+
+
+def render(webhook: OutboundWebhook, event: Event, endpoint_base_path: str) -> Rendered | Skipped:
+    """Return the request that the event makes of the webhook, or that it is skipped.
+
+    Raises:
+        EvaluationError: an expression failed on this event; its details name the expression, position and value.
+        Permanent: RENDERED_REFUSED or REQUEST_REFUSED, the result cannot be sent.
+
+    """
+    compiled = webhook.compiled
+    scope: dict[str, Any] = {}
+    if compiled.reads_anything:
+        scope = {"event": event.view(), "data": from_json(event.data)}
+    if compiled.when is not None and not truthy(compiled.when.run(scope)):
+        return Skipped()
+    path = compiled.path.run(scope, escape=_percent) if compiled.path else ""
+    headers = {name: template.run(scope) for name, template in compiled.headers.items()}
+    vet_headers(headers)
+    if not any(name.lower() == _CONTENT_TYPE for name in headers):
+        headers["Content-Type"] = _JSON
+    body = _json(compiled.map.run(scope)) if compiled.map is not None else standard_payload(event)
+    return Rendered(webhook.method, join_path(endpoint_base_path, path), headers, body)
+
+
+def standard_payload(event: Event) -> bytes:
+    """Return the Standard Webhooks payload; the data's text goes in as it came, so every digit is kept."""
+    head = orjson.dumps({"type": event.type, "timestamp": rfc3339(event.time)})
+    return head[:-1] + b',"data":' + event.data.encode() + b"}"
+
+
+def order_key(webhook: OutboundWebhook, event: Event) -> str | None:
+    """Return the key by which the webhook orders this event, or None when it is unordered.
+
+    Raises:
+        EvaluationError: the expression failed on this event.
+
+    """
+    expression = webhook.compiled.order_by
+    if expression is None:
+        return None
+    value = expression.run({"event": event.view(), "data": from_json(event.data)})
+    return None if value is None else value if isinstance(value, str) else to_json(value)
+
+
+def join_path(base: str, path: str) -> str:
+    """Append a path to a base path: `/api` and `/hooks` make `/api/hooks`.
+
+    Raises:
+        Permanent: RENDERED_REFUSED, a step out of the base (`..`), a sign that no path holds, or too long.
+
+    """
+    joined = base.rstrip("/") + (path if path.startswith(("/", "?")) or not path else f"/{path}")
+    bare = joined.partition("?")[0]
+    if (
+        _DOTS.search(bare)
+        or len(joined) > _LONGEST_PATH
+        or not joined.isascii()
+        or not joined.isprintable()
+        or " " in joined
+    ):
+        raise Permanent("the path leads elsewhere or cannot be sent", code=RENDERED_REFUSED, source="mapping")
+    return joined or "/"
+
+
+def _percent(value: str) -> str:
+    """Write a value so that it stays one piece of the path, whatever it holds."""
+    return quote(value, safe="")
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return to_json(value).encode()
+    except TypeError as error:  # orjson: a number past 64 bits, or half of a surrogate pair
+        raise Permanent(
+            f"the map made what JSON cannot hold: {error}", code=RENDERED_REFUSED, source="mapping"
+        ) from error

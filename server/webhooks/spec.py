@@ -1,0 +1,135 @@
+"""The declaration of an outbound Webhook, and its typed view for the delivery engine."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from server.documents.expressions import ExpressionText, MapValue, TemplateText
+from server.documents.fields import Field, Keyed, ListOf, MappingOf, Object, OneOf
+from server.documents.kinds import ACTIVE, Kind, coming_kind, head_fields
+from server.documents.scalars import Choice, Duration, EventTypeName, Integer, Number, Url
+from server.documents.values import SECRET_ONLY, Config, FreeJson, Reference
+from server.webhooks.check import check_header, check_webhook
+from server.webhooks.compiling import PLACE
+from server.webhooks.dry_run import TESTS, run_tests
+from server.webhooks.outbound import (
+    DEFAULT_EXPIRES,
+    DEFAULT_IN_FLIGHT,
+    DEFAULT_INITIAL,
+    DEFAULT_JITTER,
+    DEFAULT_MAX,
+    DEFAULT_MULTIPLIER,
+    DEFAULT_TIMEOUT,
+    OutboundWebhook,
+    webhook_of,
+)
+
+__all__ = ["INBOUND", "OUTBOUND", "OutboundWebhook", "webhook_of"]
+
+METHODS = ("POST", "PUT", "PATCH", "DELETE")
+
+_JITTER = Field(
+    "jitter", Number(Decimal(0), Decimal(1)), "A pause is up to that share longer, at random.", default=DEFAULT_JITTER
+)
+_PAUSE = Duration("1ms", "30d")
+_SCHEDULE = Object(
+    (
+        Field("schedule", ListOf(_PAUSE, 1, 100), "The pauses between tries, one by one.", required=True),
+        _JITTER,
+    ),
+    name="retry with a schedule",
+)
+_GROWING = Object(
+    (
+        Field("attempts", Integer(1, 100), "Tries in all: one more than there are pauses.", required=True),
+        Field("initial", _PAUSE, "The first pause.", default=DEFAULT_INITIAL),
+        Field(
+            "multiplier",
+            Number(Decimal(1), Decimal(10)),
+            "Each pause is that many times the one before.",
+            default=DEFAULT_MULTIPLIER,
+        ),
+        Field("max", _PAUSE, "No pause is longer.", default=DEFAULT_MAX),
+        _JITTER,
+    ),
+    name="retry with growing pauses",
+)
+_REQUEST = Object(
+    (
+        Field("method", Choice(METHODS), "The method.", default="POST"),
+        Field(
+            "path",
+            TemplateText(PLACE),
+            "Appended to the base path of the integration; values inside are percent-encoded.",
+            example="/hooks/orders/{{ data.order_id }}",
+        ),
+        Field("headers", MappingOf(TemplateText(PLACE), rule=check_header), "Headers of your own."),
+    ),
+    name="request",
+)
+_SIGN = Object(
+    (
+        Field(
+            "scheme",
+            Choice(("standard-webhooks",), coming=("standard-webhooks-v1a", "github", "stripe", "slack", "hmac")),
+            "How requests are signed.",
+            required=True,
+        ),
+        Field(
+            "key",
+            OneOf((SECRET_ONLY, ListOf(SECRET_ONLY, 1, 5))),
+            "The secret, or several while the receiver changes over; each signs.",
+            required=True,
+        ),
+    ),
+    name="sign",
+)
+
+
+OUTBOUND = Kind(
+    "Webhook",
+    "Events to signed HTTP requests. Without `map` the Standard Webhooks payload `{type, timestamp, data}` is sent.",
+    Object(
+        (
+            *head_fields("Webhook"),
+            ACTIVE,
+            Field("direction", Choice(("outbound",)), "`outbound`: events to requests.", required=True),
+            Field("integration", Reference("Integration"), "The integration whose address and credentials are used."),
+            Field("url", Url(), "A receiver that needs no integration."),
+            Field("request", _REQUEST, "How the request is made."),
+            Field(
+                "events",
+                ListOf(EventTypeName(wildcards=True), 1, 100),
+                "Which events are sent: `*` is one segment, `**` one or more; our own `crossdock.…` only by name.",
+                required=True,
+            ),
+            Field("when", ExpressionText(PLACE), "Only events for which this holds are sent; the others end skipped."),
+            Field("order_by", ExpressionText(PLACE), "Events with the same value go out one after the other."),
+            Field("sign", _SIGN, "The signature that the receiver verifies."),
+            Field(
+                "retry",
+                OneOf((Keyed(("schedule",), _SCHEDULE), _GROWING)),
+                "When a failed try is repeated.",
+                example="{schedule: [5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 24h], jitter: 0.2}",
+            ),
+            Field("timeout", Duration("100ms", "5m"), "How long one try may take in all.", default=DEFAULT_TIMEOUT),
+            Field(
+                "expires", Duration("1s", "30d"), "After that a delivery is not tried again.", default=DEFAULT_EXPIRES
+            ),
+            Field("max_in_flight", Integer(1, 1000), "Requests under way at the same time.", default=DEFAULT_IN_FLIGHT),
+            Field("map", MapValue(PLACE), "What is sent, made of the event; see the mapping language."),
+            Field("tests", TESTS, "Given an event, which requests are sent."),
+            Field("priority", Choice(("low", "normal", "high")), "Which go first.", coming=True),
+            Field("on_stuck", Choice(("block", "park", "skip")), "What a dead head of an order does.", coming=True),
+            Field("fallback", FreeJson(), "Where it goes when tries are used up.", coming=True),
+            Field("auth", Config(), "Credentials to the receiver without an integration.", coming=True),
+            Field("rate_limit", Config(), "How fast requests may go.", coming=True),
+        ),
+        one_of=(("integration", "url"),),
+        name="an outbound Webhook",
+    ),
+    variant=("direction", "outbound"),
+    check=check_webhook,
+    test=run_tests,
+)
+INBOUND = coming_kind("Webhook", "Verified HTTP requests to events.", ("direction", "inbound"))
