@@ -1,0 +1,73 @@
+"""The HTTP application: one frame around the rooms that bootstrap hands in. It starts only when every route says who may."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import orjson
+from flask import Flask, Response
+
+from server import bootstrap
+from server.web import bodies, guard, openapi, pages, problems
+from server.web.answers import OrjsonProvider
+from server.web.permissions import public, refuse_undeclared
+from server.web.room import Room
+
+if TYPE_CHECKING:
+    from server.config import Settings
+    from server.web.frame import Frame
+
+
+def create_app(services: Frame) -> Flask:
+    """Build the application from its services; the same for the server, the tests and the local command line.
+
+    Raises:
+        CrossdockError: ROUTE_UNDECLARED, a view says neither @requires nor @public.
+
+    """
+    app = Flask("crossdock", static_folder=None)
+    app.json = OrjsonProvider(app)
+    app.extensions["crossdock"] = services
+    app.config["MAX_CONTENT_LENGTH"] = bodies.most_read(services.settings)
+    # No redirects to a path with or without a slash: their Location would repeat the caller's Host.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    problems.register(app)
+    guard.install(app)
+    api = openapi.rooms(app, version("crossdock"))
+    for room in services.blueprints:
+        if isinstance(room, Room):
+            api.register_blueprint(room)
+        else:
+            app.register_blueprint(room)
+    _document(app, api)
+    refuse_undeclared(app)
+    return app
+
+
+def from_settings(settings: Settings) -> Flask:
+    """Build the application of an API process: what the server calls in each of them."""
+    return create_app(bootstrap.api(settings))
+
+
+def _document(app: Flask, api: openapi.Rooms) -> None:
+    """Serve the OpenAPI document and the pages made from it."""
+    document = openapi.document(app, api)
+    content = orjson.dumps(document)
+    app.extensions["crossdock-openapi"] = document
+
+    @app.get("/openapi.json")
+    @public
+    def openapi_document() -> Response:
+        return Response(content, content_type="application/json")
+
+    @app.get("/docs")
+    @public
+    def api_reference() -> Response:
+        return pages.reference(document)
+
+    @app.get("/docs/errors")
+    @public
+    def error_codes() -> Response:
+        return pages.error_codes()

@@ -1,0 +1,35 @@
+"""Versions over HTTP: `ETag: "7"` on what is read, `If-Match: "7"` on what changes it (RFC 9110, section 13)."""
+
+from __future__ import annotations
+
+import re
+
+from flask import request
+
+from server.kernel.errors import PreconditionFailed, PreconditionMissing
+
+_TAG = re.compile(r'\s*(?:W/)?"[^"]*"\s*')
+
+
+def etag(version: int) -> str:
+    """Write a version as an entity tag."""
+    return f'"{version}"'
+
+
+def expect_version(version: int, *, required: bool = True) -> None:
+    """Insist that the caller read the version that is there now. Call it inside the transaction that changes it.
+
+    Raises:
+        PreconditionMissing: there is no If-Match and `required`.
+        PreconditionFailed: If-Match names other versions; `details["current"]` is the ETag of now.
+
+    """
+    given = request.headers.get("If-Match")
+    if given is None:
+        if required:
+            raise PreconditionMissing("send If-Match with the ETag that you read", source="web")
+        return
+    # A weak tag never matches here: If-Match compares strongly.
+    if given.strip() != "*" and etag(version) not in [each.strip() for each in given.split(",")]:
+        shown = "another version" if all(_TAG.fullmatch(each) for each in given.split(",")) else "what is no ETag"
+        raise PreconditionFailed(f"If-Match names {shown}", source="web", current=etag(version))

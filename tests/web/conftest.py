@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from server.store import Store
+from tests.web.toy import prepare, toy_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Store]:
+    store = Store(database_url, "crossdock_engine")
+    prepare(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(database_url: str, engine: Store) -> Iterator[Store]:
+    store = Store(database_url, "crossdock_api", pool=30)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def app(store: Store) -> Flask:
+    return toy_app(store)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
