@@ -60,9 +60,9 @@ class Request:
     """One request. `timeout` is the total in seconds; header values are plain ASCII."""
 
     method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     timeout: float = DELIVERY_LIMITS.total
 
 
@@ -205,11 +205,13 @@ class AsyncSender:
             await session.close()
 
     def _timeout_of(self, total: float) -> aiohttp.ClientTimeout:
+        total = min(total, self._limits.total)
+        first_byte = self._limits.first_byte
         return aiohttp.ClientTimeout(
-            total=min(total, self._limits.total),
+            total=total,
             connect=self._limits.connect + self._limits.dns,
             sock_connect=self._limits.connect,
-            sock_read=self._limits.first_byte,
+            sock_read=first_byte if first_byte < total else None,  # a timer less per request where it says nothing
             ceil_threshold=3600,
         )
 

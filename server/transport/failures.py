@@ -15,6 +15,7 @@ ANSWER_TOO_LARGE     Permanent  the answer is larger than is read
 from __future__ import annotations
 
 from server.kernel.errors import Permanent, Retryable, code
+from server.sdk.answers import ANSWER_BROKEN
 
 SOURCE = "transport"
 
@@ -29,7 +30,6 @@ TLS_FAILED = code(
     "TLS_FAILED", "The TLS handshake failed or the certificate does not fit; tried again on the schedule."
 )
 TIMEOUT = code("TIMEOUT", "The other system took longer than the limit; `details.phase` says where.")
-ANSWER_BROKEN = code("ANSWER_BROKEN", "What came back is no complete HTTP answer; tried again on the schedule.")
 ANSWER_TOO_LARGE = code("ANSWER_TOO_LARGE", "The answer is larger than is read; the limit is in `details`.")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
+from server.sdk.headers import FRAMING
 from server.transport.failures import request_refused
 
 if TYPE_CHECKING:
@@ -12,23 +14,6 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
-# The transport writes these itself; set by hand they could smuggle a second request or name another host.
-FRAMING = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 
 
 def vet_method(method: str) -> None:
@@ -42,6 +27,14 @@ def vet_method(method: str) -> None:
         raise request_refused("the method is no HTTP method that is sent")
 
 
+@functools.lru_cache(maxsize=1024)
+def _vet_name(name: str) -> bool:
+    """Say whether the header frames the request; refuse what is no header name."""
+    if not _TOKEN.fullmatch(name):
+        raise request_refused("a header name holds what no header name may")
+    return name.lower() in FRAMING
+
+
 def vet_header(name: str, value: str) -> None:
     """Pass when the header can be sent as it stands.
 
@@ -49,8 +42,7 @@ def vet_header(name: str, value: str) -> None:
         Permanent: REQUEST_REFUSED; the value stays out of the message.
 
     """
-    if not _TOKEN.fullmatch(name):
-        raise request_refused("a header name holds what no header name may")
+    _vet_name(name)
     if not _VALUE.fullmatch(value):
         raise request_refused(f"the value of header {name} holds more than printable ASCII")
 
@@ -63,6 +55,6 @@ def vet_headers(headers: Mapping[str, str]) -> None:
 
     """
     for name, value in headers.items():
-        vet_header(name, value)
-        if name.lower() in FRAMING:
+        if _vet_name(name):
             raise request_refused(f"the header {name} is written by the transport alone")
+        vet_header(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,39 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 _FIRST_FINAL = 200
+_INSTANT = 0.001
 _ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+class Connections:
+    """Pooled connections under one policy, for many threads; each call takes a light session of its own.
+
+    Sessions follow no redirects, keep no cookies, ask no proxy or netrc of the environment, verify every certificate
+    and read every answer whole before they hand it out. Their failures are kernel errors (see `failures`), never
+    those of requests.
+    """
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        limits: Limits = PLUGIN_LIMITS,
+        *,
+        resolver: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._limits = limits
+        self._adapter = _GuardedAdapter(Guard(policy, resolver or shared_resolver()), limits, tls or client_tls())
+
+    def session(self, seconds: float | None = None) -> requests.Session:
+        """Return a session whose requests end within `seconds` from now, all together, and `limits.total` each.
+
+        A request's own `timeout=` can shorten its time, not lengthen it.
+        """
+        return _GuardedSession(self._adapter, seconds)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._adapter.shut()
 
 
 def guarded_session(
@@ -46,18 +79,17 @@ def guarded_session(
     resolver: Resolver | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> requests.Session:
-    """Return a session for one thread at a time that reaches only what `policy` allows, within `limits`.
-
-    It follows no redirects, keeps no cookies, asks no proxy or netrc of the environment, verifies every certificate
-    and reads every answer whole before it hands it out. Its failures are kernel errors (see `failures`), never those
-    of requests. A call's own `timeout=` can shorten the total time, not lengthen it.
-    """
-    return _GuardedSession(_GuardedAdapter(Guard(policy, resolver or shared_resolver()), limits, tls or client_tls()))
+    """Return one session with connections of its own, closed with it."""
+    connections = Connections(policy, limits, resolver=resolver, tls=tls)
+    session = connections.session()
+    session.close = connections.close  # type: ignore[method-assign]
+    return session
 
 
 class _GuardedSession(requests.Session):
-    def __init__(self, adapter: _GuardedAdapter) -> None:
+    def __init__(self, adapter: _GuardedAdapter, seconds: float | None) -> None:
         super().__init__()
+        self._until = None if seconds is None else time.monotonic() + seconds
         self.trust_env = False
         self.headers["Accept-Encoding"] = "identity"
         self.headers["User-Agent"] = "crossdock"
@@ -65,6 +97,12 @@ class _GuardedSession(requests.Session):
         self.adapters.clear()
         self.mount("https://", adapter)
         self.mount("http://", adapter)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        if self._until is not None:
+            left = max(self._until - time.monotonic(), _INSTANT)
+            options["timeout"] = min(_shortest(options.get("timeout"), left), left)
+        return super().send(request, **options)
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> requests.Response:  # type: ignore[override]
         """Vet the URL as it was written, before the library tidies it."""
@@ -104,6 +142,12 @@ class _GuardedAdapter(requests.adapters.HTTPAdapter):
 
         manager.pool_classes_by_scheme = {"http": plain, "https": secure}  # type: ignore[dict-item]
         self.poolmanager = manager
+
+    def close(self) -> None:
+        """Keep the connections: sessions come and go, the pool is closed by `Connections`."""
+
+    def shut(self) -> None:
+        super().close()
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave certificates to the one TLS context."""

@@ -1,0 +1,132 @@
+"""What a plugin is: an adapter with operations, each with schemas, called as validate → execute → transform."""
+
+from __future__ import annotations
+
+import abc
+import functools
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from server.sdk.schemas import FieldError, Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from server.sdk.context import Context
+
+Status = Literal["healthy", "degraded", "unhealthy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One thing that a plugin can do, named `noun.verb`.
+
+    The schemas are JSON Schema 2020-12 of an object. `writes`: it may change something over there. `idempotent`: the
+    same call twice, with the same idempotency key, has one effect.
+    """
+
+    name: str
+    about: str
+    input_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any]
+    writes: bool = False
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call of one operation; `input` is JSON."""
+
+    operation: str
+    input: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Whether a call may be executed, and if not, why."""
+
+    errors: tuple[FieldError, ...] = ()
+
+    @property
+    def is_valid(self) -> bool:
+        """No rule is broken."""
+        return not self.errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the other system is: `latency_ms` of the question asked at `last_checked`; `details` is JSON."""
+
+    status: Status
+    latency_ms: float
+    last_checked: datetime
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the health as JSON, the time as RFC 3339."""
+        return asdict(self) | {"last_checked": self.last_checked.isoformat().replace("+00:00", "Z")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where and as whom a webhook of this integration is sent: a path is appended to `base_url`."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Adapter(abc.ABC):
+    """The base of every plugin's adapter. It keeps no state between calls: one instance serves many threads."""
+
+    id: ClassVar[str]
+    version: ClassVar[str]
+    operations: ClassVar[tuple[Operation, ...]]
+
+    def operation(self, name: str) -> Operation | None:
+        """Return the operation of that name."""
+        return next((each for each in self.operations if each.name == name), None)
+
+    def validate(self, request: CallRequest) -> Validation:
+        """Check a call before it is made. Extend it for rules that a schema cannot say."""
+        operation = self.operation(request.operation)
+        if operation is None:
+            return Validation((FieldError("", f"{self.id} has no operation {request.operation}"),))
+        return Validation(_compiled(type(self), operation.name).errors(request.input))
+
+    @abc.abstractmethod
+    def execute(self, request: CallRequest, context: Context) -> Any:
+        """Make the call and return the other system's answer.
+
+        Raises:
+            Retryable, Permanent, Skipped: what happens next; every other error counts as a fault of the plugin.
+
+        """
+
+    def transform(self, answer: Any) -> dict[str, Any]:
+        """Turn what `execute` returned into JSON that fits the operation's output schema."""
+        return dict(answer)
+
+    @abc.abstractmethod
+    def health_check(self, context: Context) -> Health:
+        """Ask the other system how it is, cheaply and without changing anything."""
+
+    def endpoint(self, config: Mapping[str, Any]) -> Endpoint | None:  # noqa: ARG002 - for subclasses
+        """Return where webhooks of an integration with this config go; None when it can take none."""
+        return None
+
+
+@functools.cache
+def _compiled(adapter: type[Adapter], name: str) -> Schema:
+    return Schema(dict(next(each for each in adapter.operations if each.name == name).input_schema))
+
+
+def measured(context: Context, ask: Callable[[], Mapping[str, Any]], *, slow_ms: float = 2000.0) -> Health:
+    """Return the health that `ask` finds: healthy, degraded when it took longer than `slow_ms`; it raises otherwise."""
+    began = context.clock.now()
+    details = ask()
+    now = context.clock.now()
+    latency = max((now - began).total_seconds() * 1000, 0.0)
+    status: Status = "degraded" if latency > slow_ms else "healthy"
+    return Health(status=status, latency_ms=latency, last_checked=now, details=details)

@@ -1,0 +1,42 @@
+"""What a plugin knows of a call beside its input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import requests
+
+    from server.kernel.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whose call it is, by name."""
+
+    organization: str
+    workspace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One call. `http` is a `requests.Session` on the guarded transport; `config` has its secrets resolved.
+
+    `retry_count` is 0 at the first try. `idempotency_key` is the same at every try of the same call: send it along.
+    `timestamp` is when this try began, `metadata` is whatever the definition says. The config is not shown by `repr`.
+    """
+
+    correlation_id: str
+    tenant: Tenant
+    user: str | None
+    timestamp: datetime
+    http: requests.Session = field(repr=False)
+    clock: Clock
+    config: Mapping[str, Any] = field(repr=False)
+    retry_count: int = 0
+    idempotency_key: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
