@@ -1,0 +1,14 @@
+"""Where expressions stand, and the names that they may start with there. Inside `each` and `for_each` `item` comes to them."""
+
+from __future__ import annotations
+
+PLACES: dict[str, frozenset[str]] = {
+    "outbound_webhook": frozenset(("event", "data")),
+    "inbound_webhook": frozenset(("request", "headers", "params", "body")),
+    "sync_job": frozenset(("row", "run")),
+    "sync_job_on_event": frozenset(("event", "data")),
+    "flow": frozenset(("event", "data", "steps", "run")),
+    "flow_undo": frozenset(("event", "data", "steps", "run", "result")),
+    "flow_wait_for": frozenset(("event", "data", "steps", "run", "arrived")),
+}
+ITEM = "item"
