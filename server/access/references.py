@@ -10,6 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from server.documents.values import ENV_REFUSED, env_name_refused, is_env, is_secret
 from server.kernel.errors import Permanent, Retryable, code
 
 if TYPE_CHECKING:
@@ -19,24 +20,8 @@ if TYPE_CHECKING:
     from server.store import Tx
 
 ENV_MISSING = code("ENV_MISSING", "The server's environment lacks this variable, and `{env: …}` gives no default.")
-ENV_REFUSED = code("ENV_REFUSED", "This variable is Crossdock's own or looks like a credential: use `{secret: NAME}`.")
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_OURS = re.compile(r"CROSSDOCK_.*|OTEL_.*|PG[A-Z]+|DATABASE_URL|REDIS_URL")
-_CREDENTIAL_NAME = re.compile(
-    r"SECRET|PASSW|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|^KEY$|_DSN$", re.IGNORECASE
-)
 _CREDENTIAL_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@|-----BEGIN ")
-
-
-def is_secret(node: Any) -> bool:
-    """Say whether a node is `{secret: NAME}`."""
-    return isinstance(node, dict) and node.keys() == {"secret"} and isinstance(node["secret"], str)
-
-
-def is_env(node: Any) -> bool:
-    """Say whether a node is `{env: NAME}` or `{env: NAME, default: …}`."""
-    return isinstance(node, dict) and {"env"} <= node.keys() <= {"env", "default"} and isinstance(node["env"], str)
 
 
 def secret_names(config: Any) -> set[str]:
@@ -60,7 +45,7 @@ def resolve_config(tx: Tx, secrets: Secrets, config: Any, env: Mapping[str, str]
 def env_value(node: Mapping[str, Any], env: Mapping[str, str]) -> Any:
     """Return the value of `{env: NAME, default: …}`; see `resolve_config` for what it raises."""
     name = node["env"]
-    if not _NAME.fullmatch(name) or _OURS.fullmatch(name) or _CREDENTIAL_NAME.search(name):
+    if env_name_refused(name):
         raise Permanent(f"the variable {name[:128]} is not for definitions", code=ENV_REFUSED, source="access")
     if name not in env:
         if "default" in node:

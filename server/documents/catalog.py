@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from server.transport.addresses import AddressPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,22 @@ class OperationFacts:
     output_schema: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _no_endpoint(_config: Mapping[str, Any]) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class PluginFacts:
-    """What a definition may know of a plugin: the JSON Schema of its `config`, its operations by `noun.verb`."""
+    """What a definition may know of a plugin: the JSON Schema of its `config`, its operations by `noun.verb`.
+
+    `endpoint(config)` returns the base URL to which webhooks of an integration with this config go, or None when the
+    plugin takes none; it is called with a config that fits the schema.
+    """
 
     name: str
     config_schema: Mapping[str, Any] = field(default_factory=dict)
     operations: Mapping[str, OperationFacts] = field(default_factory=dict)
+    endpoint: Callable[[Mapping[str, Any]], str | None] = _no_endpoint
 
 
 class Catalog(Protocol):

@@ -1,29 +1,32 @@
-"""Field types about secrets, the environment, references, schemas and free JSON; and `resolve`, which fills them in."""
+"""Field types about secrets, the environment, references, schemas and free JSON."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from server.config import Settings
 from server.documents.credentials import known_credential
 from server.documents.fields import Field, FieldType, Keyed, Object, OneOf, wrong_type
 from server.documents.findings import nearest, shown
 from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode, at, plain, whole
 from server.documents.scalars import CREDENTIAL, Text, refuse_credential, text_of
 from server.documents.schemas import SCHEMA, problems_of
-from server.kernel.errors import Permanent, code
+from server.kernel.errors import code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from server.documents.checking import Checker
 
 UNKNOWN_REFERENCE = code("UNKNOWN_REFERENCE", "No definition of that kind and name is in the folder or the workspace.")
-ENV_REFUSED = code("ENV_REFUSED", "A definition may not read the server's own settings.")
-SECRET_MISSING = code("SECRET_MISSING", "The workspace has no secret of that name.")
-ENV_MISSING = code("ENV_MISSING", "The server has no such environment variable, and the definition gives no default.")
-_OWN_SETTINGS = frozenset(str(each.metadata["name"]) for each in fields(Settings))
+ENV_REFUSED = code("ENV_REFUSED", "This variable is Crossdock's own or looks like a credential: use `{secret: NAME}`.")
+SECRET_MISSING = code("SECRET_MISSING", "The workspace has no secret of this name: `crossdock secret set NAME`.")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_OUR_ENV = re.compile(r"CROSSDOCK_.*|OTEL_.*|PG[A-Z]+|DATABASE_URL|REDIS_URL")
+_CREDENTIAL_ENV = re.compile(
+    r"SECRET|PASSW|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|^KEY$|_DSN$", re.IGNORECASE
+)
 
 SECRET = Keyed(
     ("secret",),
@@ -61,45 +64,26 @@ def secrets_in(value: Any) -> set[str]:
     return {name for each in below for name in secrets_in(each)}
 
 
-def resolve(value: Any, secret: Callable[[str], str | None], env: Mapping[str, str]) -> Any:
-    """Return plain JSON with every `{secret: …}` and `{env: …}` filled in.
-
-    Raises:
-        Permanent: SECRET_MISSING, ENV_MISSING, or ENV_REFUSED for a setting of the server itself.
-
-    """
-    if is_secret(value):
-        found = secret(value["secret"])
-        if found is None:
-            raise Permanent(f"the workspace has no secret {value['secret']}", code=SECRET_MISSING, source="documents")
-        return found
-    if is_env(value):
-        name = value["env"]
-        if name in _OWN_SETTINGS:
-            raise Permanent(f"{name} is a setting of the server itself", code=ENV_REFUSED, source="documents")
-        if name not in env and "default" not in value:
-            raise Permanent(f"the server has no environment variable {name}", code=ENV_MISSING, source="documents")
-        return env.get(name, value.get("default"))
-    if isinstance(value, dict):
-        return {key: resolve(each, secret, env) for key, each in value.items()}
-    if isinstance(value, list):
-        return [resolve(each, secret, env) for each in value]
-    return value
+def env_name_refused(name: str) -> bool:
+    """Say whether a variable is none that a definition may read: ours, or one whose name tells of a credential."""
+    return not _ENV_NAME.fullmatch(name) or bool(_OUR_ENV.fullmatch(name) or _CREDENTIAL_ENV.search(name))
 
 
 @dataclass(frozen=True)
 class EnvName(FieldType):
-    """The name of an environment variable; the server's own settings are refused, since a receiver would learn them."""
+    """The name of an environment variable; our own and those of credentials are refused: a receiver would learn them."""
 
     def check(self, node: Node, checker: Checker) -> None:
         """Check the form and that it is none of ours."""
-        Text(100, "[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable").check(node, checker)
-        if isinstance(node, ScalarNode) and node.value in _OWN_SETTINGS:
-            checker.error(ENV_REFUSED, node, f"{node.value} is a setting of the server itself")
+        Text(128, _ENV_NAME.pattern, "the name of an environment variable").check(node, checker)
+        if isinstance(node, ScalarNode) and _ENV_NAME.fullmatch(str(node.value)) and env_name_refused(str(node.value)):
+            checker.error(
+                ENV_REFUSED, node, f"{node.value} is our own or looks like a credential: use {{secret: NAME}}"
+            )
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the name."""
-        return {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 100}
+        return {"type": "string", "pattern": f"^{_ENV_NAME.pattern}$", "maxLength": 128}
 
     def label(self) -> str:
         """Return `text`."""

@@ -5,21 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from server.documents.catalog import OperationFacts, PluginFacts
+from server.documents.explaining import explain
 from server.documents.fields import NOT_YET, Field, FieldType, Object, OneOf
 from server.documents.findings import nearest, shown
 from server.documents.kinds import ACTIVE, Kind, head_fields
-from server.documents.nodes import MappingNode, at, plain, whole
-from server.documents.scalars import Choice, Duration, Integer, Number, text_of
-from server.documents.schemas import violations
+from server.documents.nodes import MappingNode, ScalarNode, at, plain, whole
+from server.documents.scalars import Choice, Duration, Integer, Number, Url, text_of
 from server.documents.values import Config, is_env, is_secret
 from server.kernel.errors import code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from server.documents.catalog import Catalog
     from server.documents.checking import Checker
     from server.documents.nodes import Node
+    from server.sdk.plugin import Plugin
 
 UNKNOWN_PLUGIN = code("UNKNOWN_PLUGIN", "No plugin of this name is installed.")
 CONFIG = code("CONFIG", "The config breaks the schema of its plugin.")
@@ -115,20 +119,15 @@ def _check(root: MappingNode, checker: Checker) -> None:
     facts = checker.catalog.plugins.get(plugin or "")
     if facts is None or (config is not None and not whole(config)):
         return
-    body = plain(config) if config is not None else {}
-    filled, hidden = _fill(body)
+    filled, hidden = _fill(plain(config) if config is not None else {})
     place: Node = config if config is not None else root
-    for violation in violations(dict(facts.config_schema), filled):
-        if not any(violation.pointer[: len(pointer)] == pointer for pointer in hidden):
-            node = at(place, violation.pointer)
-            checker.error(CONFIG, _key_of(violation.message, node) or node, f"{plugin}: {violation.message}")
-
-
-def _key_of(message: str, node: Node) -> Node | None:
-    """Return the key that a message about unexpected properties names."""
-    if not isinstance(node, MappingNode) or "dditional properties" not in message:
-        return None
-    return next((key for key, _ in node.entries if f"'{key.value}'" in message), None)
+    for each in explain(facts.config_schema, filled, hidden):
+        node = at(place, each.pointer)
+        key = node.key(each.key) if each.key is not None and isinstance(node, MappingNode) else None
+        checker.error(CONFIG, key or node, f"{plugin}: {each.message}", each.suggestion)
+    base_url = config.get("base_url") if isinstance(config, MappingNode) else None
+    if isinstance(base_url, ScalarNode):
+        Url().check(base_url, checker)
 
 
 def _fill(body: Any) -> tuple[Any, list[tuple[str | int, ...]]]:
@@ -153,12 +152,45 @@ def _fill(body: Any) -> tuple[Any, list[tuple[str | int, ...]]]:
     return fill(body, ()), hidden
 
 
-def base_url_of(body: Mapping[str, Any], env: Mapping[str, str] | None = None) -> str | None:
-    """Return the base URL of an integration as far as it is known without secrets; `env` fills `{env: …}`."""
-    value = body.get("config", {}).get("base_url")
-    if is_env(value):
-        value = (env or {}).get(value["env"], value.get("default"))
-    return value if isinstance(value, str) else None
+def takes_webhooks(body: Mapping[str, Any], catalog: Catalog) -> bool | None:
+    """Say whether webhooks can be sent through an integration; None when its own faults leave that open."""
+    facts = _facts(body, catalog)
+    return None if facts is None else _endpoint(body, facts) is not None
+
+
+def base_path_of(body: Mapping[str, Any], catalog: Catalog) -> str:
+    """Return the path under which webhooks through an integration go, as far as it is known without secrets."""
+    facts = _facts(body, catalog)
+    base_url = None if facts is None else _endpoint(body, facts)
+    return urlsplit(base_url).path.rstrip("/") if base_url and base_url.startswith(("http://", "https://")) else ""
+
+
+def _facts(body: Mapping[str, Any], catalog: Catalog) -> PluginFacts | None:
+    """Return the plugin's facts when the config fits its schema."""
+    plugin = body.get("plugin")
+    facts = catalog.plugins.get(plugin) if isinstance(plugin, str) else None
+    filled, hidden = _fill(body.get("config", {}))
+    return None if facts is None or explain(facts.config_schema, filled, hidden) else facts
+
+
+def _endpoint(body: Mapping[str, Any], facts: PluginFacts) -> str | None:
+    return facts.endpoint(_fill(body.get("config", {}))[0])
+
+
+def plugin_facts(plugins: Mapping[str, Plugin]) -> dict[str, PluginFacts]:
+    """Return what definitions may know of discovered plugins; imports their code."""
+    return {name: _facts_of(plugin) for name, plugin in plugins.items()}
+
+
+def _facts_of(plugin: Plugin) -> PluginFacts:
+    adapter = plugin.adapter_factory()
+
+    def endpoint(config: Mapping[str, Any]) -> str | None:
+        found = adapter.endpoint(config)
+        return found.base_url if found is not None else None
+
+    operations = {each.name: OperationFacts(each.input_schema, each.output_schema) for each in adapter.operations}
+    return PluginFacts(plugin.name, plugin.config_schema, operations, endpoint)
 
 
 INTEGRATION = Kind(

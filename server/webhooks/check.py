@@ -12,6 +12,7 @@ from server.documents.scalars import refuse_credential
 from server.documents.schemas import problems_of, violations
 from server.events.matching import matches
 from server.events.spec import ENVELOPE_SCHEMA
+from server.integrations.spec import takes_webhooks
 from server.kernel.errors import Permanent, code
 from server.sdk.headers import FRAMING
 from server.transport.headers import vet_header
@@ -29,7 +30,7 @@ UNKNOWN_EVENT_TYPE = code(
 TEST_DATA = code(
     "TEST_DATA", "The data of a test breaks the schema of its event type: such an event is never accepted."
 )
-NO_BASE_URL = code("NO_BASE_URL", "The integration has no base_url in its config, so a webhook cannot send to it.")
+NO_ENDPOINT = code("NO_ENDPOINT", "The plugin of the integration takes no webhooks.")
 _OURS = ("webhook-", "cookie", "set-cookie")
 
 
@@ -73,13 +74,9 @@ def _check_target(root: MappingNode, checker: Checker) -> None:
         checker.error(CONTRADICTION, path, '"path" goes with "integration"; with "url" write the whole URL')
     integration = root.text("integration")
     bodies = list(checker.catalog.bodies("Integration", integration)) if integration else []
-    if bodies and not any("base_url" in (body.get("config") or {}) for body in bodies if _has_config(body)):
+    if bodies and all(takes_webhooks(body, checker.catalog) is False for body in bodies):
         place = root.get("integration") or root
-        checker.error(NO_BASE_URL, place, f"the Integration {shown(integration)} has no base_url in its config")
-
-
-def _has_config(body: Any) -> bool:
-    return isinstance(body.get("config", {}), dict)
+        checker.error(NO_ENDPOINT, place, f"the plugin of the Integration {shown(integration)} takes no webhooks")
 
 
 def _patterns(root: MappingNode) -> list[tuple[str, ScalarNode]]:

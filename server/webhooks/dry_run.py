@@ -15,7 +15,7 @@ from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode
 from server.documents.scalars import Choice, EventTypeName, Integer, Text, text_of
 from server.documents.values import FreeJson
 from server.events.envelope import Event, to_json
-from server.integrations.spec import base_url_of
+from server.integrations.spec import base_path_of
 from server.kernel.clock import parse_rfc3339
 from server.kernel.errors import CrossdockError, Failure
 from server.webhooks.outbound import OutboundWebhook, webhook_of
@@ -178,10 +178,10 @@ def run_tests(definition: Definition, catalog: Catalog) -> list[Outcome]:
 
 
 def _base_path(webhook: OutboundWebhook, catalog: Catalog) -> str:
-    url = webhook.url
-    if webhook.integration is not None:
-        url = next((base_url_of(body) for body in catalog.bodies("Integration", webhook.integration)), None)
-    return urlsplit(url).path.rstrip("/") if url else ""
+    if webhook.url is not None:
+        return urlsplit(webhook.url).path.rstrip("/")
+    bodies = catalog.bodies("Integration", webhook.integration or "")
+    return next((base_path_of(body, catalog) for body in bodies), "")
 
 
 def event_of(given: dict[str, Any]) -> Event:
