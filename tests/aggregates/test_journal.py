@@ -38,6 +38,12 @@ def add(store: Store, scope: Scope, webhook: Webhook) -> Webhook:
     return webhook
 
 
+def add_and_break(store: Store, scope: Scope, webhook: Webhook) -> None:
+    with store.begin(scope, ANNA) as tx:
+        WEBHOOKS.add(tx, webhook)
+        tx.run("SELECT 1 / 0")
+
+
 def rows(store: Store, scope: Scope, sql: str) -> Sequence[Any]:
     with store.begin(scope, ANNA) as tx:
         return tx.all(sql)
@@ -67,9 +73,8 @@ def test_each_change_is_published_as_an_event_of_the_workspace(store: Store, sco
 
 def test_a_failed_transaction_leaves_neither_row_nor_journal_nor_event(store: Store, scope: Scope) -> None:
     webhook = new_webhook()
-    with pytest.raises(DBAPIError), store.begin(scope, ANNA) as tx:
-        WEBHOOKS.add(tx, webhook)
-        tx.run("SELECT 1 / 0")
+    with pytest.raises(DBAPIError):
+        add_and_break(store, scope, webhook)
     counts = "SELECT (SELECT count(*) FROM webhooks), (SELECT count(*) FROM journal), (SELECT count(*) FROM events)"
     assert tuple(rows(store, scope, counts)[0]) == (0, 0, 0)
     assert len(webhook.uncommitted) == 2
