@@ -23,7 +23,9 @@ def _networks(text: str) -> tuple[str, ...]:
 class Settings:
     """The settings of one process, read once from the environment."""
 
-    home: Path = _setting("CROSSDOCK_HOME", Path(".crossdock"), "Folder with the data of the embedded default.", Path)
+    home: Path = _setting(  # noqa: RUF009 - a declaration, frozen; every line here is one
+        "CROSSDOCK_HOME", Path(".crossdock"), "Folder with the data of the embedded default.", Path
+    )
     database_url: str = _setting("DATABASE_URL", "", "PostgreSQL to use; empty starts the embedded one.")
     redis_url: str = _setting("REDIS_URL", "", "Redis to use; empty starts the embedded one.")
     keys: str = _setting(

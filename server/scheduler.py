@@ -6,41 +6,30 @@ import contextlib
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from server import bootstrap
 from server.kernel.errors import Unavailable
 from server.store import leases, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from server.store import Store
-    from server.store.processes import Process
+    from server.bootstrap import Timer
+    from server.config import Settings
 
 log = structlog.get_logger("crossdock.scheduler")
 TICK_SECONDS = 2.0
 
 
-@dataclass(slots=True)
-class Chore:
-    """Something to do every so many seconds, by one process at a time. `run` returns how much it did."""
-
-    name: str
-    every: float
-    run: Callable[[], int]
-    next_at: float = field(default=0.0)
-
-
 class Scheduler:
     """Ticks every two seconds until it is told to stop."""
 
-    def __init__(self, process: Process, store: Store, chores: Sequence[Chore]) -> None:
-        self.process = process
-        self.store = store
-        self.chores = list(chores)
+    def __init__(self, timer: Timer) -> None:
+        self.process = timer.process
+        self.store = timer.store
+        self.chores = timer.chores
+        self._next = dict.fromkeys((chore.name for chore in timer.chores), 0.0)
         self._stop = threading.Event()
 
     def stop(self, *_: Any) -> None:
@@ -75,12 +64,17 @@ class Scheduler:
             processes.seen(conn, self.process)
         for chore in self.chores:
             now = time.monotonic()
-            if now < chore.next_at or self._stop.is_set():
+            if now < self._next[chore.name] or self._stop.is_set():
                 continue
-            chore.next_at = now + chore.every
+            self._next[chore.name] = now + chore.every
             with self.store.connect() as conn:
                 mine = leases.hold(conn, f"chore:{chore.name}", self.process.id, chore.every * 1.5 + TICK_SECONDS)
             if mine is not None:
                 did = chore.run()
                 if did:
                     log.info("chore done", chore=chore.name, did=did)
+
+
+def run(settings: Settings) -> int:
+    """Build a scheduler and let it tick until SIGTERM; return the exit status."""
+    return Scheduler(bootstrap.scheduler(settings)).run()

@@ -10,7 +10,6 @@ import contextlib
 import signal
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -19,16 +18,14 @@ from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
+from server import bootstrap
 from server.kernel.errors import Unavailable
 from server.queue import hints
 from server.store import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from server.store import Store
-    from server.store.processes import Process
-    from server.webhooks.drain import Deliveries
+    from server.bootstrap import Worker
+    from server.config import Settings
 
 log = structlog.get_logger("crossdock.worker")
 TIMER_SECONDS = 2.0
@@ -45,17 +42,6 @@ def drain(worker: str) -> None:
         runtime.wake()
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What bootstrap built for a worker. `chores` drain what is not deliveries; each returns how much it did."""
-
-    process: Process
-    store: Store
-    redis_url: str
-    deliveries: Deliveries
-    chores: Sequence[Callable[[], int]]
-
-
 class _Bell(SimpleWorker):
     """RQ's worker without a fork, outside of the main thread: no signal handlers, a timer instead of SIGALRM."""
 
@@ -68,7 +54,7 @@ class _Bell(SimpleWorker):
 class Runtime:
     """Threads of one worker process: the delivery loop, the chores, the bell, and the sign of life."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Worker) -> None:
         self.parts = parts
         self.name = parts.process.name
         self._stop = threading.Event()
@@ -161,3 +147,8 @@ class Runtime:
             hints.leave(self._redis, self.name)
         with contextlib.suppress(Unavailable), self.parts.store.connect() as conn:
             processes.gone(conn, self.parts.process)
+
+
+def run(settings: Settings) -> int:
+    """Build a worker and let it work until SIGTERM; return the exit status."""
+    return Runtime(bootstrap.worker(settings)).run()

@@ -6,39 +6,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from server.kernel.clock import rfc3339
 from server.kernel.errors import code
+from server.store.values import read_json as from_json
+from server.store.values import write_json as to_json
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-ID_LIMIT = 256
+__all__ = ["BATCH_LIMIT", "EVENT_CONFLICT", "Event", "NewEvent", "Published", "from_json", "to_json"]
 BATCH_LIMIT = 1000
 EVENT_CONFLICT = code("EVENT_CONFLICT", "This source has sent another event under the same id.")
 
 
-def to_json(value: Any) -> str:
-    """Write JSON compactly; a Decimal keeps its digits."""
-    return orjson.dumps(value, default=_decimal).decode()
-
-
-def _decimal(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f").encode())
-    raise TypeError(f"not JSON: {type(value).__name__}")
-
-
-def from_json(text: str | bytes) -> Any:
-    """Read JSON of ours; numbers with a fraction become Decimal."""
-    return json.loads(text, parse_float=Decimal)
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(each) for each in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +47,7 @@ class NewEvent:
     def content_hash(self) -> bytes:
         """Hash what makes it the same event: type, subject and data, whatever the order of keys."""
         content = [self.type, self.subject, from_json(self.data)]
-        return hashlib.sha256(orjson.dumps(content, default=_decimal, option=orjson.OPT_SORT_KEYS)).digest()
+        return hashlib.sha256(to_json(_sorted(content)).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

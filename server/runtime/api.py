@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.kernel.errors import Conflict, Invalid, code
 from server.runtime.files import is_free
+from server.runtime.gateway import Gateway
 from server.runtime.launch import PR_SET_PDEATHSIG
 from server.telemetry import logs, metrics, traces
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 PORT_IN_USE = code("PORT_IN_USE", "Another program listens on this port; `--port` names another.")
 BAD_HOST = code("BAD_HOST", "The address given with `--host` is none of this machine.")
 
-THREADS = 64
-"""Requests that one process handles at once: more than the processor needs, so that slow bodies do not stop the others."""
+CONNECTIONS = 2048
+"""Connections that one process holds at once; more wait in the backlog."""
 HEADER_SECONDS = 10
 HEADER_BYTES = 65_536
 STOP_SECONDS = 4
@@ -55,11 +56,12 @@ def check_port(host: str, port: int) -> None:
 
 
 def serve_api(
-    settings: Settings, host: str, port: int, *, processes: int = 1, factory: str = "server.app:create_app"
+    settings: Settings, host: str, port: int, *, processes: int = 1, factory: str = "server.app:from_settings"
 ) -> None:
     """Serve until SIGTERM or SIGINT: then no more connections, requests under way have 4 s, and it returns.
 
-    `factory` is `module:function`; each process calls it with the settings and gets the WSGI application.
+    `factory` is `module:function`; each process calls it with the settings and gets the WSGI application. A body has
+    `body_seconds` to arrive.
     """
     import granian  # noqa: PLC0415 (a server that only this role needs)
     from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415
@@ -75,10 +77,9 @@ def serve_api(
         "crossdock",
         address=_numeric(host),
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=processes,
-        blocking_threads=THREADS,
-        backpressure=THREADS * 16,
+        backpressure=CONNECTIONS,
         backlog=2048,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
@@ -88,10 +89,10 @@ def serve_api(
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
     )
-    server.serve(target_loader=partial(_load, settings, factory, name, os.getpid()), wrap_loader=False)
+    server.serve(target_loader=partial(_load, settings, factory, body_seconds, name, os.getpid()), wrap_loader=False)
 
 
-def _load(settings: Settings, factory: str, name: str, parent: int) -> Any:
+def _load(settings: Settings, factory: str, body_seconds: float, name: str, parent: int) -> Any:
     """Make the application inside a process of granian's."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
@@ -100,7 +101,7 @@ def _load(settings: Settings, factory: str, name: str, parent: int) -> Any:
     logs.configure(name, settings.log_level)
     traces.configure(settings.otlp_endpoint, name)
     module, _, function = factory.partition(":")
-    return getattr(importlib.import_module(module), function)(settings)
+    return Gateway(getattr(importlib.import_module(module), function)(settings), settings.body_limit, body_seconds)
 
 
 def _numeric(host: str) -> str:

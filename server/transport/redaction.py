@@ -40,7 +40,8 @@ def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> di
     shown: dict[str, str] = {}
     for name, value in pairs:
         safe = HIDDEN if is_secret_name(name) else redact_text(value)
-        shown[name] = f"{shown[name]}, {safe}" if name in shown else safe
+        key = str(name)  # aiohttp's names are of a class of their own
+        shown[key] = f"{shown[key]}, {safe}" if key in shown else safe
     return shown
 
 

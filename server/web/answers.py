@@ -8,6 +8,7 @@ import orjson
 from flask import Response
 from flask.json.provider import JSONProvider
 
+from server.store.values import write_json
 from server.web.preconditions import etag
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class OrjsonProvider(JSONProvider):
 
     def dumps(self, obj: Any, **_: Any) -> str:
         """Write JSON."""
-        return orjson.dumps(obj).decode()
+        return write_json(obj)
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
         """Read JSON that we wrote; what comes from outside goes through `bodies`."""
@@ -30,7 +31,7 @@ class OrjsonProvider(JSONProvider):
     def response(self, *args: Any, **kwargs: Any) -> Response:
         """Make a response of one JSON value."""
         value = self._prepare_response_obj(args, kwargs)
-        return Response(orjson.dumps(value), content_type="application/json")
+        return Response(write_json(value), content_type="application/json")
 
 
 def answer(
@@ -42,7 +43,7 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Dump a value by a schema (None: it is JSON already); `version` becomes the ETag. For `idempotency.remember`."""
-    body = b"" if status == 204 else orjson.dumps(value if schema is None else schema().dump(value))  # noqa: PLR2004
+    body = b"" if status == 204 else write_json(value if schema is None else schema().dump(value)).encode()  # noqa: PLR2004
     response = Response(body, status, content_type=None if status == 204 else "application/json")  # noqa: PLR2004
     if version is not None:
         response.headers["ETag"] = etag(version)

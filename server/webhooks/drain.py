@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -23,7 +23,7 @@ from server.store import Cause, Scope
 from server.webhooks import queries, recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from server.events.envelope import Event
@@ -62,12 +62,18 @@ class Job:
         return Cause("worker", self.event.correlation_id, self.event.id)
 
 
+class After(Protocol):
+    """What follows from recorded outcomes, outside of their transaction."""
+
+    def __call__(self, outcomes: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> None:
+        """Act on outcomes whose lease was still ours."""
+        ...
+
+
 class Deliveries:
     """Drains due deliveries on the loop that runs it. `wake` may be called from any thread."""
 
-    def __init__(
-        self, store: Store, targets: Targets, sending: Sending, worker: str, after: Callable[[list[Outcome]], None]
-    ) -> None:
+    def __init__(self, store: Store, targets: Targets, sending: Sending, worker: str, after: After) -> None:
         self.store = store
         self.targets = targets
         self.sending = sending
@@ -78,6 +84,7 @@ class Deliveries:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._some = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = False
 
@@ -92,23 +99,31 @@ class Deliveries:
         self.wake()
 
     async def run(self) -> None:
-        """Work until `stop`, and then until everything in flight is recorded."""
+        """Work until `stop`, and then until everything in flight is recorded.
+
+        Raises:
+            Exception: a loop of ours broke; the process must end, and its leases with it.
+
+        """
         self._loop = asyncio.get_running_loop()
-        flushing = asyncio.create_task(self._flush_loop())
-        beating = asyncio.create_task(self._heartbeat_loop())
+        helpers = [asyncio.create_task(self._flush_loop()), asyncio.create_task(self._heartbeat_loop())]
+        claiming = asyncio.create_task(self._claim_loop())
         try:
-            while not self._stopping:
-                if not await self._claim():
-                    await self._pause()
-            while self._tasks:
-                await asyncio.wait(self._tasks)
-            while self.jobs:  # noqa: ASYNC110 - the flush loop empties it; nobody signals that
-                await asyncio.sleep(FLUSH_SECONDS)
+            done, _ = await asyncio.wait([claiming, *helpers], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            beating.cancel()
-            flushing.cancel()
-            await asyncio.gather(beating, flushing, return_exceptions=True)
+            for task in (claiming, *helpers):
+                task.cancel()
+            await asyncio.gather(claiming, *helpers, return_exceptions=True)
             await self.sending.close()
+
+    async def _claim_loop(self) -> None:
+        while not self._stopping:
+            if not await self._claim():
+                await self._pause()
+        while self.jobs:  # noqa: ASYNC110 - the flush loop empties it; nobody signals that
+            await asyncio.sleep(FLUSH_SECONDS)
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -159,7 +174,8 @@ class Deliveries:
             failure = Failure("INTERNAL", f"{type(error).__name__} while delivering", "delivery", retryable=True)
             outcome = recording.unsent(job, failure, self.sending.clock.now())
         self.outcomes.append(outcome)
-        if len(self.outcomes) >= FLUSH_ROWS:
+        self._some.set()
+        if len(self.outcomes) >= min(FLUSH_ROWS, len(self.jobs)):  # a full batch, or all that is in flight
             self._ready.set()
 
     async def _target(self, job: Job) -> Target:
@@ -176,11 +192,12 @@ class Deliveries:
 
     async def _flush_loop(self) -> None:
         while True:
+            await self._some.wait()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ready.wait(), FLUSH_SECONDS if self.jobs else TIMER_SECONDS / 4)
+                await asyncio.wait_for(self._ready.wait(), FLUSH_SECONDS)
+            self._some.clear()
             self._ready.clear()
-            if self.outcomes:
-                await self._flush()
+            await self._flush()
 
     async def _flush(self) -> None:
         batch = self.outcomes
@@ -190,6 +207,7 @@ class Deliveries:
         except Unavailable as error:
             log.warning("cannot record, trying again", code=error.code, outcomes=len(batch))
             self.outcomes = batch + self.outcomes
+            self._some.set()
             await asyncio.sleep(_AWAY_SECONDS)
             return
         for outcome in batch:
@@ -198,7 +216,7 @@ class Deliveries:
 
     def _record(self, batch: list[Outcome]) -> None:
         won = recording.record(self.store, self.worker, batch, self.jobs)
-        self.after([each for each in batch if each.claim.ref in won])
+        self.after([each for each in batch if each.claim.ref in won], self.jobs)
 
     async def _heartbeat_loop(self) -> None:
         while True:

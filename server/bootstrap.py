@@ -1,0 +1,194 @@
+"""The composition root: the only place that chooses concrete classes. Everything replaceable is a keyword.
+
+settings ─▶ Core (stores, key ring, plugins, publisher, what events owe) ─▶ api() · worker() · scheduler()
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from server import reactions
+from server.access.api import Access
+from server.access.api import blueprint as access_room
+from server.access.authentication import TokenAuthentication, local_admin
+from server.access.keyring import KeyRing
+from server.access.references import resolve_config
+from server.access.secrets import Secrets
+from server.access.throttle import AuthenticationFailures
+from server.events.api import blueprint as events_room
+from server.events.catalogue import Catalogue
+from server.events.publishing import Publisher
+from server.integrations.endpoints import Endpoints
+from server.integrations.plugins import discover
+from server.kernel.clock import Clock, SystemClock
+from server.queue import hints
+from server.store import Store, processes
+from server.store.repository import SqlRepository
+from server.transport.addresses import AddressPolicy
+from server.transport.aio import AsyncSender
+from server.webhooks import fanouts, health
+from server.webhooks.aggregate import Webhook
+from server.webhooks.api import blueprint as deliveries_room
+from server.webhooks.drain import Deliveries
+from server.webhooks.owing import Owing
+from server.webhooks.sending import Sending
+from server.webhooks.targets import Targets
+from server.webhooks.usecases import Reopening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from flask import Blueprint
+
+    from server.config import Settings
+    from server.queue.dead_letters import Reopen
+    from server.sdk.plugin import Plugin
+    from server.web.frame import Served
+    from server.web.principals import Authenticate, Failures, Principal
+
+API_CONNECTIONS = 32
+WORKER_CONNECTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What every role shares. `engine` works over all workspaces; `tenant` is fenced into one."""
+
+    settings: Settings
+    clock: Clock
+    engine: Store
+    tenant: Store
+    secrets: Secrets
+    plugins: Mapping[str, Plugin]
+    hint: Callable[[], None]
+    publisher: Publisher
+    owing: Owing
+    webhooks: SqlRepository[Webhook]
+    reopening: Reopening
+    reopens: Mapping[str, Reopen]
+
+
+def core(settings: Settings, *, clock: Clock | None = None, connections: int = WORKER_CONNECTIONS) -> Core:
+    """Build what every role shares; nothing connects before it is used."""
+    clock = clock or SystemClock()
+    hint = hints.Hints(hints.connect(settings.redis_url)) if settings.redis_url else _no_hint
+    owing = Owing(clock, hint)
+    publisher = Publisher(clock, Catalogue(), [owing, reactions.owe])
+    hooks = [publisher.publish_journal]
+    reopening = Reopening(hint)
+    return Core(
+        settings=settings,
+        clock=clock,
+        engine=Store(settings.database_url, "crossdock_engine", pool=WORKER_CONNECTIONS, before_commit=hooks),
+        tenant=Store(settings.database_url, "crossdock_api", pool=connections, before_commit=hooks),
+        secrets=Secrets(KeyRing.read(settings.keys)),
+        plugins=discover(),
+        hint=hint,
+        publisher=publisher,
+        owing=owing,
+        webhooks=SqlRepository("webhooks", Webhook),
+        reopening=reopening,
+        reopens={"delivery": reopening, reactions.KIND: reactions.Reopening()},
+    )
+
+
+def _no_hint() -> None:
+    """Give no hint: without Redis the workers' timer finds the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What the HTTP application is built from: see `web.frame.Frame`."""
+
+    core: Core
+    settings: Settings
+    store: Store
+    authenticate: Authenticate
+    failures: Failures
+    blueprints: Sequence[Blueprint]
+    observers: Sequence[Callable[[Served], None]] = ()
+
+
+def api(settings: Settings, *, principal: Principal | None = None, built: Core | None = None) -> Api:
+    """Build the HTTP side. With `principal` every request is theirs: the local command line in its own process."""
+    shared = built or core(settings, connections=API_CONNECTIONS)
+    store = shared.tenant
+    authenticate: Authenticate = TokenAuthentication(shared.engine) if principal is None else _Always(principal)
+    rooms: list[Blueprint] = [
+        events_room(store, shared.publisher),
+        deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
+        access_room(Access(store, shared.engine, shared.secrets)),
+    ]
+    failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
+    return Api(shared, settings, store, authenticate, failures, rooms)
+
+
+def local(settings: Settings, workspace: str = "default/default") -> Api:
+    """Build the HTTP side for the command line on this machine, as the admin of a workspace."""
+    shared = core(settings)
+    return api(settings, principal=local_admin(shared.engine, workspace), built=shared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Always:
+    """Authenticates every request as one principal."""
+
+    principal: Principal
+
+    def __call__(self, credential: str | None) -> Principal | None:
+        """Return the principal, whatever was presented."""
+        del credential
+        return self.principal
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker process runs. `chores` drain what is not deliveries; each returns how much it did."""
+
+    process: processes.Process
+    store: Store
+    redis_url: str
+    deliveries: Deliveries
+    chores: Sequence[Callable[[], int]]
+
+
+def worker(settings: Settings, *, built: Core | None = None) -> Worker:
+    """Build a worker."""
+    shared = built or core(settings)
+    process = processes.Process("worker")
+    endpoints = Endpoints(shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config))
+    targets = Targets(shared.engine, endpoints, shared.secrets.resolve)
+    sending = Sending(AsyncSender(AddressPolicy(settings.allow_networks)), shared.clock)
+    after = partial(health.react, shared.engine, shared.webhooks)
+    deliveries = Deliveries(shared.engine, targets, sending, process.name, after)
+    services = reactions.Services(shared.hint)
+    chores = [
+        partial(fanouts.drain, shared.engine, shared.clock),
+        partial(reactions.drain, shared.engine, services),
+    ]
+    return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
+
+
+class Chore(Protocol):
+    """Something to do every so many seconds, by one process at a time; `run` returns how much it did."""
+
+    name: str
+    every: float
+    run: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """What a scheduler process runs."""
+
+    process: processes.Process
+    store: Store
+    chores: Sequence[Chore]
+
+
+def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
+    """Build a scheduler."""
+    shared = built or core(settings)
+    return Timer(processes.Process("scheduler"), shared.engine, [])

@@ -1,0 +1,48 @@
+"""The address and credentials behind an integration's name: what a webhook that goes through it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from server.kernel.errors import Retryable, code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from server.sdk.plugin import Plugin
+    from server.store import Tx
+
+ENDPOINT_MISSING = code(
+    "ENDPOINT_MISSING", "The webhook's integration is not there, or its plugin takes no webhooks; mend the definition."
+)
+AT_WORK = frozenset({"active", "failing"})
+
+
+class Endpoints:
+    """Looks an integration up in the transaction's workspace and asks its plugin where webhooks go."""
+
+    def __init__(self, plugins: Mapping[str, Plugin], resolve: Callable[[Tx, Any], Any]) -> None:
+        self.plugins = plugins
+        self.resolve = resolve
+
+    def __call__(self, tx: Tx, integration: str) -> tuple[str, Mapping[str, str], bool]:
+        """Return (base URL, headers, whether the integration is at work).
+
+        Raises:
+            Retryable: ENDPOINT_MISSING, or a secret that is missing: it passes once somebody has set it right.
+
+        """
+        row = tx.one(
+            """SELECT state, body FROM integrations
+               WHERE workspace_id = :workspace_id AND name = :name AND deleted_at IS NULL""",
+            name=integration,
+        )
+        plugin = None if row is None else self.plugins.get(row.body["plugin"])
+        if row is None or plugin is None:
+            raise Retryable(f"no integration {integration} here", code=ENDPOINT_MISSING, source="delivery")
+        endpoint = plugin.adapter_factory().endpoint(self.resolve(tx, row.body.get("config", {})))
+        if endpoint is None:
+            raise Retryable(f"{integration}: its plugin takes no webhooks", code=ENDPOINT_MISSING, source="delivery")
+        query = f"?{urlencode(endpoint.query)}" if endpoint.query else ""
+        return endpoint.base_url + query, endpoint.headers, row.state in AT_WORK
