@@ -67,6 +67,7 @@ class HttpMock(Mock):
 
     def __init__(self) -> None:
         self.received: list[Received] = []
+        self.connections: set[tuple[str, int]] = set()
         self._scenario: Scenario = "ok"
         self._over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
@@ -115,6 +116,7 @@ def _handler_for(mock: HttpMock) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
+            mock.connections.add(self.client_address)
             url = urlsplit(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers.get("content-length", "0")))

@@ -20,8 +20,9 @@ _LAST_WORDS = frozenset(
 )
 _PLAIN = frozenset({"idempotency-key", "idempotency_key"})
 _WORD = re.compile(r"[^a-z0-9]+")
-_USERINFO = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^\s/?#@]*@")
-_PAIR = re.compile(r"([^?&;#=\s]+)=([^&;#\s]*)")
+# each starts where a word starts and gives nothing back, so that a long text costs no more than its length
+_USERINFO = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,31}+://)[^\s/?#@]*+@")
+_PAIR = re.compile(r"(?<![^?&;#=\s])([^?&;#=\s]++)=([^&;#\s]*+)")
 _SHORTEST_SECRET = 4
 
 
@@ -58,4 +59,4 @@ def redact_secrets(text: str, secrets: Iterable[str] = ()) -> str:
     """Return the text without the given secrets, as they are or percent-encoded, and without what looks like one."""
     for secret in sorted((each for each in secrets if len(each) >= _SHORTEST_SECRET), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-    return redact_text(redact_url(text))
+    return redact_url(redact_text(text))

@@ -1,0 +1,233 @@
+"""The guarded call, the only way from us to a plugin: validate → key → rate → breaker → time-out → execute → transform.
+
+Every failure leaves it as one of the kernel's classes with the one shape, its message and details without secrets.
+Breaker, bucket and keys are ports; what they promise stands at each.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from server.integrations.guards import NoBreaker, NoBucket, NoKeys
+from server.integrations.outputs import output_invalid, own_json
+from server.integrations.patience import NoPlaceError, Patience
+from server.integrations.shaping import PLUGIN_BROKEN, broken, clean, named, unnamed
+from server.kernel.errors import CrossdockError, Permanent, Postponed, Retryable, code
+from server.sdk.adapter import Adapter, CallRequest, Health, Validation
+from server.sdk.context import Context, Tenant
+from server.sdk.schemas import Schema
+from server.transport.failures import TIMEOUT
+from server.transport.limits import PLUGIN_LIMITS, Limits
+from server.transport.sync import Connections
+
+if TYPE_CHECKING:
+    import ssl
+
+    from server.integrations.guards import Breaker, Bucket, Call, Keys
+    from server.kernel.clock import Clock
+    from server.transport.addresses import AddressPolicy
+    from server.transport.names import Resolver
+
+INPUT_INVALID = code("INPUT_INVALID", "The input of a call breaks the operation's rules; `errors` names each place.")
+PLUGIN_BUSY = code("PLUGIN_BUSY", "All places for calls of this integration are taken; the call waits.")
+
+_GRACE = 0.5
+_POOLS = 256
+_BUSY_PAUSE = 5.0
+
+
+class Caller:
+    """Makes guarded calls, from any thread. One per process: it holds the connections and the places for calls."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        breaker: Breaker | None = None,
+        bucket: Bucket | None = None,
+        keys: Keys | None = None,
+        patience: Patience | None = None,
+        limits: Limits = PLUGIN_LIMITS,
+        resolver: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._clock = clock
+        self._breaker = breaker or NoBreaker()
+        self._bucket = bucket or NoBucket()
+        self._keys = keys or NoKeys()
+        self._patience = patience or Patience()
+        self._limits = limits
+        self._resolver = resolver
+        self._tls = tls
+        self._adapters: dict[str, Adapter] = {}
+        self._schemas: dict[tuple[str, str, str], Schema] = {}
+        self._connections: OrderedDict[tuple[tuple[str, str, str], AddressPolicy], Connections] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def call(self, call: Call) -> dict[str, Any]:
+        """Make the call and return its output, JSON that fits the operation's output schema.
+
+        Raises:
+            Retryable: worth another try. An operation that writes may have done its work: repeat it with its key.
+            Postponed: nothing was sent: CIRCUIT_OPEN, THROTTLED, PLUGIN_BUSY, or the key is held by another.
+            Permanent, Skipped: not to be tried again.
+
+        """
+        until = time.monotonic() + call.timeout
+        adapter = self._adapter(call)
+        self._validate(adapter, call, until)
+        kept = self._keys.claim(call) if call.idempotency_key else None
+        if kept is not None:
+            return kept
+        try:
+            self._bucket.take(call)
+            output = self._through_breaker(adapter, call, until)
+        except BaseException:
+            if call.idempotency_key:
+                self._keys.free(call)
+            raise
+        if call.idempotency_key:
+            self._keys.keep(call, output)
+        return output
+
+    def health(self, call: Call) -> Health:
+        """Ask how the other system is; whatever goes wrong is `unhealthy` with the failure in its details."""
+        began = time.monotonic()
+        try:
+            adapter = self._adapter(call)
+            health = self._run(call, lambda: adapter.health_check(self._context(call, call.timeout)), call.timeout)
+            if not isinstance(health, Health):
+                raise broken(call, f"the health check returned a {type(health).__name__}")
+        except CrossdockError as error:
+            return Health(
+                status="unhealthy",
+                latency_ms=round((time.monotonic() - began) * 1000, 1),
+                last_checked=self._clock.now(),
+                details={"failure": error.failure.as_dict()},
+            )
+        details = clean(dict(health.details), call)
+        return Health(
+            status=health.status, latency_ms=health.latency_ms, last_checked=health.last_checked, details=details
+        )
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            pools = list(self._connections.values())
+            self._connections.clear()
+        for each in pools:
+            each.close()
+
+    def _adapter(self, call: Call) -> Adapter:
+        adapter = self._adapters.get(call.plugin.name)
+        if adapter is None:
+            adapter = self._adapters.setdefault(
+                call.plugin.name, self._run(call, call.plugin.adapter_factory, call.timeout)
+            )
+        return adapter
+
+    def _validate(self, adapter: Adapter, call: Call, until: float) -> None:
+        request = CallRequest(call.operation, call.input)
+        result = self._run(call, lambda: adapter.validate(request), until - time.monotonic())
+        if not isinstance(result, Validation):
+            raise broken(call, f"validate returned a {type(result).__name__}")
+        if not result.is_valid:
+            errors = [{"pointer": each.pointer, "message": each.message} for each in result.errors]
+            message = f"the input is invalid at {errors[0]['pointer'] or '/'}: {errors[0]['message']}"
+            raise Permanent(message, code=INPUT_INVALID, source=call.source, errors=errors)
+
+    def _through_breaker(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:
+        self._breaker.admit(call)
+        succeeded: bool | None = None
+        try:
+            output = self._execute(adapter, call, until)
+            succeeded = True
+        except Retryable:
+            succeeded = False
+            raise
+        except Permanent as error:
+            # the system answered, so it is there; a fault of the plugin says nothing about it
+            succeeded = None if error.code == PLUGIN_BROKEN else True
+            raise
+        finally:
+            self._breaker.record(call, succeeded=succeeded)
+        return output
+
+    def _execute(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:
+        request = CallRequest(call.operation, call.input)
+        seconds = until - time.monotonic()
+        context = self._context(call, seconds)
+
+        def work() -> dict[str, Any]:
+            return own_json(adapter.transform(adapter.execute(request, context)), call.source)
+
+        output: dict[str, Any] = self._run(call, work, seconds)
+        if errors := self._output_schema(adapter, call).errors(output):
+            raise output_invalid(call.source, [{"pointer": each.pointer, "message": each.message} for each in errors])
+        return output
+
+    def _run(self, call: Call, work: Any, seconds: float) -> Any:
+        """Run a piece of a plugin with a hard end, and turn whatever it raises into the one shape."""
+        try:
+            # the transport ends first and says in which phase; the hard end is for what hangs outside of it
+            return self._patience.run("/".join(call.place), work, max(seconds, 0.0) + _GRACE)
+        except NoPlaceError as error:
+            message = f"all places for calls of {call.integration} are taken"
+            raise Postponed(message, code=PLUGIN_BUSY, source=call.source, after=_BUSY_PAUSE) from error
+        except TimeoutError:
+            failure: CrossdockError = Retryable(
+                f"no result within {call.timeout:g} s",
+                code=TIMEOUT,
+                source=call.source,
+                phase="plugin",
+                seconds=call.timeout,
+            )
+        except CrossdockError as error:
+            failure = named(error, call)
+        except BaseException as error:  # noqa: BLE001 - the border to plugins: whatever they raise becomes one shape
+            failure = unnamed(error, call)
+        raise failure  # outside of the handlers, so that what the plugin raised, secrets and all, is not its context
+
+    def _context(self, call: Call, seconds: float) -> Context:
+        return Context(
+            correlation_id=call.correlation_id,
+            tenant=Tenant(call.organization, call.workspace),
+            user=call.user,
+            timestamp=self._clock.now(),
+            http=self._pool(call).session(seconds),
+            clock=self._clock,
+            config=call.config,
+            retry_count=call.retry_count,
+            idempotency_key=call.idempotency_key,
+            metadata=call.metadata,
+        )
+
+    def _pool(self, call: Call) -> Connections:
+        """Return the integration's connections; the 256 used last stay open, and no two integrations share any."""
+        key = (call.place, call.addresses)
+        with self._lock:
+            pool = self._connections.get(key)
+            if pool is None:
+                pool = Connections(call.addresses, self._limits, resolver=self._resolver, tls=self._tls)
+                self._connections[key] = pool
+            self._connections.move_to_end(key)
+            dropped = self._connections.popitem(last=False)[1] if len(self._connections) > _POOLS else None
+        if dropped is not None:
+            dropped.close()
+        return pool
+
+    def _output_schema(self, adapter: Adapter, call: Call) -> Schema:
+        key = (adapter.id, adapter.version, call.operation)
+        schema = self._schemas.get(key)
+        if schema is None:
+            operation = adapter.operation(call.operation)
+            if operation is None:
+                raise broken(call, f"the adapter has no operation {call.operation}")
+            try:
+                schema = self._schemas.setdefault(key, Schema(dict(operation.output_schema)))
+            except ValueError as error:
+                raise broken(call, f"the output schema of {call.operation} is none") from error
+        return schema
