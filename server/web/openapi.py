@@ -79,7 +79,7 @@ def _complete(app: Flask, path: str, method: str, operation: dict[str, Any], nam
     statuses = set(_ALWAYS)
     parameters = operation.setdefault("parameters", [])
     if declared == PUBLIC:
-        operation["security"] = []
+        operation.setdefault("security", [])
     elif declared == KNOWN:
         statuses.add("401")
     else:
@@ -96,8 +96,13 @@ def _complete(app: Flask, path: str, method: str, operation: dict[str, Any], nam
         parameters.append(_KEY)
     if not parameters:
         del operation["parameters"]
-    own = {status: each for status, each in operation.get("responses", {}).items() if int(status) < _FIRST_ERROR}
-    operation["responses"] = own | dict.fromkeys(sorted(statuses), _PROBLEM)
+    # An error that a view documents itself, with its content, is answered in that form: an unhealthy report is no Problem.
+    own = {
+        status: each
+        for status, each in operation.get("responses", {}).items()
+        if int(status) < _FIRST_ERROR or "content" in each
+    }
+    operation["responses"] = dict(sorted((dict.fromkeys(statuses, _PROBLEM) | own).items()))
     name = endpoint.rpartition(".")[2]
     operation["operationId"] = name if name not in names else endpoint.replace(".", "_")
     names.add(operation["operationId"])

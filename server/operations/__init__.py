@@ -1,0 +1,1 @@
+"""What the person on call needs: health, figures, retention, doctor. Knows every capability, changes none."""
