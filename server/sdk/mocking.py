@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Scenario = Literal["ok", "pages", "401", "404", "429", "500", "slow", "broken_json"]
 SCENARIOS: tuple[Scenario, ...] = ("ok", "pages", "401", "404", "429", "500", "slow", "broken_json")
 PAUSE = 7
-_SLOW_SECONDS = 30.0
+_SLOW_SECONDS = 5.0
 
 
 class Mock(abc.ABC):

@@ -142,7 +142,10 @@ def _schema_problems(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _config(rig: Rig) -> Iterator[str]:
-    yield from (f"config {problem}" for problem in _schema_problems(dict(rig.plugin.config_schema)))
+    problems = [f"config {problem}" for problem in _schema_problems(dict(rig.plugin.config_schema))]
+    if problems:
+        yield from problems
+        return
     with rig.plugin.mock_factory() as mock:
         schema = Schema(dict(rig.plugin.config_schema))
         yield from (f"the mock's config is refused: {each}" for each in schema.errors(mock.config))
@@ -165,6 +168,8 @@ def _validate(rig: Rig) -> Iterator[str]:
     for name, call in rig.fixtures().items():
         for error in adapter.validate(call).errors:
             yield f"{name} is refused: {error}"
+        if adapter.validate(CallRequest(call.operation, {**call.input, "no_such_field": 1})).is_valid:
+            yield f"{call.operation} accepts an unknown field"
     for operation in adapter.operations:
         for garbage in _GARBAGE:
             result = adapter.validate(CallRequest(operation.name, garbage))
