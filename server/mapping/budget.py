@@ -17,7 +17,7 @@ STEPS = 200_000
 SIZE = 400_000
 DEPTH = 100
 TEXT_UNIT = 3  # 2**3 characters of a text weigh as much as one item
-_CONTAINER = 3  # a list or object weighs this beside its items
+_CONTAINER = 8  # a list or object weighs this beside its items: what making one costs
 
 
 class Budget:
@@ -80,29 +80,38 @@ def measure(value: Any, budget: Budget) -> None:
         Refused: EXPR_BUDGET, too large or nested too deeply.
 
     """
+    budget.grow(weight(value))
+
+
+def weight(value: Any) -> int:
+    """Return what a value weighs, shared parts counted each time they occur: about its items, and an eighth of its characters.
+
+    Raises:
+        Refused: EXPR_BUDGET, nested too deeply.
+
+    """
     kind = type(value)
     if kind is list or kind is dict:
-        budget.grow(_weight(value, {}, DEPTH)[0])
-    elif kind is str:
-        budget.grow(len(value) >> TEXT_UNIT)
+        return _weight(value, {}, DEPTH)[0]
+    return len(value) >> TEXT_UNIT if kind is str else 0
 
 
 def _weight(value: Any, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
     """Return the weight and height of a list or object; each is gone through once, however often it is shared."""
     if not depth:
         raise _too_deep()
-    weight, height = len(value) + _CONTAINER, 0
+    total, height = len(value) + _CONTAINER, 0
     for part in value.values() if type(value) is dict else value:
         kind = type(part)
         if kind is str:
-            weight += len(part) >> TEXT_UNIT
+            total += len(part) >> TEXT_UNIT
         elif kind is list or kind is dict:
             below = known.get(id(part)) or _weight(part, known, depth - 1)
-            weight += below[0]
+            total += below[0]
             height = max(height, below[1])
     if height >= DEPTH:
         raise _too_deep()
-    known[id(value)] = result = weight, height + 1
+    known[id(value)] = result = total, height + 1
     return result
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from typing import TYPE_CHECKING, Any
 
-from .budget import DEPTH, measure
+from .budget import DEPTH, weight
 from .errors import TYPE, VALUE, Refused
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ CONTEXT = Context(
     flags=[],
 )
 _LARGEST = 10**DIGITS
+_WIDE = Context(prec=400, Emin=MIN_EMIN, Emax=MAX_EMAX)  # wider than any float, so that normalizing rounds nothing
 NUMBERS = frozenset((int, float, Decimal))
 _KINDS = {
     str: "text",
@@ -178,23 +179,34 @@ def _same_number(left: Any, right: Any) -> bool:
     return same
 
 
-def frozen(value: Any, budget: Budget, depth: int = DEPTH) -> Any:
-    """Return a key that is the same for the same JSON, and hashable. Takes a step per part.
+def key_of(value: Any, budget: Budget) -> Any:
+    """Return a key that is the same for the same JSON, and hashable. Takes the steps of going through the value.
 
     Raises:
         Refused: EXPR_BUDGET.
 
     """
     kind = type(value)
-    if kind is list:
-        budget.descend(len(value), depth)
-        return (list, tuple([frozen(x, budget, depth - 1) for x in value]))
-    if kind is dict:
-        budget.descend(len(value), depth)
-        return (dict, frozenset([(key, frozen(x, budget, depth - 1)) for key, x in value.items()]))
+    if kind is list or kind is dict:
+        budget.spend(weight(value) * 4)
+        return (kind, _canonical(value))
     if kind is float:
         return Decimal(repr(value)) if math.isfinite(value) else (float, repr(value))
     return (bool, value) if kind is bool else value
+
+
+def _canonical(value: Any) -> str:
+    """Write JSON so that the same is written the same: names sorted, numbers without trailing zeros."""
+    kind = type(value)
+    if kind is list:
+        return f"[{','.join([_canonical(x) for x in value])}]"
+    if kind is dict:
+        return f"{{{','.join([f'{_ENCODE(key)}:{_canonical(value[key])}' for key in sorted(value)])}}}"
+    if kind is float or kind is Decimal:
+        return f"{Decimal(repr(value) if kind is float else value).normalize(_WIDE)}"
+    if kind is int:
+        return f"{Decimal(value).normalize(_WIDE)}" if value.bit_length() < _WIDE.prec else f"{value:x}"
+    return _ENCODE(value)
 
 
 def encoded(value: Any, budget: Budget) -> str:
@@ -204,13 +216,13 @@ def encoded(value: Any, budget: Budget) -> str:
         Refused: EXPR_BUDGET; EXPR_VALUE, a number that is not finite.
 
     """
-    room = budget.room
-    measure(value, budget)
-    budget.spend(room - budget.room)
+    units = weight(value)
+    budget.grow(units)
+    budget.spend(units)
     try:
         return _ENCODE(value)
     except _HasDecimalError:
-        budget.spend((room - budget.room) * 4)
+        budget.spend(units * 4)
         return _encoded(value)
     except ValueError as error:
         raise Refused("the number cannot be written as JSON", code=VALUE, value=value) from error

@@ -31,6 +31,12 @@ any_json = st.recursive(
 )
 
 
+_UNARY = (
+    *("length", "keys", "values", "type", "to_string", "not_null", "to_array", "reverse", "sort"),
+    *("max", "min", "sum", "to_number", "merge", "abs"),
+)
+
+
 def _literal(value: object) -> str:
     return "`" + json.dumps(value).replace("`", "\\`") + "`"
 
@@ -61,9 +67,7 @@ def _steps(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("{{{}: {}, {}: {}}}".format, name, inner, name, inner),
         st.builds(
             "{}({})".format,
-            st.sampled_from(
-                "length keys values type to_string not_null to_array reverse sort max min sum to_number merge abs".split()
-            ),
+            st.sampled_from(_UNARY),
             inner,
         ),
         st.builds("{}(({}), &{})".format, st.sampled_from(["sort_by", "max_by", "min_by"]), inner, inner),
@@ -75,7 +79,30 @@ def _steps(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 standard_expressions = st.recursive(_leaves, _steps, max_leaves=6)
 
-_PIECES = "a b data item @ * [ ] ( ) { } . , : | || && & ! == != < <= > >= ? ` ' \" - 0 7 12 0.5 -2 1e5 mul( add( map( &a [? [] [*] [0] 'x' `1` \\ \n é".split(
-    " "
+_PIECES = (
+    *"[](){}.,:|&!<>?`'\"-\\\n é*@07",
+    *(
+        "a",
+        "b",
+        "data",
+        "item",
+        "||",
+        "&&",
+        "==",
+        "!=",
+        "<=",
+        ">=",
+        "12",
+        "0.5",
+        "-2",
+        "1e5",
+        "mul(",
+        "add(",
+        "map(",
+        "&a",
+        "[?",
+        "[]",
+    ),
+    *("[*]", "[0]", "'x'", "`1`", "sum(", "{a: ", "[a, "),
 )
 scraps = st.lists(st.sampled_from(_PIECES), max_size=14).map("".join)

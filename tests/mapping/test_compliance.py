@@ -73,7 +73,10 @@ def test_any_standard_expression_gives_what_the_library_gives(text: str, documen
     assume(code not in ("EXPR_TOO_DEEP", "EXPR_BUDGET"))
     try:
         theirs = jmespath.search(text, document)
-    except (JMESPathError, TypeError, AttributeError, IndexError, ValueError):
+    except (JMESPathError, TypeError) as error:
+        assume(
+            "in <string>" not in str(error)
+        )  # the library crashes where a text is searched for a number: ours says false
         assert code is not None
         return
     if code is not None:

@@ -290,7 +290,7 @@ def _date_diff(_: Budget, start: str, end: str, unit: str = "days") -> int:
 )
 def _to_timestamp(_: Budget, value: str) -> int | Decimal:
     micros = (read_moment(value) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    return Decimal(micros).scaleb(-6) if micros % _MICROS else micros // _MICROS
+    return Decimal(micros).scaleb(-6).normalize() if micros % _MICROS else micros // _MICROS
 
 
 @DATES.add(

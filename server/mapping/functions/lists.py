@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.mapping.errors import TYPE, Refused
-from server.mapping.values import NUMBERS, frozen, kind_of, truthy, whole
+from server.mapping.values import NUMBERS, key_of, kind_of, truthy, whole
 
 from .base import Body, Library
 from .standard import total
@@ -36,7 +36,7 @@ def _distinct(budget: Budget, items: list[Any]) -> list[Any]:
     budget.spend(4 * len(items))
     seen: dict[Any, Any] = {}
     for item in items:
-        seen.setdefault(frozen(item, budget), item)
+        seen.setdefault(key_of(item, budget), item)
     return list(seen.values())
 
 
@@ -49,7 +49,7 @@ def _distinct_by(budget: Budget, items: list[Any], body: Body) -> list[Any]:
     budget.spend(4 * len(items))
     seen: dict[Any, Any] = {}
     for item, key in zip(items, body.over(items, budget), strict=True):
-        seen.setdefault(frozen(key, budget), item)
+        seen.setdefault(key_of(key, budget), item)
     return list(seen.values())
 
 
@@ -155,7 +155,7 @@ def _group_by(budget: Budget, items: list[Any], body: Body) -> list[Any]:
     budget.grow(2 * len(items))
     groups: dict[Any, dict[str, Any]] = {}
     for item, key in zip(items, body.over(items, budget), strict=True):
-        group = groups.setdefault(frozen(key, budget), {"key": key, "items": []})
+        group = groups.setdefault(key_of(key, budget), {"key": key, "items": []})
         group["items"].append(item)
     return list(groups.values())
 
