@@ -24,7 +24,7 @@ def definition_schema(kinds: Sequence[Kind] | None = None) -> dict[str, Any]:
     built = [kind for kind in (default_kinds() if kinds is None else kinds) if not kind.coming]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://crossdock.dev/schemas/definition.v1.json",
+        "$id": "urn:crossdock:definition:v1",
         "title": "Crossdock definition",
         "type": "object",
         "required": ["kind", "name"],

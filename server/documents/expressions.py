@@ -84,7 +84,9 @@ def expression_error(node: Node, error: ExpressionError, checker: Checker) -> No
         whole = f"{line[node.col - 1 :].rstrip()}" if node.line == node.end_line else str(node.value)
         quote = "'" if '"' in whole else '"'
         message = "YAML takes what follows # as a comment and cuts the expression there; write the whole in quotes"
-        checker.error(CUT, node, message, f"{quote}{whole[:200]}{quote}", index=len(str(node.value)))
+        checker.error(
+            CUT, node, message, f"{quote}{whole[:200]}{quote}", index=line.find("#", node.end_col - 1) + 1 - node.col
+        )
         return
     message = _without_suggestion(error.message, error.suggestion)
     checker.error(error.code, node, message, error.suggestion, index=error.position)
@@ -98,7 +100,7 @@ def _cut(node: ScalarNode, error: ExpressionError) -> bool:
 
 def _without_suggestion(message: str, suggestion: str | None) -> str:
     """Leave a suggestion to the finding, which says it after the message."""
-    return message.removesuffix(f"; did you mean {suggestion}?") if suggestion else message
+    return message.replace(f"; did you mean {suggestion}?", "", 1) if suggestion else message
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from server.documents.fields import Field, FieldType, ListOf, MappingOf, Object
+from server.documents.fields import Field, ListOf, MappingOf, Object
 from server.documents.scalars import Boolean, Const, Fact, Text, name_text
 
 if TYPE_CHECKING:
@@ -95,11 +95,14 @@ def coming_kind(name: str, about: str, variant: tuple[str, str] | None = None) -
     return Kind(name, about, Object(()), variant, coming=True)
 
 
-def head_fields(kind: str, name: FieldType | None = None) -> tuple[Field, ...]:
+_NAME = Field("name", name_text(), "Unique per kind: small letters, digits, hyphens.", required=True)
+
+
+def head_fields(kind: str, name: Field = _NAME) -> tuple[Field, ...]:
     """Return the fields that every definition begins with."""
     return (
         Field("kind", Const(kind), f"`{kind}`.", required=True),
-        Field("name", name or name_text(), "Unique per kind; letters, digits, hyphens.", required=True),
+        name,
         Field("description", Text(2000), "What it is for, in a sentence."),
         Field("tags", ListOf(Text(50), most=50), "Words to find it by."),
         Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,10 @@ class Report:
     source: Source
     findings: list[Finding] = field(default_factory=list)
     nodes: int = 0
+
+    def warn(self, code: str, message: str, line: int, col: int) -> None:
+        """Note a doubt at a place."""
+        self.findings.append(replace(self.finding(code, message, line, col), severity="warning"))
 
     def add(self, code: str, message: str, line: int, col: int, suggestion: str | None = None) -> None:
         """Note an error at a place."""

@@ -51,7 +51,8 @@ def problems_of(schema: Any) -> list[Violation]:
     try:
         Schema(schema)
     except ValueError as error:
-        return [Violation((), _short(str(error)))]
+        refused = [Violation(pointer, _NO_PATTERN) for pointer, text in _patterns(schema) if not _is_pattern(text)]
+        return refused or [Violation((), _short(str(error).partition(" Failed validating")[0]))]
     return []
 
 
@@ -64,16 +65,40 @@ def _steps(pointer: str) -> tuple[str, ...]:
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
 
 
+def _is_pattern(text: str) -> bool:
+    try:
+        Schema({"pattern": text})
+    except ValueError:
+        return False
+    return True
+
+
+def _patterns(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield whatever may be a pattern, with its pointer."""
+    for pointer, part in _parts(schema):
+        if isinstance(part.get("pattern"), str):
+            yield (*pointer, "pattern"), part["pattern"]
+        if isinstance(part.get("patternProperties"), dict):
+            yield from (((*pointer, "patternProperties", text), text) for text in part["patternProperties"])
+
+
 def _references(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield every reference that leads out of the schema."""
+    for pointer, part in _parts(schema):
+        for key in ("$ref", "$dynamicRef"):
+            value = part.get(key)
+            if isinstance(value, str) and not value.startswith("#"):
+                yield (*pointer, key), value
+
+
+def _parts(schema: Any) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    """Yield every mapping of the schema with its pointer."""
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
     while waiting:
         pointer, part = waiting.pop()
         if isinstance(part, dict):
-            for key, value in part.items():
-                if key in ("$ref", "$dynamicRef") and isinstance(value, str) and not value.startswith("#"):
-                    yield (*pointer, key), value
-                waiting.append(((*pointer, key), value))
+            yield pointer, part
+            waiting.extend(((*pointer, key), value) for key, value in part.items())
         elif isinstance(part, list):
             waiting.extend(((*pointer, number), value) for number, value in enumerate(part))
 

@@ -186,7 +186,7 @@ class Config(FieldType):
             refuse_credential(node, key, checker)
 
     def _mapping(self, node: MappingNode, key: str | None, checker: Checker) -> None:
-        if SECRET.accepts(node):
+        if set(node.keys()) == {"secret"}:
             SECRET.check(node, checker)
         elif node.key("env") is not None and set(node.keys()) <= {"env", "default"}:
             env_form(FreeJson()).check(node, checker)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from server.documents.limits import DUPLICATE_KEY, ENCODING, SYNTAX, Report, Stop
+from server.documents.limits import CUT, DUPLICATE_KEY, ENCODING, SYNTAX, Report, Stop
 from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode, Source
-from server.documents.yaml_repair import hint_for, join_split_items, join_split_values
+from server.documents.yaml_repair import SPLIT, SPLITS, hint_for, join_split_items, join_split_values, split_call
 from server.kernel.errors import code
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ KEY = code("KEY", "A key of a mapping must be a text.")
 _STYLES: dict[str | None, Style] = {None: "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 # YAML 1.2 took these three out of the line breaks; PyYAML still folds lines at them.
 _OLD_BREAKS = re.compile("[\x85\u2028\u2029]")
+# One space and a digit: `Order #5` is rarely meant as `Order` with the comment 5.
+_CUT = re.compile(r" #\d")
 _MOST_ERRORS = 20  # each begins a new pass over the rest of the file
 _NEXT_DOCUMENT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
@@ -101,7 +103,11 @@ class _Composer:
         line, col = self._at(mark) if mark else self.position
         problem = " ".join(str(part) for part in (error.problem, error.context) if part)
         hint = hint_for(problem, self.source.line(line), col)
-        self.report.add(SYNTAX, f"{problem}{f'; {hint}' if hint else ''}", line, col)
+        call = split_call(problem, self.source.line(line), col)
+        if call:
+            self.report.add(SPLIT, SPLITS, line, *call)
+        else:
+            self.report.add(SYNTAX, f"{problem}{f'; {hint}' if hint else ''}", line, col)
         return self.start + (mark.index if mark else 0)
 
     def _at(self, mark: Any) -> tuple[int, int]:
@@ -147,7 +153,13 @@ class _Composer:
         if usable and isinstance(value, str):
             value = self.report.text(value, line, col)
             usable = value is not None
-        return ScalarNode(self.source, line, col, value, style, *self._at(event.end_mark), broken=not usable)
+        node = ScalarNode(self.source, line, col, value, style, *self._at(event.end_mark), broken=not usable)
+        if isinstance(value, str) and _CUT.match(self.source.line(node.end_line), node.end_col - 1):
+            place = (node.end_line, node.end_col + 1)
+            self.report.warn(
+                CUT, "what follows # is a comment; write the whole text in quotes if it belongs to it", *place
+            )
+        return node
 
     def _list(self, events: Iterator[yaml.Event], line: int, col: int, *, flow: bool) -> ListNode:
         items: list[Node] = []

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SPLIT = code("SPLIT", "YAML split a text at its comma inside { } or [ ]; the whole text needs quotes.")
 _QUOTED = re.compile(r"(?<!\w)'[^']*'|`[^`]*`|\"[^\"]*\"")
 _OPEN_QUOTE = re.compile(r"(?<!\w)'|`")  # not the apostrophe of a word
+_CALL = re.compile(r"[A-Za-z_]\w*\((?:[^()]|\([^()]*\))*\)")
+SPLITS = "YAML splits this text at the comma; write it in quotes"
 _MOST_PARTS = 16
 _LONGEST = 400
 _OPEN = "([{"
@@ -39,6 +41,17 @@ def hint_for(problem: str, line: str, col: int) -> str | None:
     if "expected <block end>" in problem and line[: col - 1].strip() == "":
         return "the indentation does not match the lines above"
     return next((hint for pattern, hint in _HINTS if pattern.search(problem)), None)
+
+
+def split_call(problem: str, line: str, col: int) -> tuple[int, str] | None:
+    """Return the column and the quoted text of a call with quoted arguments that a flow mapping or list has split."""
+    if "expected ',' or" not in problem or len(line) > _LONGEST * 10:
+        return None
+    found = next((match for match in _CALL.finditer(line) if match.start() < col <= match.end()), None)
+    if found is None:
+        return None
+    quote = "'" if '"' in found[0] else '"'
+    return found.start() + 1, f"{quote}{found[0]}{quote}"
 
 
 def balance(text: str) -> int:
@@ -107,8 +120,6 @@ def _between(first: Node, last: Node) -> str:
 def _joined(report: Report, first: Node, last: Node) -> Node:
     text = _between(first, last)
     quote = "'" if '"' in text else '"'
-    report.add(
-        SPLIT, "YAML splits this text at the comma; write it in quotes", first.line, first.col, f"{quote}{text}{quote}"
-    )
+    report.add(SPLIT, SPLITS, first.line, first.col, f"{quote}{text}{quote}")
     end = (last.end_line, last.end_col) if isinstance(last, ScalarNode) else (last.line, last.col)
     return ScalarNode(first.source, first.line, first.col, text, "plain", *end, broken=True)

@@ -63,12 +63,18 @@ def _check(root: MappingNode, checker: Checker) -> None:
         checker.error(EXAMPLE, at(example, violation.pointer), violation.message)
 
 
+_TYPE = Field(
+    "name",
+    EventTypeName(ours=False, strict=True),
+    "The dotted type: `entity.action` or `module.entity.action`; unique with its version.",
+    required=True,
+)
 EVENT_TYPE = Kind(
     "EventType",
     "A catalogue entry: what an event of this type carries. Events that break the schema are refused when published.",
     Object(
         (
-            *head_fields("EventType", EventTypeName(ours=False, strict=True)),
+            *head_fields("EventType", _TYPE),
             Field("version", Integer(1, 1_000_000), "Raised when the schema changes so that readers break.", default=1),
             Field("schema", JsonSchema(), "JSON Schema (draft 2020-12) of `data`.", required=True),
             Field("example", FreeJson(), "Data of one event; must keep the schema."),

@@ -39,6 +39,7 @@ PRESETS = (
 # Named by our own documents and built later, so that their absence is not called a typing error.
 COMING_PLUGINS = ("erp_sandbox", "sql", "tryton")
 _PLACEHOLDER = "placeholder"
+_REFERENCE_KEYS = frozenset({"secret", "env", "default"})
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,22 @@ def _check(root: MappingNode, checker: Checker) -> None:
     for each in explain(facts.config_schema, filled, hidden):
         node = at(place, each.pointer)
         key = node.key(each.key) if each.key is not None and isinstance(node, MappingNode) else None
+        if key is None and isinstance(node, MappingNode) and _no_reference(node, checker):
+            continue
         checker.error(CONFIG, key or node, f"{plugin}: {each.message}", each.suggestion)
     base_url = config.get("base_url") if isinstance(config, MappingNode) else None
     if isinstance(base_url, ScalarNode):
         Url().check(base_url, checker)
+
+
+def _no_reference(node: MappingNode, checker: Checker) -> bool:
+    """Note a key that keeps a mapping from being `{secret: NAME}` or `{env: NAME, default: …}`; say whether there is one."""
+    wrong = [key for key, _ in node.entries if key.value not in _REFERENCE_KEYS]
+    near = nearest(str(wrong[0].value), _REFERENCE_KEYS) if wrong else None
+    if not wrong or not (near or _REFERENCE_KEYS & set(node.keys())):
+        return False
+    checker.error(CONFIG, wrong[0], f'"{wrong[0].value}" has no place in a reference to a secret or variable', near)
+    return True
 
 
 def _fill(body: Any) -> tuple[Any, list[tuple[str | int, ...]]]:

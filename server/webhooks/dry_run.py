@@ -210,10 +210,17 @@ def _compare(expect: dict[str, Any], played: DryRun, answers: list[int]) -> list
     if "requests" in expect:
         found += _compare_requests(expect["requests"], played.requests)
     if played.failure is not None and (found or "status" not in expect):
-        found.append(f"the delivery ended dead: {played.failure.code} {played.failure.message}")
+        found.append(f"the delivery ended dead: {_why(played.failure)}")
     if played.requests and len(answers) > played.answers_used:
         found.append(f"answers[{played.answers_used}] was never asked for: the delivery had ended {played.end}")
     return found
+
+
+def _why(failure: Failure) -> str:
+    details = [
+        f"{key} {failure.details[key]}" for key in ("expression", "value", "pointer") if failure.details.get(key)
+    ]
+    return f"{failure.code} {failure.message}" + (f" ({', '.join(details)})" if details else "")
 
 
 def _compare_requests(expected: list[dict[str, Any]], requests: tuple[Rendered, ...]) -> list[str]:

@@ -43,8 +43,8 @@ def test_without_a_map_every_digit_of_the_data_is_kept() -> None:
 
 def test_with_a_map_just_what_it_makes_is_sent() -> None:
     map_ = {"n": "data.x", "t": {"from": "data.y", "type": "decimal", "round": 2}, "c": {"value": "erp"}}
-    request = sent(render(webhook(map=map_), event({"x": 1.5, "y": "2"}), ""))
-    assert request.body == b'{"n":1.5,"t":"2.00","c":"erp"}'
+    request = sent(render(webhook(map=map_), event({"x": 3, "y": "2"}), ""))
+    assert request.body == b'{"n":3,"t":"2.00","c":"erp"}'
     assert request.json["c"] == "erp"
 
 
