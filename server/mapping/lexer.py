@@ -7,6 +7,7 @@ what they are in JMESPath, an index or the parts of a slice, so elsewhere in the
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ else:
 Token = dict[str, Any]
 MAX_DIGITS = 34
 MAX_LITERAL_DEPTH = 32
+_DIGITS = "0123456789"
+_WORDS = re.compile(r"\w[\w \-/]{0,80}")
 _OPENING = frozenset(("lparen", "lbrace", "lbracket", "filter"))
 _CLOSING = frozenset(("rparen", "rbrace", "rbracket"))
 
@@ -117,8 +120,15 @@ def tokenize(text: str) -> list[Token]:
         message = (
             error.message if "oken" not in error.message else f"{text[error.lex_position :][:1]!r} is not expected"
         )
-        raise ExpressionError(message, code=_lexer_code(message), text=text, position=error.lex_position) from error
+        raise ExpressionError(
+            message + text_hint(text), code=_lexer_code(message), text=text, position=error.lex_position
+        ) from error
     return _with_numbers(tokens, text)
+
+
+def text_hint(text: str) -> str:
+    """Say how text is written, when words were given that look as if text was meant."""
+    return f"; for text write {{value: {text}}}" if _WORDS.fullmatch(text) and text[0] not in _DIGITS else ""
 
 
 def _lexer_code(message: str) -> str:

@@ -6,13 +6,12 @@ A tree is nested dicts `{type, children, value?, at?}` as in `jmespath.ast`; `at
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from jmespath.exceptions import ParseError
 
 from .errors import SYNTAX, TOO_DEEP, TOO_LONG, ExpressionError
-from .lexer import Token, tokenize
+from .lexer import Token, text_hint, tokenize
 
 if TYPE_CHECKING:
 
@@ -37,7 +36,6 @@ Tree = dict[str, Any]
 MAX_LENGTH = 4_096
 MAX_NESTING = 48
 MAX_TREE_DEPTH = 160
-_WORDS = re.compile(r"[\w][\w \-/:]*", re.ASCII)
 
 
 class _Parser(Parser):
@@ -77,8 +75,8 @@ class _Parser(Parser):
         return {"type": "field", "children": [], "value": token["value"], "at": token["start"]}
 
     def _parse_comparator(self, left: Tree, comparator: str) -> Tree:
-        at = self._lookahead_token(-1)["start"] - (comparator == "eq")
-        return {**super()._parse_comparator(left, comparator), "at": max(0, at)}
+        at = self._lookahead_token(-1)["start"]
+        return {**super()._parse_comparator(left, comparator), "at": at}
 
     def _token_led_lparen(self, left: Tree) -> Tree:
         at: int = left["at"] if "at" in left else self._lookahead_token(-1)["start"]
@@ -121,11 +119,8 @@ class _Parser(Parser):
         elif kind == "number":
             message = f"inside […] a number that is no index is written in backticks: `{token['value']}`"
         else:
-            at -= kind == "eq"
             message = f"{self._text[at : at + 20].partition(' ')[0]!r} is not expected here"
-        if _WORDS.fullmatch(self._text):
-            message += f"; for text write {{value: {self._text}}}"
-        return ExpressionError(message, text=self._text, position=at)
+        return ExpressionError(message + text_hint(self._text), text=self._text, position=at)
 
 
 def parse(text: str) -> Tree:
