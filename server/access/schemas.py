@@ -9,7 +9,7 @@ from server.access.tenants import NAME as TENANT
 from server.access.tokens import LONGEST_LIFE
 from server.web.paging import PageQuery
 from server.web.permissions import PERMISSIONS, TOKEN_ROLES
-from server.web.room import In, Moment, Out, Text
+from server.web.room import In, Moment, Out, Real, Text
 
 _ROLE = validate.OneOf(TOKEN_ROLES)
 
@@ -33,7 +33,7 @@ class SecretNew(SecretValue):
 class SecretRotation(SecretValue):
     """A new value and how long the one before stays valid."""
 
-    overlap_seconds = fields.Float(load_default=DAY, validate=validate.Range(0, LONGEST_OVERLAP))
+    overlap_seconds = Real(load_default=DAY, validate=validate.Range(0, LONGEST_OVERLAP))
 
 
 class SecretVersionOut(Out):
@@ -64,7 +64,7 @@ class TokenNew(In):
         validate=validate.Length(max=len(PERMISSIONS)),
         metadata={"description": "Permissions that the token is narrowed to; empty: all of its role."},
     )
-    expires_in_seconds = fields.Float(
+    expires_in_seconds = Real(
         load_default=None,
         allow_none=True,
         validate=validate.Range(1, LONGEST_LIFE),

@@ -8,6 +8,7 @@ from flask_smorest import Api
 
 from server.web.idempotency import WRITES
 from server.web.permissions import KNOWN, PERMISSIONS, PUBLIC, declaration
+from server.web.preconditions import is_versioned
 from server.web.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def _complete(app: Flask, path: str, method: str, operation: dict[str, Any], nam
     if method.upper() in WRITES and declared != PUBLIC:
         statuses.update((*_WITH_BODY, "412", "428", "502"))
         parameters.append(_KEY)
+        if is_versioned(app.view_functions[endpoint]):
+            parameters.append(_IF_MATCH)
     if not parameters:
         del operation["parameters"]
     # An error that a view documents itself, with its content, is answered in that form: an unhealthy report is no Problem.
@@ -127,4 +130,11 @@ _KEY: dict[str, Any] = {
     "required": False,
     "description": "Makes the request safe to repeat: the same key and body get the first answer for 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$"},
+}
+_IF_MATCH: dict[str, Any] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "The ETag that was read; `*` for whatever is there.",
+    "schema": {"type": "string", "minLength": 1, "examples": ['"7"']},
 }

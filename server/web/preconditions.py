@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import request
 
 from server.kernel.errors import PreconditionFailed, PreconditionMissing
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+_MARK = "crossdock_versioned"
 _TAG = re.compile(r'\s*(?:W/)?"[^"]*"\s*')
+
+
+def versioned(view: F) -> F:
+    """Mark a view that calls `expect_version`, so that the OpenAPI document shows its If-Match."""
+    setattr(view, _MARK, True)
+    return view
+
+
+def is_versioned(view: Any) -> bool:
+    """Say whether a view is so marked."""
+    return bool(getattr(view, _MARK, False))
 
 
 def etag(version: int) -> str:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import marshmallow
+import orjson
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema, fields, validate
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
 
 from server.kernel.clock import rfc3339
+from server.store.values import write_json
 from server.web import bodies, problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import NoReturn
 
     from flask import Request
 
+_PLAIN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -39,15 +42,38 @@ class Text(fields.String):
     """A text of bounded length without control characters but tab and line ends."""
 
     def __init__(self, *, most: int = 1000, least: int = 0, **options: Any) -> None:
-        super().__init__(validate=validate.Length(min=least, max=most), **options)
+        bounds = [
+            validate.Length(min=least, max=most),
+            validate.Regexp(_PLAIN, error="Control characters are not taken."),
+        ]
+        super().__init__(validate=bounds, **options)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **options)
-        if any(
-            (each < " " and each not in "\t\n\r") or each == "\x7f" or "\ud800" <= each <= "\udfff" for each in text
-        ):
-            raise marshmallow.ValidationError("Control characters are not taken here.")
-        return text
+
+class Whole(fields.Integer):
+    """A JSON number without a fraction (`3`, `3.0`); a text or a boolean is none. For bodies; queries take Integer."""
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, bool | str) or (isinstance(value, float) and not value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Real(fields.Float):
+    """A JSON number; a text or a boolean is none. For bodies."""
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, bool | str):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Flag(fields.Boolean):
+    """`true` or `false`, not `"yes"` or `1`. For bodies."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
 
 
 class Moment(fields.DateTime):
@@ -55,6 +81,13 @@ class Moment(fields.DateTime):
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> Any:
         return None if value is None else rfc3339(value)
+
+
+class Json(fields.Raw):
+    """Any JSON of ours, written with all its digits. For answers only."""
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        return None if value is None else orjson.Fragment(write_json(value).encode())
 
 
 class StrictParser(FlaskParser):

@@ -29,6 +29,18 @@ def store(database_url: str, engine: Store) -> Iterator[Store]:
     store.close()
 
 
+@pytest.fixture(scope="session")
+def nowhere() -> Store:
+    """A store whose database is away: for what must be answered without one."""
+    return Store("postgresql+psycopg://nobody@127.0.0.1:1/nothing", "crossdock_api")
+
+
+@pytest.fixture
+def bare(nowhere: Store) -> FlaskClient:
+    """A client of the toy application without a database."""
+    return toy_app(nowhere).test_client()
+
+
 @pytest.fixture
 def app(store: Store) -> Flask:
     return toy_app(store)

@@ -157,8 +157,8 @@ def test_whatever_comes_it_is_a_value_or_a_named_refusal(body: bytes):
         ({"Content-Type": "application/json", "Content-Encoding": "identity, br"}, 415),
     ],
 )
-def test_only_plain_json_in_utf8_is_taken(client: FlaskClient, headers: dict[str, str], status: int):
-    assert client.post("/api/v1/echo", data=b"{}", headers=as_role("admin") | headers).status_code == status
+def test_only_plain_json_in_utf8_is_taken(bare: FlaskClient, headers: dict[str, str], status: int):
+    assert bare.post("/api/v1/echo", data=b"{}", headers=as_role("admin") | headers).status_code == status
 
 
 def send(client: FlaskClient, **environ: object):
@@ -168,27 +168,27 @@ def send(client: FlaskClient, **environ: object):
     )
 
 
-def test_a_body_over_the_limit_is_refused_by_its_length_before_it_is_read(store: Store):
-    client = toy_app(store, body_limit=100).test_client()
+def test_a_body_over_the_limit_is_refused_by_its_length_before_it_is_read(nowhere: Store):
+    client = toy_app(nowhere, body_limit=100).test_client()
     answer = send(client, **{"CONTENT_LENGTH": "101", "wsgi.input": Unreadable()})
     assert (answer.status_code, answer.json["code"], answer.json["details"]) == (413, "TOO_LARGE", {"limit": 100})
 
 
-def test_a_body_without_a_length_is_refused_as_soon_as_it_is_over_the_limit(store: Store):
-    client = toy_app(store, body_limit=100).test_client()
+def test_a_body_without_a_length_is_refused_as_soon_as_it_is_over_the_limit(nowhere: Store):
+    client = toy_app(nowhere, body_limit=100).test_client()
     endless = Endless()
     answer = send(client, **{"CONTENT_LENGTH": "", "wsgi.input": endless, "wsgi.input_terminated": True})
     assert (answer.status_code, answer.json["details"]) == (413, {"limit": 100})
     assert endless.given < 200_000
 
 
-def test_a_body_shorter_than_its_length_is_refused(client: FlaskClient):
-    answer = send(client, **{"CONTENT_LENGTH": "50", "wsgi.input": BytesIO(b"{}")})
+def test_a_body_shorter_than_its_length_is_refused(bare: FlaskClient):
+    answer = send(bare, **{"CONTENT_LENGTH": "50", "wsgi.input": BytesIO(b"{}")})
     assert (answer.status_code, answer.json["code"]) == (400, "MALFORMED")
 
 
-def test_a_body_longer_than_its_length_is_read_to_its_length(client: FlaskClient):
-    answer = send(client, **{"CONTENT_LENGTH": "2", "wsgi.input": BytesIO(b"{}garbage")})
+def test_a_body_longer_than_its_length_is_read_to_its_length(bare: FlaskClient):
+    answer = send(bare, **{"CONTENT_LENGTH": "2", "wsgi.input": BytesIO(b"{}garbage")})
     assert (answer.status_code, answer.json) == (200, {"body": {}})
 
 

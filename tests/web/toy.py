@@ -17,9 +17,9 @@ from server.web.bodies import read_json
 from server.web.idempotency import remember, secret_answer
 from server.web.paging import PageQuery, after, page, page_of
 from server.web.permissions import public, requires
-from server.web.preconditions import etag, expect_version
+from server.web.preconditions import etag, expect_version, versioned
 from server.web.principals import Principal
-from server.web.room import In, Moment, Out, Room, Text
+from server.web.room import In, Moment, Out, Room, Text, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 class ToyIn(In):
     name = Text(required=True, most=40, least=1)
-    size = fields.Integer(load_default=1, strict=True, validate=validate.Range(0, 1000))
+    size = Whole(load_default=1, validate=validate.Range(0, 1000))
     tags = fields.List(Text(most=20), load_default=list, validate=validate.Length(max=5))
 
 
@@ -102,6 +102,7 @@ def _changes(room: Room, store: Store) -> None:
     @requires("definitions:apply")
     @room.arguments(ToyIn)
     @room.response(200, ToyOut)
+    @versioned
     def change_toy(body: dict[str, Any], name: str):
         """Change one toy."""
         with store.begin(current.scope(), current.cause()) as tx:
