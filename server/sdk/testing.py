@@ -241,6 +241,11 @@ def _endpoint(rig: Rig) -> Iterator[str]:
             yield "the endpoint's base_url is no http(s) URL"
 
 
+def _tests(rig: Rig) -> Iterator[str]:
+    if not (rig.plugin.folder / "test_plugin.py").is_file():
+        yield "test_plugin.py is missing"
+
+
 CHECKS: tuple[Check, ...] = (
     Check("manifest", "bronze", _manifest),
     Check("files", "bronze", _files),
@@ -256,4 +261,5 @@ CHECKS: tuple[Check, ...] = (
     Check("server-error", "silver", _failing("500", Retryable)),
     Check("slow", "silver", _failing("slow", Retryable, "TIMEOUT")),
     Check("broken-json", "silver", _failing("broken_json", CrossdockError)),
+    Check("tests", "gold", _tests),
 )
