@@ -1,0 +1,279 @@
+"""The two ways to the REST API: over HTTP to the server that the user names, or into the application in this process.
+
+Over HTTP this is a plain `requests` session, not the guarded transport: that one protects the server from addresses
+that others chose, while CROSSDOCK_URL is the user's own server and is often on loopback or inside their network. It
+follows no redirect, so the token goes nowhere else; every wait and every answer is bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlsplit
+
+from server.cli import output
+from server.cli.failing import (
+    BAD_SETTING,
+    NOT_CROSSDOCK,
+    NOT_MIGRATED,
+    OTHER_WORKSPACE,
+    SERVER_AWAY,
+    Refused,
+)
+from server.kernel.errors import Conflict, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import requests
+    from flask import Flask
+
+    from server.config import Settings
+
+API = "/api/v1"
+DEFAULT_WORKSPACE = "default/default"
+_JSON_TYPES = ("application/json", "application/problem+json")
+_CONNECT_SECONDS = 5.0
+_READ_SECONDS = 120.0
+_MOST_BYTES = 256 * 1024 * 1024
+_PIECE = 65_536
+_UNDEFINED = ("42P01", "42704", "22023")  # no such table, no such role (under either of two names)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server answered: 2xx, and JSON unless it is 204."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def value(self) -> Any:
+        """The JSON value with all its digits; None when there is none."""
+        return output.read_json(self.body) if self.body else None
+
+
+class Way(Protocol):
+    """One way to the API."""
+
+    def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> Answer:
+        """Send a request and return whatever came back.
+
+        Raises:
+            Unavailable: nothing answers.
+
+        """
+        ...
+
+
+class OverHttp:
+    """To a server at a URL, with a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        import requests  # noqa: PLC0415 (see server/cli/__init__.py)
+
+        self.url = _checked_url(url)
+        self.session = requests.Session()
+        self.session.auth = _Bearer(token)  # set even when empty, so that no .netrc speaks for us
+
+    def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> Answer:
+        """Send a request.
+
+        Raises:
+            Unavailable: SERVER_AWAY, NOT_CROSSDOCK.
+
+        """
+        import requests  # noqa: PLC0415
+
+        try:
+            with self.session.request(
+                method,
+                self.url + path,
+                params=dict(query),
+                data=body,
+                headers=_headers(body),
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return Answer(response.status_code, self._content(response), response.headers)
+        except (requests.RequestException, OSError) as error:
+            reason = type(error).__name__
+            raise Unavailable(f"{self.url} does not answer ({reason})", code=SERVER_AWAY, source="cli") from error
+
+    def _content(self, response: requests.Response) -> bytes:
+        content = bytearray()
+        for piece in response.iter_content(_PIECE):
+            content += piece
+            if len(content) > _MOST_BYTES:
+                raise Unavailable(f"{self.url} answers without end", code=NOT_CROSSDOCK, source="cli")
+        return bytes(content)
+
+
+class _Bearer:
+    """Adds the token to a request."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.token:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+class InProcess:
+    """Into an application in this process: the same code, the same answers, no socket."""
+
+    def __init__(self, app: Flask) -> None:
+        self.client = app.test_client(use_cookies=False)
+
+    def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> Answer:
+        """Call the application."""
+        response = self.client.open(path, method=method, query_string=dict(query), data=body, headers=_headers(body))
+        return Answer(response.status_code, response.get_data(), dict(response.headers))
+
+
+class Rest:
+    """The API as commands use it: paths below /api/v1, JSON in and out, problems as exceptions."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+
+    def get(self, path: str, **query: Any) -> Answer:
+        """Read."""
+        return self.call("GET", path, None, query)
+
+    def post(self, path: str, body: Any = None, **query: Any) -> Answer:
+        """Do; `body` is any JSON value, None sends no body."""
+        return self.call("POST", path, body, query)
+
+    def put(self, path: str, body: Any) -> Answer:
+        """Set."""
+        return self.call("PUT", path, body, {})
+
+    def delete(self, path: str, **query: Any) -> Answer:
+        """Remove."""
+        return self.call("DELETE", path, None, query)
+
+    def pages(self, path: str, **query: Any) -> Iterator[Any]:
+        """Yield every item of a listing, page after page."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, cursor=cursor, **query).value
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    def call(self, method: str, path: str, body: Any, query: Mapping[str, Any], base: str = API) -> Answer:
+        """Send one request; query values that are None are left out.
+
+        Raises:
+            Refused: the server answered with a problem.
+            Unavailable: it does not answer, or is no Crossdock.
+
+        """
+        content = None if body is None else output.write_json(body).encode()
+        given = {key: _text(value) for key, value in query.items() if value is not None}
+        answer = self.way.request(method, base + path, given, content)
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        readable = kind in _JSON_TYPES or answer.status == HTTPStatus.NO_CONTENT
+        if not readable or HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
+            raise Unavailable(
+                f"{method} {base + path} was answered with status {answer.status} and {kind or 'no content type'}",
+                code=NOT_CROSSDOCK,
+                source="cli",
+            )
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise Refused(answer.status, answer.value)
+        return answer
+
+
+def connect(settings: Settings, workspace: str | None) -> Rest:
+    """Return the API of CROSSDOCK_URL, else the local one, acting in `workspace` (`organization/name`).
+
+    Raises:
+        Unavailable: NOT_RUNNING, or the database is away.
+        Conflict: NOT_MIGRATED; OTHER_WORKSPACE.
+        NotFound: WORKSPACE_UNKNOWN.
+        Invalid: BAD_SETTING.
+
+    """
+    if settings.url:
+        rest = Rest(OverHttp(settings.url, settings.token))
+        if workspace is not None:
+            _insist(rest, workspace)
+        return rest
+    return Rest(InProcess(local_app(settings, workspace or DEFAULT_WORKSPACE)))
+
+
+def local_app(settings: Settings, workspace: str) -> Flask:
+    """Build the application of this process, whose every request is the local admin's.
+
+    Raises:
+        Unavailable: NOT_RUNNING, or the database is away.
+        Conflict: NOT_MIGRATED.
+        NotFound: WORKSPACE_UNKNOWN.
+
+    """
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (see server/cli/__init__.py)
+
+    from server import bootstrap  # noqa: PLC0415
+    from server.app import create_app  # noqa: PLC0415
+    from server.cli.place import local_settings  # noqa: PLC0415
+
+    quiet_logs(settings)
+    try:
+        return create_app(bootstrap.local(local_settings(settings), workspace))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _UNDEFINED:
+            raise Conflict("the database has not been prepared", code=NOT_MIGRATED, source="cli") from error
+        raise
+
+
+def quiet_logs(settings: Settings) -> None:
+    """Keep what the application logs out of a person's sight, unless they asked for it."""
+    import logging  # noqa: PLC0415 (see server/cli/__init__.py)
+
+    from server.telemetry import logs  # noqa: PLC0415
+
+    logs.configure("cli", "debug" if settings.log_level == "debug" else "error")
+    if settings.log_level != "debug":
+        logging.getLogger().setLevel(logging.CRITICAL)
+
+
+def path_of(*parts: str) -> str:
+    """Join parts of a path, each quoted."""
+    return "".join(f"/{quote(part, safe='@')}" for part in parts)
+
+
+def _insist(rest: Rest, workspace: str) -> None:
+    """Refuse to act in another workspace than was asked for: over HTTP the token decides."""
+    wanted = workspace if "/" in workspace else f"default/{workspace}"
+    me = rest.get("/me").value
+    held = f"{me['organization']}/{me['workspace']}"
+    if held != wanted:
+        raise Conflict(f"the token belongs to {held}, not {wanted}", code=OTHER_WORKSPACE, source="cli")
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise Invalid("CROSSDOCK_URL is not http(s)://HOST[:PORT]", code=BAD_SETTING, source="cli")
+    return url.rstrip("/")
+
+
+def _headers(body: bytes | None) -> dict[str, str]:
+    accept = {"Accept": "application/json"}
+    return accept if body is None else {**accept, "Content-Type": "application/json"}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
