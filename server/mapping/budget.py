@@ -8,7 +8,6 @@ parts may be shared many times over (`[@,@]|[@,@]|…` is small in memory and en
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from .errors import BUDGET, Refused
@@ -113,26 +112,3 @@ def _weight(value: Any, known: dict[int, tuple[int, int]], depth: int) -> tuple[
         raise _too_deep()
     known[id(value)] = result = total, height + 1
     return result
-
-
-def plain(value: Any, budget: Budget) -> Any:
-    """Copy a value as JSON for the outside, taking room for it: a Decimal becomes its exact text.
-
-    Raises:
-        Refused: EXPR_BUDGET, too large or nested too deeply.
-
-    """
-    measure(value, budget)
-    return _copy(value)
-
-
-def _copy(value: Any) -> Any:
-    kind = type(value)
-    if kind is list:
-        return [x if type(x) in _LIGHT else _copy(x) for x in value]
-    if kind is dict:
-        return {k: x if type(x) in _LIGHT else _copy(x) for k, x in value.items()}
-    return f"{value:f}" if kind is Decimal else value
-
-
-_LIGHT = frozenset((str, int, float, bool, type(None)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .budget import Budget, plain
 from .errors import BUDGET, MISSING, TYPE, EvaluationError, Refused, short
 from .places import ITEM
-from .values import kind_of, truthy
+from .values import kind_of, plain, truthy
 
 if TYPE_CHECKING:
+    from .budget import Budget
     from .expression import Expression
     from .functions.base import Run
     from .options import Convert

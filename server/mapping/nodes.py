@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from server.kernel.errors import code
 
-from .budget import Budget, plain
+from .decimals import MOST_PLACES
 from .errors import SYNTAX, ExpressionError, Refused, short
 from .expression import Expression, compile_expression
 from .making import list_by_each, list_of, object_of, optional_value, written_value
-from .options import DATED, MOST_PLACES, NUMERIC, OPTIONS, VALUE_TYPES, Convert, converter
+from .options import DATED, NUMERIC, OPTIONS, VALUE_TYPES, Convert, converter
 from .places import ITEM
-from .values import kind_of
+from .values import kind_of, plain
 
 if TYPE_CHECKING:
+    from .budget import Budget
     from .functions.base import Run
 
 MAP_OPTION = code(

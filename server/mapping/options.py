@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from .decimals import NUMBERS, Number, decimal, exact, fixed, parse_number, rounded, whole
 from .errors import TYPE, VALUE, Refused
 from .functions.dates import format_with, read_date, read_moment, write_date
 from .functions.text import as_text
-from .values import NUMBERS, Number, decimal, exact, fixed, kind_of, parse_number, rounded, whole
+from .values import kind_of
 
 Convert = Callable[[Any], Any]
-MOST_PLACES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ VALUE_TYPES = (
     ValueType("date", "Date as YYYY-MM-DD, from a date or datetime in ISO 8601."),
     ValueType("datetime", "Moment as RFC 3339, UTC as Z; a date is its midnight in UTC."),
 )
-NUMERIC = frozenset(("integer", "decimal", "number"))
-DATED = frozenset(("date", "datetime"))
+NUMERIC = ("integer", "decimal", "number")  # a tuple, since what a definition says may be unhashable
+DATED = ("date", "datetime")
 
 
 def _number(value: Any) -> Number:
@@ -64,7 +64,7 @@ def _number(value: Any) -> Number:
     if number is None:
         code = VALUE if type(value) is str else TYPE
         raise Refused(f"a number is needed here, not {_a(value)}", code=code, value=value)
-    return exact(number)
+    return number
 
 
 def _a(value: Any) -> str:

@@ -1,35 +1,21 @@
-"""Values as the language sees them: JSON, and Decimal. Truth, equality, order, exact numbers, and texts of numbers.
-
-A float comes only from data that was read as one. It is compared and calculated with as the decimal that it prints as,
-so that 0.1 is a tenth.
-"""
+"""Values as the language sees them: JSON, and Decimal. Kinds, truth, order, equality, and writing them down."""
 
 from __future__ import annotations
 
 import json
 import math
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
-from .budget import DEPTH, weight
+from .budget import DEPTH, measure, weight
+from .decimals import NUMBERS, exact, fixed
 from .errors import TYPE, VALUE, Refused
 
 if TYPE_CHECKING:
     from .budget import Budget
 
-Number = int | Decimal
-DIGITS = 34
-CONTEXT = Context(
-    prec=DIGITS,
-    rounding=ROUND_HALF_UP,
-    Emin=-99,
-    Emax=99,
-    traps=[InvalidOperation, DivisionByZero, Overflow],
-    flags=[],
-)
-_LARGEST = 10**DIGITS
 _WIDE = Context(prec=400, Emin=MIN_EMIN, Emax=MAX_EMAX)  # wider than any float, so that normalizing rounds nothing
-NUMBERS = frozenset((int, float, Decimal))
+_LIGHT = frozenset((str, int, float, bool, type(None)))
 _KINDS = {
     str: "text",
     int: "number",
@@ -52,80 +38,6 @@ def truthy(value: Any) -> bool:
     if value is None or value is False:
         return False
     return bool(value) or type(value) in NUMBERS
-
-
-def exact(value: Any) -> Number:
-    """Return a number as int or Decimal.
-
-    Raises:
-        Refused: EXPR_VALUE, not finite or of more than 34 digits before the point.
-
-    """
-    if type(value) is float:
-        if not math.isfinite(value):
-            raise Refused("the number is not finite", code=VALUE, value=value)
-        value = Decimal(repr(value))
-    if type(value) is int:
-        if not -_LARGEST < value < _LARGEST:
-            raise Refused(f"the integer has more than {DIGITS} digits", code=VALUE, value=value)
-    elif not value.is_finite() or value.adjusted() > CONTEXT.Emax:
-        raise Refused("the number is not finite, or too large", code=VALUE, value=value)
-    number: Number = value
-    return number
-
-
-def decimal(value: Any) -> Decimal:
-    """Return a number as Decimal; errors as `exact`."""
-    number = exact(value)
-    return number if type(number) is Decimal else Decimal(number)
-
-
-def whole(value: Any) -> int:
-    """Return a number without fraction as int.
-
-    Raises:
-        Refused: EXPR_VALUE, it has a fraction, or as `exact`.
-
-    """
-    number = exact(value)
-    if number != int(number):
-        raise Refused("a whole number is needed here", code=VALUE, value=value)
-    return int(number)
-
-
-def fixed(value: Decimal) -> str:
-    """Write a Decimal with all its digits and without exponent."""
-    return f"{value:f}"
-
-
-def rounded(value: Number, places: int) -> Decimal:
-    """Round half up (away from zero) to `places` after the point; the result shows them all.
-
-    Raises:
-        Refused: EXPR_VALUE, more digits than the arithmetic has.
-
-    """
-    try:
-        return Decimal(value).quantize(Decimal(1).scaleb(-places), context=CONTEXT)
-    except InvalidOperation as error:
-        raise Refused(f"the number has no room for {places} places", code=VALUE, value=value) from error
-
-
-def parse_number(text: str) -> Number | None:
-    """Read a number from text, with exponent or without; None when it is not one, or too large."""
-    stripped = text.strip()
-    if len(stripped) > DIGITS * 2 or not stripped.isascii() or "_" in stripped or not stripped[-1:].isdigit():
-        return None
-    try:
-        value = Decimal(stripped)
-    except InvalidOperation:
-        return None
-    if not value.is_finite() or abs(value.adjusted()) > CONTEXT.Emax:
-        return None
-    digits = stripped[1:] if stripped[0] in "+-" else stripped
-    if digits.isdigit():
-        return int(value) if abs(value) < _LARGEST else None
-    return value
 
 
 def ordered(left: Any, right: Any) -> tuple[Any, Any] | None:
@@ -248,3 +160,23 @@ def _encoded(value: Any) -> str:
     if kind is dict:
         return f"{{{','.join([f'{_ENCODE(key)}:{_encoded(x)}' for key, x in value.items()])}}}"
     return fixed(value) if kind is Decimal else _ENCODE(value)
+
+
+def plain(value: Any, budget: Budget) -> Any:
+    """Copy a value as JSON for the outside, taking room for it: a Decimal becomes its exact text.
+
+    Raises:
+        Refused: EXPR_BUDGET, too large or nested too deeply; EXPR_VALUE, a number that cannot be written.
+
+    """
+    measure(value, budget)
+    return _copy(value)
+
+
+def _copy(value: Any) -> Any:
+    kind = type(value)
+    if kind is list:
+        return [x if type(x) in _LIGHT else _copy(x) for x in value]
+    if kind is dict:
+        return {k: x if type(x) in _LIGHT else _copy(x) for k, x in value.items()}
+    return fixed(value) if kind is Decimal else value

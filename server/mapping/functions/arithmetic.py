@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from decimal import Decimal, DecimalException
 from typing import TYPE_CHECKING, Any
 
+from server.mapping.decimals import CONTEXT, MOST_PLACES, Number, decimal, exact, fixed, parse_number, rounded, whole
 from server.mapping.errors import VALUE, Refused
-from server.mapping.values import CONTEXT, Number, decimal, exact, fixed, parse_number, rounded, whole
 
 from .base import Library
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from server.mapping.budget import Budget
 
 ARITHMETIC = Library()
-_MOST_PLACES = 20
 
 
 def _calculate(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
@@ -26,26 +26,29 @@ def _calculate(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> A
         raise Refused("the result is too large", code=VALUE, value=left) from error
 
 
-def _fold(operation: Callable[[Any, Any], Any], first: Any, rest: tuple[Any, ...]) -> Number:
-    result: Number = exact(first)
+def _fold(
+    operation: Callable[[Any, Any], Any], whole_operation: Callable[[int, int], int], first: Any, *rest: Any
+) -> Number:
+    result = first
     for each in rest:
-        both_whole = type(result) is int and type(each) is int
-        result = _calculate(operation, result, each)
-        if both_whole:
-            result = exact(int(result))
-    return result
+        if type(result) is int and type(each) is int:
+            result = exact(whole_operation(exact(result), exact(each)))  # type: ignore[arg-type]  # exact keeps an int
+        else:
+            result = _calculate(operation, result, each)
+    number: Number = result
+    return number
 
 
 @ARITHMETIC.add(
     "add(a: number, b: number, more…: number) -> number", "The sum.", ("add(a, 0.20)", {"a": 1}, Decimal("1.2"))
 )
 def _add(_: Budget, a: Any, *rest: Any) -> Number:
-    return _fold(CONTEXT.add, a, rest)
+    return _fold(CONTEXT.add, operator.add, a, *rest)
 
 
 @ARITHMETIC.add("sub(a: number, b: number) -> number", "The difference a − b.", ("sub(a, 3)", {"a": 10}, 7))
 def _sub(_: Budget, a: Any, b: Any) -> Number:
-    return _fold(CONTEXT.subtract, a, (b,))
+    return _fold(CONTEXT.subtract, operator.sub, a, b)
 
 
 @ARITHMETIC.add(
@@ -54,7 +57,7 @@ def _sub(_: Budget, a: Any, b: Any) -> Number:
     ("mul(quantity, to_decimal(price))", {"quantity": 3, "price": "9.99"}, Decimal("29.97")),
 )
 def _mul(_: Budget, a: Any, *rest: Any) -> Number:
-    return _fold(CONTEXT.multiply, a, rest)
+    return _fold(CONTEXT.multiply, operator.mul, a, *rest)
 
 
 @ARITHMETIC.add(
@@ -76,7 +79,8 @@ def _div(_: Budget, a: Any, b: Any, places: Any = None) -> Decimal:
 def _mod(_: Budget, a: Any, b: Any) -> Number:
     if not b:
         raise Refused("a division by zero", value=a)
-    return _fold(CONTEXT.remainder, a, (b,))
+    left = _calculate(CONTEXT.remainder, a, b)
+    return int(left) if type(a) is int and type(b) is int else left
 
 
 @ARITHMETIC.add(
@@ -93,8 +97,8 @@ def _round(_: Budget, value: Any, places: Any = None) -> Number:
 
 def _places(value: Any) -> int:
     places = whole(value)
-    if not 0 <= places <= _MOST_PLACES:
-        raise Refused(f"places are 0 to {_MOST_PLACES}", value=value)
+    if not 0 <= places <= MOST_PLACES:
+        raise Refused(f"places are 0 to {MOST_PLACES}", value=value)
     return places
 
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from server.mapping.decimals import exact, whole
 from server.mapping.errors import Refused
-from server.mapping.values import exact, whole
 
 from .base import Library
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from server.mapping.decimals import NUMBERS, whole
 from server.mapping.errors import TYPE, Refused
-from server.mapping.values import NUMBERS, key_of, kind_of, truthy, whole
+from server.mapping.values import key_of, kind_of, truthy
 
 from .base import Body, Library
 from .standard import total

@@ -5,17 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from server.mapping.decimals import CONTEXT, NUMBERS, decimal, exact, parse_number
 from server.mapping.errors import TYPE, Refused
-from server.mapping.values import (
-    CONTEXT,
-    NUMBERS,
-    decimal,
-    encoded,
-    equals,
-    exact,
-    kind_of,
-    parse_number,
-)
+from server.mapping.values import encoded, equals, kind_of
 
 from .base import Body, Library
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from server.mapping.decimals import decimal, exact, fixed, parse_number, whole
 from server.mapping.errors import Refused
-from server.mapping.values import decimal, exact, fixed, parse_number, whole
 
 from .base import Library
 
