@@ -11,6 +11,7 @@ from server.store.values import read_json, write_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from sqlalchemy.engine import Row
 
@@ -147,6 +148,37 @@ def versions(tx: Tx, kind: str, name: str, *, before: int | None = None, limit: 
         kind=kind,
         name=name,
         before=before,
+        limit=limit,
+    )
+
+
+def several(tx: Tx, kind: str, names: Sequence[str]) -> dict[str, Held]:
+    """Return live definitions of a kind by name."""
+    rows = tx.all(
+        f"{_HELD} AND d.removed_at IS NULL AND d.kind = :kind AND d.name = ANY(:names)", kind=kind, names=list(names)
+    )
+    return {row.name: _read(row) for row in rows}
+
+
+def born(tx: Tx, kind: str, names: Sequence[str]) -> dict[str, tuple[datetime, str]]:
+    """Return when and by whom the first version of each was made."""
+    rows = tx.all(
+        """SELECT name, at, by FROM definition_versions
+           WHERE workspace_id = :workspace_id AND kind = :kind AND name = ANY(:names) AND version = 1""",
+        kind=kind,
+        names=list(names),
+    )
+    return {row.name: (row.at, row.by) for row in rows}
+
+
+def journal_page(tx: Tx, aggregate_id: UUID, *, after: int, limit: int) -> Sequence[Row[Any]]:
+    """Return the journal of an aggregate after a version, oldest first."""
+    return tx.all(
+        """SELECT version, type, data, at, by, correlation_id, causation_id FROM journal
+           WHERE workspace_id = :workspace_id AND aggregate_id = :id AND version > :after
+           ORDER BY version LIMIT :limit""",
+        id=aggregate_id,
+        after=after,
         limit=limit,
     )
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
+from server.access.throttle import AuthenticationFailures
+from server.app import create_app
 from server.authoring import applying, planning
+from server.authoring.api import blueprint
 from server.authoring.check import check
 from server.authoring.examining import World, catalog
+from server.config import Settings
 from server.documents.catalog import PluginFacts
 from server.documents.reading import File
 from server.events.catalogue import Catalogue
@@ -16,11 +22,16 @@ from server.events.publishing import Publisher
 from server.kernel.clock import SystemClock
 from server.store import Cause, Scope, Store
 from server.transport.addresses import AddressPolicy
+from server.web.permissions import TOKEN_ROLES
+from server.web.principals import Principal
 from tests.support.tenants import make_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from flask import Flask
+    from flask.testing import FlaskClient
 
     from server.authoring.applying import Applied
     from server.authoring.planning import Plan
@@ -116,3 +127,67 @@ def hand(store: Store, database_url: str) -> Hand:
 @pytest.fixture
 def neighbour(store: Store, database_url: str, hand: Hand) -> Hand:
     return Hand(store, make_workspace(database_url, "rival"))
+
+
+@dataclass
+class Frame:
+    """What an application needs around its rooms; a token is the name of a role, or of a role in the other workspace."""
+
+    settings: Settings
+    store: Store
+    blueprints: Sequence[Any]
+    scopes: dict[str, Scope]
+    failures: AuthenticationFailures = field(default_factory=lambda: AuthenticationFailures(None))
+    observers: Sequence[Any] = ()
+
+    def authenticate(self, credential: str | None) -> Principal | None:
+        role, _, place = (credential or "").partition("@")
+        scope = self.scopes[place or "main"]
+        if role not in TOKEN_ROLES:
+            return None
+        return Principal(
+            id=f"token:{role}",
+            kind="token",
+            organization_id=scope.organization_id,
+            workspace_id=scope.workspace_id,
+            organization=scope.organization,
+            workspace=scope.workspace,
+            role=role,
+        )
+
+
+class Client:
+    """A client with a token, whose answers are JSON."""
+
+    def __init__(self, client: FlaskClient, token: str) -> None:
+        self.client = client
+        self.token = token
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, status: int = 200, match: str | None = None, **headers: str
+    ) -> Any:
+        sent = {"Authorization": f"Bearer {self.token}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        if match is not None:
+            sent["If-Match"] = match
+        data = None if body is None else orjson.dumps(body)
+        answer = self.client.open(
+            f"/api/v1{path}", method=method, data=data, headers=sent, content_type="application/json" if data else None
+        )
+        assert answer.status_code == status, answer.get_data(as_text=True)
+        self.etag = answer.headers.get("ETag")
+        self.headers = answer.headers
+        return orjson.loads(answer.data) if answer.data else None
+
+    def as_(self, token: str) -> Client:
+        return Client(self.client, token)
+
+
+@pytest.fixture
+def app(hand: Hand, neighbour: Hand) -> Flask:
+    scopes = {"main": hand.scope, "rival": neighbour.scope}
+    return create_app(Frame(Settings(), hand.store, [blueprint(hand.store, hand.world)], scopes))
+
+
+@pytest.fixture
+def api(app: Flask) -> Client:
+    return Client(app.test_client(), "admin")

@@ -58,7 +58,7 @@ def test_applied_again_an_export_changes_nothing(hand: Hand) -> None:
     hand.secret("HOOK_KEY")
     awkward = changed(
         WAREHOUSE,
-        "description: \"a: b # c\\n\\ttab\\u2028 'x' \\\"y\\\"\"",
+        'description: "a: b # c\\n\\ttab\\u2028 \'x\' \\"y\\""',
         "metadata: {a: 1.50, b: 1e3, c: -0.0, d: '010', e: 'null', f: true, g: 12345678901234567.89, h: '2026-01-01'}",
     )
     hand.apply(*ALL[1:], awkward, SIGNED)
@@ -98,8 +98,12 @@ JSON = st.recursive(
 
 @given(value=JSON)
 @example(value=["0o17", "0x1F", "1_000", "12:30", "2026-01-01", "~", "", " ", "=", "<<", "- a", "? b", "a: b", "a #b"])
-@example(value=["\x85", "\u2028", "\ufeff", "\x7f", "\x1b", "\ufffe", "\U0001f600", "a\r\nb", "\t", "a" * 300 + " b" * 300])
-@example(value=[".5", "5.", "+1", "-.inf", ".nan", "1e5", "null", "True", "NO", "on", "%a", "@a", "`a", "!a", "&a", "*a"])
+@example(
+    value=["\x85", "\u2028", "\ufeff", "\x7f", "\x1b", "\ufffe", "\U0001f600", "a\r\nb", "\t", "a" * 300 + " b" * 300]
+)
+@example(
+    value=[".5", "5.", "+1", "-.inf", ".nan", "1e5", "null", "True", "NO", "on", "%a", "@a", "`a", "!a", "&a", "*a"]
+)
 @example(value={"": {"": []}, "a": {}, "null": 1, "1": 2, "<<": 3, "=": 4})
 @example(value=[Decimal("1E+3"), Decimal("0.10"), Decimal("-0.0"), Decimal("1E-7"), 10**18])
 def test_whatever_json_is_written_reads_back_as_the_same(value: Any) -> None:

@@ -1,0 +1,121 @@
+"""What a person does with an integration besides declaring it: ask how the system is, and call an operation by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from server.access.references import resolve_config, secret_names
+from server.integrations.endpoints import AT_WORK
+from server.integrations.guards import Call
+from server.integrations.repository import INTEGRATIONS
+from server.kernel.errors import Conflict, NotFound, code
+from server.kernel.policies import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from server.access.secrets import Secrets
+    from server.integrations.aggregate import Integration
+    from server.integrations.calls import Caller
+    from server.sdk.adapter import Health
+    from server.sdk.plugin import Plugin
+    from server.store import Cause, Scope, Store, Tx
+    from server.transport.addresses import AddressPolicy
+
+INTEGRATION_RESTS = code(
+    "INTEGRATION_RESTS", "The integration is a draft, paused or disabled: it calls nothing until it is active."
+)
+PLUGIN_MISSING = code("PLUGIN_MISSING", "The integration's plugin is not installed on this server.")
+UNKNOWN_OPERATION = code(
+    "UNKNOWN_OPERATION", "The plugin has no operation of that name; the answer lists those it has."
+)
+DEFAULT_TIMEOUT = 30.0
+LONGEST_BY_HAND = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """Calls for which a person waits. The transaction ends before the other system is asked."""
+
+    store: Store
+    secrets: Secrets
+    plugins: Mapping[str, Plugin]
+    caller: Caller
+    addresses: Callable[[Scope], AddressPolicy]
+
+    def test(self, scope: Scope, cause: Cause, name: str) -> Health:
+        """Ask the integration's system how it is, whatever the integration's state.
+
+        Raises:
+            NotFound: no such integration.
+            Conflict: PLUGIN_MISSING.
+            Retryable, Permanent: a secret or variable that the config refers to cannot be read.
+
+        """
+        with self.store.begin(scope, cause) as tx:
+            call = self._prepare(tx, INTEGRATIONS.get(tx, name), "", {})
+        return self.caller.health(call)
+
+    def call(
+        self,
+        scope: Scope,
+        cause: Cause,
+        name: str,
+        operation: str,
+        values: Mapping[str, Any],
+        *,
+        key: str | None = None,
+    ) -> dict[str, Any]:
+        """Call one operation once and return its output; `key` makes it safe to repeat where the plugin can.
+
+        Raises:
+            NotFound: no such integration, UNKNOWN_OPERATION.
+            Conflict: INTEGRATION_RESTS, PLUGIN_MISSING.
+            Retryable, Postponed, Permanent: see `Caller.call`.
+
+        """
+        with self.store.begin(scope, cause) as tx:
+            integration = INTEGRATIONS.get(tx, name)
+            if integration.state not in AT_WORK:
+                raise Conflict(f"integration {name} is {integration.state}", code=INTEGRATION_RESTS)
+            call = self._prepare(tx, integration, operation, values, key=key)
+        known = call.plugin.manifest.operations
+        if operation not in known:
+            raise NotFound(
+                f"{call.plugin.name} has no operation {operation[:100]}", code=UNKNOWN_OPERATION, known=list(known)
+            )
+        return self.caller.call(call)
+
+    def _prepare(
+        self, tx: Tx, integration: Integration, operation: str, values: Mapping[str, Any], *, key: str | None = None
+    ) -> Call:
+        plugin = self.plugins.get(integration.body["plugin"])
+        if plugin is None:
+            raise Conflict(f"the plugin {integration.body['plugin']} is not installed", code=PLUGIN_MISSING)
+        config = integration.body.get("config", {})
+        names = secret_names(config)
+        found = self.secrets.resolve_many(tx, names) if names else {}
+        return Call(
+            organization=tx.scope.organization,
+            workspace=tx.scope.workspace,
+            integration=integration.name,
+            plugin=plugin,
+            operation=operation,
+            input=values,
+            config=resolve_config(tx, self.secrets, config),
+            addresses=self.addresses(tx.scope),
+            correlation_id=tx.cause.correlation_id,
+            secrets=tuple(value for each in found.values() for value in each),
+            timeout=min(timeout_of(integration.body), LONGEST_BY_HAND),
+            user=tx.cause.principal,
+            idempotency_key=key,
+            metadata={"integration_version": integration.definition_version},
+        )
+
+
+def timeout_of(body: Mapping[str, Any]) -> float:
+    """Return how long one call may take in all, in seconds: what the policy says, else 30."""
+    policy = body.get("policy")
+    text = policy.get("timeout") if isinstance(policy, dict) else None
+    return parse_duration(text) if isinstance(text, str) else DEFAULT_TIMEOUT
