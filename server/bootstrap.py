@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from server import reactions
 from server.access.api import Access
@@ -17,12 +17,19 @@ from server.access.keyring import KeyRing
 from server.access.references import resolve_config
 from server.access.secrets import Secrets
 from server.access.throttle import AuthenticationFailures
+from server.authoring.api import blueprint as definitions_room
+from server.authoring.examining import World
 from server.events.api import blueprint as events_room
 from server.events.catalogue import Catalogue
 from server.events.publishing import Publisher
+from server.integrations.breakers import Breakers
+from server.integrations.buckets import Buckets
 from server.integrations.endpoints import Endpoints
+from server.integrations.gates import SharedGate
 from server.integrations.plugins import discover
+from server.integrations.spec import plugin_facts
 from server.kernel.clock import Clock, SystemClock
+from server.operations import retention
 from server.queue import hints
 from server.store import Store, processes
 from server.store.repository import SqlRepository
@@ -62,6 +69,8 @@ class Core:
     tenant: Store
     secrets: Secrets
     plugins: Mapping[str, Plugin]
+    addresses: AddressPolicy
+    gate: SharedGate
     hint: Callable[[], None]
     publisher: Publisher
     owing: Owing
@@ -73,18 +82,22 @@ class Core:
 def core(settings: Settings, *, clock: Clock | None = None, connections: int = WORKER_CONNECTIONS) -> Core:
     """Build what every role shares; nothing connects before it is used."""
     clock = clock or SystemClock()
-    hint = hints.Hints(hints.connect(settings.redis_url)) if settings.redis_url else _no_hint
+    redis = hints.connect(settings.redis_url) if settings.redis_url else None
+    hint = hints.Hints(redis) if redis is not None else _no_hint
     owing = Owing(clock, hint)
     publisher = Publisher(clock, Catalogue(), [owing, reactions.owe])
     hooks = [publisher.publish_journal]
     reopening = Reopening(hint)
+    engine = Store(settings.database_url, "crossdock_engine", pool=WORKER_CONNECTIONS, before_commit=hooks)
     return Core(
         settings=settings,
         clock=clock,
-        engine=Store(settings.database_url, "crossdock_engine", pool=WORKER_CONNECTIONS, before_commit=hooks),
+        engine=engine,
         tenant=Store(settings.database_url, "crossdock_api", pool=connections, before_commit=hooks),
         secrets=Secrets(KeyRing.read(settings.keys)),
         plugins=discover(),
+        addresses=AddressPolicy(settings.allow_networks),
+        gate=SharedGate(Breakers(engine), Buckets(redis)),
         hint=hint,
         publisher=publisher,
         owing=owing,
@@ -120,6 +133,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         events_room(store, shared.publisher),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
         access_room(Access(store, shared.engine, shared.secrets)),
+        definitions_room(store, World(lambda: plugin_facts(shared.plugins), lambda _: shared.addresses)),
     ]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     return Api(shared, settings, store, authenticate, failures, rooms)
@@ -160,7 +174,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     process = processes.Process("worker")
     endpoints = Endpoints(shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config))
     targets = Targets(shared.engine, endpoints, shared.secrets.resolve)
-    sending = Sending(AsyncSender(AddressPolicy(settings.allow_networks)), shared.clock)
+    sending = Sending(AsyncSender(shared.addresses), shared.clock, shared.gate)
     after = partial(health.react, shared.engine, shared.webhooks)
     deliveries = Deliveries(shared.engine, targets, sending, process.name, after)
     services = reactions.Services(shared.hint)
@@ -171,24 +185,17 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
 
 
-class Chore(Protocol):
-    """Something to do every so many seconds, by one process at a time; `run` returns how much it did."""
-
-    name: str
-    every: float
-    run: Callable[[], int]
-
-
 @dataclass(frozen=True, slots=True)
 class Timer:
     """What a scheduler process runs."""
 
     process: processes.Process
     store: Store
-    chores: Sequence[Chore]
+    chores: Sequence[retention.Chore]
 
 
 def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
     """Build a scheduler."""
     shared = built or core(settings)
-    return Timer(processes.Process("scheduler"), shared.engine, [])
+    chores = retention.chores(shared.engine, settings, shared.hint)
+    return Timer(processes.Process("scheduler"), shared.engine, chores)

@@ -286,6 +286,7 @@ CREATE TABLE due (
   ref uuid NOT NULL,
   workspace_id bigint NOT NULL,
   lane uuid NOT NULL,  -- what must not be overrun: the webhook of a delivery
+  lane_limit int NOT NULL DEFAULT 10,  -- how many of the lane may be leased at once
   due_at timestamptz NOT NULL,  -- a claim pushes it on by the lease; infinity is held
   leased boolean NOT NULL DEFAULT false,
   epoch int NOT NULL DEFAULT 0,

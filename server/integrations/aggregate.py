@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from server.kernel.aggregate import DomainEvent
+from server.kernel.aggregate import DomainEvent  # noqa: TC001 - dataclass fields and class variables name it
 from server.kernel.lifecycle import Action, Changed, Created, Declared, Moved
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from server.integrations.gates import Link
+from server.integrations.policies import policy_of
 from server.kernel.errors import Retryable, code
 
 if TYPE_CHECKING:
@@ -19,6 +22,16 @@ ENDPOINT_MISSING = code(
 AT_WORK = frozenset({"active", "failing"})
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where webhooks of an integration go, with its credentials; `at_work` unless it is paused, disabled or a draft."""
+
+    base_url: str
+    headers: Mapping[str, str]
+    at_work: bool
+    link: Link
+
+
 class Endpoints:
     """Looks an integration up in the transaction's workspace and asks its plugin where webhooks go."""
 
@@ -26,15 +39,15 @@ class Endpoints:
         self.plugins = plugins
         self.resolve = resolve
 
-    def __call__(self, tx: Tx, integration: str) -> tuple[str, Mapping[str, str], bool]:
-        """Return (base URL, headers, whether the integration is at work).
+    def __call__(self, tx: Tx, integration: str) -> Found:
+        """Return the endpoint of an integration.
 
         Raises:
             Retryable: ENDPOINT_MISSING, or a secret that is missing: it passes once somebody has set it right.
 
         """
         row = tx.one(
-            """SELECT state, body FROM integrations
+            """SELECT id, state, body FROM integrations
                WHERE workspace_id = :workspace_id AND name = :name AND deleted_at IS NULL""",
             name=integration,
         )
@@ -44,5 +57,8 @@ class Endpoints:
         endpoint = plugin.adapter_factory().endpoint(self.resolve(tx, row.body.get("config", {})))
         if endpoint is None:
             raise Retryable(f"{integration}: its plugin takes no webhooks", code=ENDPOINT_MISSING, source="delivery")
-        query = f"?{urlencode(endpoint.query)}" if endpoint.query else ""
-        return endpoint.base_url + query, endpoint.headers, row.state in AT_WORK
+        base = endpoint.base_url
+        if endpoint.query:
+            base += ("&" if "?" in base else "?") + urlencode(endpoint.query)
+        link = Link(tx.scope.workspace_id, row.id, policy_of(row.body))
+        return Found(base, endpoint.headers, row.state in AT_WORK, link)

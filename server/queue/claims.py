@@ -26,25 +26,20 @@ _LOOK_AHEAD = 4
 _CLAIM = f"""
 WITH busy AS MATERIALIZED (
   SELECT lane, count(*) AS n FROM due WHERE kind = %(kind)s AND leased AND due_at > now() GROUP BY lane
-), full_lanes AS MATERIALIZED (
-  SELECT b.lane FROM busy b
-  LEFT JOIN unnest(%(lanes)s::uuid[], %(limits)s::int[]) AS l(lane, most) USING (lane)
-  WHERE b.n >= coalesce(l.most, {LANE_LIMIT})
 ), candidates AS MATERIALIZED (
-  SELECT ref, lane, due_at FROM due
-  WHERE kind = %(kind)s AND due_at <= now() AND lane NOT IN (SELECT lane FROM full_lanes)
+  SELECT ref, lane, lane_limit, due_at FROM due
+  WHERE kind = %(kind)s AND due_at <= now()
+    AND NOT EXISTS (SELECT FROM busy WHERE busy.lane = due.lane AND busy.n >= due.lane_limit)
   ORDER BY due_at LIMIT %(look)s FOR UPDATE SKIP LOCKED
 ), ranked AS (
-  SELECT ref, due_at, row_number() OVER (PARTITION BY lane ORDER BY due_at) + coalesce(b.n, 0) AS place,
-         coalesce(l.most, {LANE_LIMIT}) AS most
+  SELECT ref, due_at, lane_limit, row_number() OVER (PARTITION BY lane ORDER BY due_at, ref) + coalesce(b.n, 0) AS place
   FROM candidates c LEFT JOIN busy b USING (lane)
-  LEFT JOIN unnest(%(lanes)s::uuid[], %(limits)s::int[]) AS l(lane, most) USING (lane)
 ), chosen AS (
-  SELECT ref FROM ranked WHERE place <= most ORDER BY due_at LIMIT %(limit)s
+  SELECT ref, due_at FROM ranked WHERE place <= lane_limit ORDER BY due_at, ref LIMIT %(limit)s
 )
 UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds', leased = true, epoch = epoch + 1, claims = claims + 1
 FROM chosen WHERE due.kind = %(kind)s AND due.ref = chosen.ref
-RETURNING due.ref, due.workspace_id, due.lane, due.epoch, due.claims
+RETURNING due.ref, due.workspace_id, due.lane, due.epoch, due.claims, chosen.due_at AS was_due
 """
 _HEARTBEAT = f"""
 UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds'
@@ -62,10 +57,10 @@ FROM unnest(%(refs)s::uuid[], %(epochs)s::int[], %(times)s::timestamptz[]) AS mi
 WHERE due.kind = %(kind)s AND due.ref = mine.ref AND due.epoch = mine.epoch RETURNING due.ref
 """
 _ADD = """
-INSERT INTO due (kind, ref, workspace_id, lane, due_at)
-SELECT %(kind)s, ref, workspace_id, lane, coalesce(due_at, now())
-FROM unnest(%(refs)s::uuid[], %(workspaces)s::bigint[], %(lanes)s::uuid[], %(times)s::timestamptz[])
-  AS new(ref, workspace_id, lane, due_at)
+INSERT INTO due (kind, ref, workspace_id, lane, due_at, lane_limit)
+SELECT %(kind)s, ref, workspace_id, lane, coalesce(due_at, now()), lane_limit
+FROM unnest(%(refs)s::uuid[], %(workspaces)s::bigint[], %(lanes)s::uuid[], %(times)s::timestamptz[], %(limits)s::int[])
+  AS new(ref, workspace_id, lane, due_at, lane_limit)
 ON CONFLICT (kind, ref) DO UPDATE SET due_at = excluded.due_at, leased = false, epoch = due.epoch + 1, claims = 0
 """
 
@@ -83,28 +78,20 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Work to be done: at a moment, `infinity` for held, or None for at once."""
+    """Work to be done: at a moment, `infinity` for held, or None for at once; `lane_limit` of a lane go at a time."""
 
     ref: UUID
     workspace_id: int
     lane: UUID
     at: datetime | str | None = None
+    lane_limit: int = LANE_LIMIT
 
 
-def claim(conn: Connection, kind: str, limit: int, lane_limits: dict[UUID, int] | None = None) -> list[Claim]:
-    """Claim at most `limit` due rows, oldest first; a lane gets 10 at a time unless `lane_limits` says otherwise."""
-    limits = lane_limits or {}
-    rows = conn.exec_driver_sql(
-        _CLAIM,
-        {
-            "kind": kind,
-            "limit": limit,
-            "look": limit * _LOOK_AHEAD,
-            "lanes": list(limits),
-            "limits": list(limits.values()),
-        },
-    )
-    return [Claim(row.ref, row.workspace_id, row.lane, row.epoch, row.claims) for row in rows]
+def claim(conn: Connection, kind: str, limit: int) -> list[Claim]:
+    """Claim at most `limit` due rows, oldest first, and no more of a lane than its limit, over all claimers."""
+    rows = conn.exec_driver_sql(_CLAIM, {"kind": kind, "limit": limit, "look": limit * _LOOK_AHEAD}).all()
+    oldest_first = sorted(rows, key=lambda row: (row.was_due, row.ref))
+    return [Claim(row.ref, row.workspace_id, row.lane, row.epoch, row.claims) for row in oldest_first]
 
 
 def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:
@@ -135,6 +122,7 @@ def add(conn: Connection, kind: str, work: Sequence[Due]) -> None:
         "refs": [each.ref for each in work],
         "workspaces": [each.workspace_id for each in work],
         "lanes": [each.lane for each in work],
+        "limits": [each.lane_limit for each in work],
         "times": [None if each.at is None else _moment(each.at) for each in work],
     }
     conn.exec_driver_sql(_ADD, values)

@@ -150,7 +150,7 @@ class Deliveries:
 
     def _claim_batch(self, limit: int) -> list[Job]:
         with self.store.connect() as conn:
-            claimed = claims.claim(conn, queries.KIND, limit, self.targets.lane_limits())
+            claimed = claims.claim(conn, queries.KIND, limit)
             if not claimed:
                 return []
             rows = {row.id: row for row in queries.load(conn, [each.ref for each in claimed])}

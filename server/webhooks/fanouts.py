@@ -54,17 +54,20 @@ def _chunk(store: Store, clock: Clock, claim: Claim) -> int:
             ),
             {"ids": chunk},
         ).all()
-        owed = [
-            Owed(
-                new_uuid(),
-                row.id,
-                fanout.event_uid,
-                message_id(fanout.event_uid, row.id),
-                "held" if row.state in HELD_STATES else "pending",
-                now + timedelta(seconds=webhook_of(row.body).expires),
+        owed = []
+        for row in webhooks:
+            webhook = webhook_of(row.body)
+            owed.append(
+                Owed(
+                    new_uuid(),
+                    row.id,
+                    fanout.event_uid,
+                    message_id(fanout.event_uid, row.id),
+                    "held" if row.state in HELD_STATES else "pending",
+                    now + timedelta(seconds=webhook.expires),
+                    lane_limit=webhook.max_in_flight,
+                )
             )
-            for row in webhooks
-        ]
         queries.owe(conn, claim.workspace_id, now, owed)
         if rest:
             conn.execute(text("UPDATE fanouts SET webhook_ids = :rest WHERE id = :id"), {"rest": rest, "id": claim.ref})

@@ -114,10 +114,11 @@ class Owing:
         if owed:
             tx.after_commit("hint", self.hint)
 
-    def owe_one(self, tx: Tx, event: Event, webhook_id: UUID, *, expires: timedelta, held: bool = False) -> UUID:
+    def owe_one(self, tx: Tx, event: Event, webhook_id: UUID, webhook: OutboundWebhook, *, held: bool) -> UUID:
         """Owe one event to one webhook, whatever it subscribes to: a trigger by hand; return the delivery's id."""
         now = self.clock.now()
-        owed = _owed(event.uid, webhook_id, now + expires, "held" if held else "pending")
+        route = Route(webhook_id, webhook.name, (), held, timedelta(seconds=webhook.expires), webhook)
+        owed = _of_route(event.uid, route, now)
         queries.owe(tx.conn, tx.scope.workspace_id, now, [owed])
         tx.after_commit("hint", self.hint)
         return owed.id
@@ -178,13 +179,16 @@ def _route(row: Any) -> Route:
 
 
 def _of_route(event_uid: UUID, route: Route, now: datetime, state: str | None = None, **more: Any) -> Owed:
-    return _owed(
-        event_uid, route.webhook_id, now + route.expires, state or ("held" if route.held else "pending"), **more
+    return Owed(
+        new_uuid(),
+        route.webhook_id,
+        event_uid,
+        message_id(event_uid, route.webhook_id),
+        state or ("held" if route.held else "pending"),
+        now + route.expires,
+        lane_limit=route.webhook.max_in_flight,
+        **more,
     )
-
-
-def _owed(event_uid: UUID, webhook_id: UUID, expires_at: datetime, state: str, **more: Any) -> Owed:
-    return Owed(new_uuid(), webhook_id, event_uid, message_id(event_uid, webhook_id), state, expires_at, **more)
 
 
 def _letter(event: Event, route: Route, delivery_id: UUID, failure: Failure) -> DeadLetter:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from server.events.envelope import to_json
+from server.queue.claims import LANE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,16 +25,17 @@ _OWE = f"""
 WITH new AS (
   SELECT * FROM unnest(%(ids)s::uuid[], %(webhooks)s::uuid[], %(events)s::uuid[], %(messages)s::text[], %(states)s::text[],
                        %(keys)s::text[], %(numbers)s::bigint[], %(expiries)s::timestamptz[], %(waiting)s::boolean[],
-                       %(reasons)s::text[])
-    AS n(id, webhook_id, event_uid, message_id, state, order_key, order_no, expires_at, waits, reason)
+                       %(reasons)s::text[], %(limits)s::int[])
+    AS n(id, webhook_id, event_uid, message_id, state, order_key, order_no, expires_at, waits, reason, lane_limit)
 ), stored AS (
   INSERT INTO deliveries (id, workspace_id, webhook_id, event_uid, message_id, state, order_key, order_no, created_at,
                           expires_at, reason)
   SELECT id, %(workspace)s, webhook_id, event_uid, message_id, state, order_key, order_no, %(now)s, expires_at, reason
   FROM new
 )
-INSERT INTO due (kind, ref, workspace_id, lane, due_at)
-SELECT '{KIND}', id, %(workspace)s, webhook_id, CASE WHEN waits OR state = 'held' THEN 'infinity' ELSE now() END
+INSERT INTO due (kind, ref, workspace_id, lane, lane_limit, due_at)
+SELECT '{KIND}', id, %(workspace)s, webhook_id, lane_limit,
+       CASE WHEN waits OR state = 'held' THEN 'infinity' ELSE now() END
 FROM new WHERE state <> 'dead'
 """
 _COUNT_UP = """
@@ -116,6 +118,7 @@ class Owed:
     order_no: int | None = None
     waits: bool = False
     reason: str | None = None
+    lane_limit: int = LANE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ def owe(conn: Connection, workspace_id: int, now: datetime, owed: Sequence[Owed]
             "expiries": [each.expires_at for each in owed],
             "waiting": [each.waits for each in owed],
             "reasons": [each.reason for each in owed],
+            "limits": [each.lane_limit for each in owed],
         },
     )
 

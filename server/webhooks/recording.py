@@ -58,6 +58,11 @@ def held(job: Job) -> Outcome:
     )
 
 
+def postponed(job: Job, at: datetime, reason: str) -> Outcome:
+    """Return: not now, by breaker or rate; not an attempt, not a claim."""
+    return Outcome(job.claim, "pending", at, job.row.attempts, reason=reason, order_key=job.row.order_key, uncount=True)
+
+
 def dead(job: Job, reason: str, failure: Failure, attempt: Attempt | None = None) -> Outcome:
     """Return: it will not be tried again by itself."""
     attempts = attempt.no if attempt else job.row.attempts

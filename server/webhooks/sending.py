@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from server.kernel.errors import CrossdockError
@@ -11,11 +14,12 @@ from server.transport.aio import Request
 from server.transport.redaction import redact_headers
 from server.webhooks import outcomes, recording
 from server.webhooks.queries import Attempt, Outcome
-from server.webhooks.rendering import Skipped, render
+from server.webhooks.rendering import Rendered, Skipped, render
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from server.integrations.gates import Gate
     from server.kernel.clock import Clock
     from server.kernel.errors import Failure
     from server.transport.aio import Answer, AsyncSender
@@ -28,9 +32,10 @@ AGENT = "Crossdock/1"
 class Sending:
     """Makes tries over the guarded transport."""
 
-    def __init__(self, sender: AsyncSender, clock: Clock) -> None:
+    def __init__(self, sender: AsyncSender, clock: Clock, gate: Gate) -> None:
         self.sender = sender
         self.clock = clock
+        self.gate = gate
 
     async def attempt(self, job: Job, target: Target) -> Outcome:
         """Try one delivery. Faults of the map, the network and the receiver are outcomes, not exceptions."""
@@ -42,6 +47,18 @@ class Sending:
             return recording.dead(job, "mapping", error.failure)
         if isinstance(rendered, Skipped):
             return recording.skipped(job)
+        if target.link is None:
+            return await self._send(job, target, rendered)
+        wait = await asyncio.to_thread(self.gate.wait, target.link)
+        if wait is not None:
+            return recording.postponed(job, self.clock.now() + timedelta(seconds=wait.seconds), wait.reason)
+        outcome = await self._send(job, target, rendered)
+        works = outcome.error is None or not outcome.error.retryable
+        works = works and outcome.reason not in ("exhausted", "expired")
+        await asyncio.to_thread(partial(self.gate.record, target.link, succeeded=works))
+        return outcome
+
+    async def _send(self, job: Job, target: Target, rendered: Rendered) -> Outcome:
         started = self.clock.now()
         headers = {"User-Agent": AGENT, **target.headers, **rendered.headers, "webhook-id": job.row.message_id}
         headers["webhook-timestamp"] = str(int(started.timestamp()))
@@ -106,3 +123,10 @@ class Sending:
     async def close(self) -> None:
         """Close the connections."""
         await self.sender.close()
+
+
+def _url(target: Target, path: str) -> str:
+    """Put the URL together; the query of the address comes after what the path brings of its own."""
+    if not target.query:
+        return target.origin + path
+    return f"{target.origin}{path}{'&' if '?' in path else '?'}{target.query}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    from server.integrations.endpoints import Endpoints
+    from server.integrations.gates import Link
+    from server.integrations.policies import Policy
     from server.store import Store
     from server.store.engine import Scope
 
@@ -30,28 +33,17 @@ _NONE: Mapping[str, str] = {}
 class Target:
     """All that a delivery needs to know of its webhook; `paused` when the integration behind it is not at work.
 
-    The request's URL is `origin` and the rendered path, which begins with `base_path`.
+    The request's URL is `origin`, the rendered path, which begins with `base_path`, and `query`.
     """
 
     webhook: OutboundWebhook
     origin: str
     base_path: str
+    query: str
     headers: Mapping[str, str]
     signer: Signer | None
     paused: bool = False
-
-
-class Endpoints(Protocol):
-    """What integrations/ offers: the address and credentials behind an integration's name."""
-
-    def __call__(self, tx: Any, integration: str) -> tuple[str, Mapping[str, str], bool]:
-        """Return (base URL, headers, whether it is at work).
-
-        Raises:
-            NotFound: no such integration or secret.
-
-        """
-        ...
+    link: Link | None = None
 
 
 class Secrets(Protocol):
@@ -81,10 +73,6 @@ class Targets:
         found = self._cache.get((webhook_id, version))
         return found[1] if found and found[0] > time.monotonic() else None
 
-    def lane_limits(self) -> dict[UUID, int]:
-        """Return what is known of in-flight limits that differ from the default."""
-        return {webhook_id: target.webhook.max_in_flight for (webhook_id, _), (_, target) in self._cache.items()}
-
     def build(self, scope: Scope, cause: Any, webhook_id: UUID, version: int) -> Target:
         """Read and compile a target.
 
@@ -97,20 +85,31 @@ class Targets:
             if row is None:
                 raise Retryable("the webhook is not there", code=TARGET_UNKNOWN, source="delivery")
             webhook = webhook_of(row.body)
-            base, headers, at_work = webhook.url or "", _NONE, True
-            if webhook.integration:
-                base, headers, at_work = self.endpoints(tx, webhook.integration)
+            found = self.endpoints(tx, webhook.integration) if webhook.integration else None
             keys = [value for name in webhook.sign_secrets for value in self.secrets(tx, name)]
-        parts = urlsplit(base)
+        parts = urlsplit(found.base_url if found else webhook.url or "")
         target = Target(
-            webhook,
+            _under_policy(webhook, row.body, found.link.policy) if found else webhook,
             f"{parts.scheme}://{parts.netloc}",
-            parts.path.rstrip("/") + (f"?{parts.query}" if parts.query else ""),
-            headers,
+            parts.path.rstrip("/"),
+            parts.query,
+            found.headers if found else _NONE,
             Signer(keys) if keys else None,
-            paused=not at_work,
+            paused=found is not None and not found.at_work,
+            link=found.link if found else None,
         )
         if len(self._cache) >= _CACHED:
             self._cache.clear()
         self._cache[webhook_id, version] = (time.monotonic() + _SECONDS, target)
         return target
+
+
+def _under_policy(webhook: OutboundWebhook, body: Mapping[str, Any], policy: Policy) -> OutboundWebhook:
+    """Let a named policy say what the webhook itself does not: its retries and its time-out."""
+    if not policy.named:
+        return webhook
+    return replace(
+        webhook,
+        retry=webhook.retry if "retry" in body else policy.retry,
+        timeout=webhook.timeout if "timeout" in body else policy.timeout,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from server.events.envelope import NewEvent, to_json
@@ -59,7 +58,7 @@ def trigger(
         tx,
         event,
         webhook.id,
-        expires=timedelta(seconds=webhook_of(webhook.body).expires),
+        webhook_of(webhook.body),
         held=webhook.state in HELD_STATES,
     )
     return Triggered(event_id, delivery, message_id(event.uid, webhook.id))
@@ -80,11 +79,18 @@ class Reopening:
                    expires_at = now() + (d.expires_at - d.created_at)
                FROM webhooks w
                WHERE d.workspace_id = :workspace_id AND d.id = ANY(:refs) AND w.id = d.webhook_id
-               RETURNING d.id, d.webhook_id, d.state""",
+               RETURNING d.id, d.webhook_id, d.state, coalesce(CAST(w.body ->> 'max_in_flight' AS int), :most) AS most""",
             refs=list(refs),
+            most=claims.LANE_LIMIT,
         )
         work = [
-            claims.Due(row.id, tx.scope.workspace_id, row.webhook_id, "infinity" if row.state == "held" else None)
+            claims.Due(
+                row.id,
+                tx.scope.workspace_id,
+                row.webhook_id,
+                "infinity" if row.state == "held" else None,
+                row.most,
+            )
             for row in rows
         ]
         claims.add(tx.conn, queries.KIND, work)

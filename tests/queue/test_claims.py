@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 KIND = "delivery"
 
 
-def put(product: Product, count: int, lane: UUID | None = None) -> list[UUID]:
+def put(product: Product, count: int, lane: UUID | None = None, most: int = 10) -> list[UUID]:
     refs = [uuid4() for _ in range(count)]
     with product.core.engine.connect() as conn:
-        claims.add(conn, KIND, [Due(ref, product.scope.workspace_id, lane or uuid4()) for ref in refs])
+        claims.add(conn, KIND, [Due(ref, product.scope.workspace_id, lane or uuid4(), None, most) for ref in refs])
     return refs
 
 
-def take(product: Product, limit: int = 100, limits: dict[UUID, int] | None = None) -> list[claims.Claim]:
+def take(product: Product, limit: int = 100) -> list[claims.Claim]:
     with product.core.engine.connect() as conn:
-        return claims.claim(conn, KIND, limit, limits)
+        return claims.claim(conn, KIND, limit)
 
 
 def expire(product: Product) -> None:
@@ -68,14 +68,14 @@ def test_a_heartbeat_keeps_the_lease(product: Product) -> None:
 
 def test_a_lane_takes_no_more_than_its_limit_over_all_claimers(product: Product) -> None:
     lane, free = uuid4(), uuid4()
-    put(product, 30, lane)
+    put(product, 30, lane, 3)
     put(product, 5, free)
-    first = take(product, limits={lane: 3})
+    first = take(product)
     assert sorted(each.lane for each in first) == sorted([lane] * 3 + [free] * 5)
-    assert take(product, limits={lane: 3}) == []
+    assert take(product) == []
     with product.core.engine.connect() as conn:
         claims.finish(conn, KIND, [each for each in first if each.lane == lane][:2])
-    assert len(take(product, limits={lane: 3})) == 2
+    assert len(take(product)) == 2
 
 
 def test_a_full_lane_does_not_hide_the_others(product: Product) -> None:

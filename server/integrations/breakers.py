@@ -1,0 +1,124 @@
+"""The circuit breaker of an integration: one row in SQL that all processes share, and exactly one probe while half-open.
+
+    closed ──failures in a row──▶ open ──reset──▶ half-open ──successes in a row──▶ closed
+                                    ▲                 └──────── one failure ────────┘ (to open)
+
+A process remembers for a second that a breaker is closed and clean, so that healthy calls cost no statement.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from server.integrations.policies import BreakerFigures
+    from server.store import Store
+
+REMEMBERED_SECONDS = 1.0
+PROBE_SECONDS = 60.0
+_REMEMBERED = 10_000
+
+_READ = """
+SELECT state, failures, extract(epoch FROM opened_at + %(reset)s * interval '1 second' - now())::float AS wait
+FROM breakers WHERE integration_id = %(id)s
+"""
+_PROBE = f"""
+UPDATE breakers SET state = 'half-open', probe_until = now() + interval '{PROBE_SECONDS} seconds'
+WHERE integration_id = %(id)s AND state <> 'closed' AND opened_at + %(reset)s * interval '1 second' <= now()
+  AND (probe_until IS NULL OR probe_until < now())
+RETURNING integration_id
+"""
+_FAILED = """
+INSERT INTO breakers AS b (workspace_id, integration_id, state, failures, opened_at)
+VALUES (%(workspace)s, %(id)s, CASE WHEN %(most)s <= 1 THEN 'open' ELSE 'closed' END, 1, now())
+ON CONFLICT (integration_id) DO UPDATE SET
+  failures = b.failures + 1, successes = 0, probe_until = NULL,
+  state = CASE WHEN b.state <> 'closed' OR b.failures + 1 >= %(most)s THEN 'open' ELSE 'closed' END,
+  opened_at = CASE WHEN b.state <> 'open' THEN now() ELSE b.opened_at END
+RETURNING state
+"""
+_SUCCEEDED = """
+UPDATE breakers SET
+  successes = CASE WHEN state = 'half-open' AND successes + 1 < %(most)s THEN successes + 1 ELSE 0 END,
+  state = CASE WHEN state = 'closed' OR (state = 'half-open' AND successes + 1 >= %(most)s) THEN 'closed' ELSE state END,
+  failures = CASE WHEN state = 'closed' OR (state = 'half-open' AND successes + 1 >= %(most)s) THEN 0 ELSE failures END,
+  probe_until = NULL
+WHERE integration_id = %(id)s RETURNING state
+"""
+_NOTHING = "UPDATE breakers SET probe_until = NULL WHERE integration_id = %(id)s RETURNING state"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What is guarded: an integration of a workspace, and its figures."""
+
+    workspace_id: int
+    integration_id: UUID
+    figures: BreakerFigures
+
+
+class Breakers:
+    """The breakers of all integrations, from any thread."""
+
+    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.store = store
+        self._monotonic = monotonic
+        self._clean: dict[UUID, float] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, guarded: Guarded) -> float | None:
+        """Return None to go ahead, else the seconds to wait. Whoever goes ahead must `record` what became of it.
+
+        Raises:
+            Unavailable: the database is away.
+
+        """
+        if self._is_clean(guarded.integration_id):
+            return None
+        values = {"id": guarded.integration_id, "reset": guarded.figures.reset}
+        with self.store.connect() as conn:
+            row = conn.exec_driver_sql(_READ, values).first()
+            if row is None or row.state == "closed":
+                if row is None or row.failures == 0:
+                    self._remember(guarded.integration_id)
+                return None
+            if row.wait is not None and row.wait > 0:
+                return float(row.wait)
+            probing = conn.exec_driver_sql(_PROBE, values).first()
+        return None if probing is not None else 1.0
+
+    def record(self, guarded: Guarded, *, succeeded: bool | None) -> None:
+        """Count an outcome; None: there was none, so a probe is given back.
+
+        Raises:
+            Unavailable: the database is away.
+
+        """
+        if succeeded is not False and self._is_clean(guarded.integration_id):
+            return
+        figures = guarded.figures
+        values: dict[str, Any] = {"id": guarded.integration_id, "workspace": guarded.workspace_id}
+        sql, most = {
+            True: (_SUCCEEDED, figures.successes),
+            False: (_FAILED, figures.failures),
+            None: (_NOTHING, 0),
+        }[succeeded]
+        with self._lock:
+            self._clean.pop(guarded.integration_id, None)
+        with self.store.connect() as conn:
+            conn.exec_driver_sql(sql, {**values, "most": most})
+
+    def _is_clean(self, integration_id: UUID) -> bool:
+        return self._clean.get(integration_id, 0.0) > self._monotonic()
+
+    def _remember(self, integration_id: UUID) -> None:
+        with self._lock:
+            if len(self._clean) >= _REMEMBERED:
+                self._clean.clear()
+            self._clean[integration_id] = self._monotonic() + REMEMBERED_SECONDS
