@@ -10,7 +10,7 @@ from flask import current_app, request
 from werkzeug.exceptions import RequestURITooLarge
 
 from server.kernel.errors import CrossdockError, Malformed, TooMany, Unauthenticated, code
-from server.web import bodies, idempotency
+from server.web import bodies, idempotency, sessions
 from server.web.current import begin, current, frame
 from server.web.current import known as of_request
 from server.web.frame import Served
@@ -69,7 +69,7 @@ def _admit() -> Response | None:
     if declared == PUBLIC:
         return None
     who = authenticated()
-    structlog.contextvars.bind_contextvars(workspace=str(who.scope), principal=who.id)
+    structlog.contextvars.bind_contextvars(organization=who.organization, workspace=who.workspace, principal=who.id)
     if declared != KNOWN:
         who.must(declared)
     return idempotency.claim(current_app.view_functions[request.endpoint])
@@ -83,7 +83,8 @@ def authenticated() -> Principal:
         TooMany: AUTH_FAILURES, over 20 wrong tokens in a minute from this address.
 
     """
-    credential = bearer()
+    read = sessions.reader()
+    credential = read() if read else bearer()
     who = frame().authenticate(credential)
     if who is None:
         wait = frame().failures.failed(request.remote_addr or "") if credential is not None else None
