@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.kernel.errors import Conflict, Invalid, code
 from server.runtime.files import is_free
-from server.runtime.gateway import Gateway
+from server.runtime.gateway import BODY_SECONDS, Gateway
 from server.runtime.launch import PR_SET_PDEATHSIG
 from server.telemetry import logs, metrics, traces
 
@@ -56,7 +56,13 @@ def check_port(host: str, port: int) -> None:
 
 
 def serve_api(
-    settings: Settings, host: str, port: int, *, processes: int = 1, factory: str = "server.app:from_settings"
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    processes: int = 1,
+    factory: str = "server.app:create_app",
+    body_seconds: float = BODY_SECONDS,
 ) -> None:
     """Serve until SIGTERM or SIGINT: then no more connections, requests under way have 4 s, and it returns.
 
@@ -89,6 +95,9 @@ def serve_api(
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
     )
+    importlib.import_module(
+        factory.partition(":")[0]
+    )  # once, before the processes fork: they start faster and share it
     server.serve(target_loader=partial(_load, settings, factory, body_seconds, name, os.getpid()), wrap_loader=False)
 
 
