@@ -68,8 +68,8 @@ def whole(value: Any) -> int:
     return int(number)
 
 
-def fixed(value: Decimal) -> str:
-    """Write a Decimal with all its digits and without exponent.
+def writable(value: Decimal) -> Decimal:
+    """Return a Decimal that can be written with all its digits and without exponent.
 
     Raises:
         Refused: EXPR_VALUE, that would be hundreds of zeros.
@@ -77,7 +77,12 @@ def fixed(value: Decimal) -> str:
     """
     if not value.is_finite() or not -_MOST_ZEROS < value.adjusted() < _MOST_ZEROS:
         raise Refused("the number is too large or too small to be written", code=VALUE, value=value)
-    text = str(value)
+    return value
+
+
+def fixed(value: Decimal) -> str:
+    """Write a Decimal with all its digits and without exponent. Errors as `writable`."""
+    text = str(writable(value))
     return text if "E" not in text else f"{value:f}"
 
 

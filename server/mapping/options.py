@@ -1,7 +1,7 @@
 """What `{from: EXPR, …}` does with a value: the options as data, and the conversions to a type.
 
-Every conversion takes a value that is not null and gives JSON. A decimal is written as text with all its digits, since JSON's
-numbers are floats to most readers; `number` writes a JSON number and refuses one that would lose digits.
+Every conversion takes a value that is not null and gives JSON. `decimal` writes text with all its digits, since JSON's numbers
+are floats to most readers: that is for money. `number`, and a number without a type, stays a JSON number.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from .decimals import NUMBERS, Number, decimal, exact, fixed, parse_number, rounded, whole
+from .decimals import NUMBERS, Number, decimal, exact, fixed, parse_number, rounded, whole, writable
 from .errors import TYPE, VALUE, Refused
 from .functions.dates import format_with, read_date, read_moment, write_date
 from .functions.text import as_text
@@ -50,7 +49,7 @@ VALUE_TYPES = (
     ValueType("text", "Text; numbers with all their digits, booleans as true and false."),
     ValueType("integer", "JSON number without fraction, from a number or a text of one."),
     ValueType("decimal", "Exact decimal, written as text: money."),
-    ValueType("number", "JSON number, from a number or a text of one; digits that a float cannot hold are an error."),
+    ValueType("number", "JSON number with all its digits, from a number or a text of one."),
     ValueType("boolean", "true or false, from a boolean, the texts true and false, or the numbers 1 and 0."),
     ValueType("date", "Date as YYYY-MM-DD, from a date or datetime in ISO 8601."),
     ValueType("datetime", "Moment as RFC 3339, UTC as Z; a date is its midnight in UTC."),
@@ -77,13 +76,8 @@ def _to_text(value: Any) -> str:
     return as_text(value)
 
 
-def _to_number(number: Number) -> int | float:
-    if type(number) is int or number == int(number):
-        return int(number)
-    result = float(number)
-    if Decimal(repr(result)) != number:
-        raise Refused("a JSON number cannot hold all the digits; use type: decimal", code=VALUE, value=number)
-    return result
+def _to_number(number: Number) -> Number:
+    return int(number) if number == int(number) else writable(decimal(number))
 
 
 def _to_boolean(value: Any) -> bool:

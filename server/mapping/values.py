@@ -8,7 +8,7 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from .budget import DEPTH, measure, weight
-from .decimals import NUMBERS, exact, fixed
+from .decimals import NUMBERS, exact, fixed, writable
 from .errors import TYPE, VALUE, Refused
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _encoded(value: Any) -> str:
 
 
 def plain(value: Any, budget: Budget) -> Any:
-    """Copy a value as JSON for the outside, taking room for it: a Decimal becomes its exact text.
+    """Copy a value as JSON for the outside, taking room for it. A Decimal stays one: a JSON number with all its digits.
 
     Raises:
         Refused: EXPR_BUDGET, too large or nested too deeply; EXPR_VALUE, a number that cannot be written.
@@ -179,4 +179,4 @@ def _copy(value: Any) -> Any:
         return [x if type(x) in _LIGHT else _copy(x) for x in value]
     if kind is dict:
         return {k: x if type(x) in _LIGHT else _copy(x) for k, x in value.items()}
-    return fixed(value) if kind is Decimal else value
+    return writable(value) if kind is Decimal else value

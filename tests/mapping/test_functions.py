@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.mapping import FUNCTIONS, Budget, EvaluationError, ExpressionError, compile_expression, compile_map
+from server.mapping import FUNCTIONS, Budget, EvaluationError, ExpressionError, compile_expression
 from server.mapping.values import equals
 
 EXAMPLES = [(function.name, *example) for function in FUNCTIONS.values() for example in function.examples]
@@ -223,10 +223,3 @@ def test_a_number_compared_with_a_text_is_an_error_and_says_the_way_out() -> Non
 @pytest.mark.parametrize("value", [None, True, [], {}])
 def test_other_unlike_kinds_compare_to_null(value: Any) -> None:
     assert compile_expression("v < 5").run({"v": value}) is None
-
-
-def test_examples_also_hold_inside_a_map_where_decimals_become_text() -> None:
-    result = compile_map("mul(quantity, to_decimal(price))", frozenset(("quantity", "price"))).run(
-        {"quantity": 3, "price": "9.99"}
-    )
-    assert result == "29.97"

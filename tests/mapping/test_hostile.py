@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import time
 import tracemalloc
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from server.mapping import Budget, EvaluationError, ExpressionError, compile_expression, compile_map
+from server.mapping import FUNCTIONS, Budget, EvaluationError, ExpressionError, compile_expression, compile_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,3 +226,31 @@ def test_a_budget_is_used_up_by_all_runs_that_share_it() -> None:
     with pytest.raises(EvaluationError) as failed:
         expression.run({"data": DATA}, budget)
     assert failed.value.code == "EXPR_BUDGET"
+
+
+EXTREMES = (
+    "1E-999999999",
+    "1E+999999999",
+    "-1E-500",
+    "1E+99",
+    "9" * 200,
+    "0." + "1" * 200,
+    "-0",
+    "0E-999999",
+    "0E+999999",
+)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_no_function_stumbles_over_an_extreme_number(name: str) -> None:
+    stand_in = {"expression": "&@", "number": "n", "any": "n", "list": "l", "object": "o"}
+    params = FUNCTIONS[name].params
+    arguments = [next((stand_in[kind] for kind in param.kinds if kind in stand_in), "'2026-12-01'") for param in params]
+    for number in EXTREMES:
+        value = Decimal(number)
+        scope = {"n": value, "l": [value, 1, value], "o": {"a": value}}
+        for count in range(FUNCTIONS[name].least, len(params) + 1):
+            start = time.thread_time()
+            with contextlib.suppress(EvaluationError, ExpressionError):
+                compile_expression(f"{name}({', '.join(arguments[:count])})").run(scope)
+            assert time.thread_time() - start < LIMIT

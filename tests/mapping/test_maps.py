@@ -10,6 +10,7 @@ import pytest
 
 from server.kernel.errors import Invalid, Permanent
 from server.mapping import OPTIONS, PLACES, VALUE_TYPES, EvaluationError, ExpressionError, check_map, compile_map
+from server.store.values import read_json, write_json
 
 ROOTS = PLACES["outbound_webhook"]
 DATA = {
@@ -31,7 +32,7 @@ DATA = {
 
 def made(node: Any) -> Any:
     result = compile_map(node, ROOTS).run(DATA)
-    json.dumps(result)
+    write_json(result)
     return result
 
 
@@ -51,11 +52,11 @@ def made(node: Any) -> Any:
         ({}, {}),
         ([], []),
         ("data.nope", None),
-        ("data.price", "9.90"),
+        ("data.price", Decimal("9.90")),
         ("data.rate", 0.05),
-        ("0.10", "0.10"),
+        ("0.10", Decimal("0.10")),
         ("7", 7),
-        ("[data.price, data.id]", ["9.90", 42]),
+        ("[data.price, data.id]", [Decimal("9.90"), 42]),
         ('{"from": data.id, "to": data.name}', {"from": 42, "to": "ACME"}),
         ({"from": "data.id"}, 42),
         ({"from": "data.none", "default": "unknown"}, "unknown"),
@@ -103,10 +104,11 @@ def test_each_form_of_a_value_makes_its_json(node: Any, result: Any) -> None:
         ("decimal", "ten", {}, "EXPR_VALUE"),
         ("decimal", [], {}, "EXPR_TYPE"),
         (None, "1.005", {"round": 2}, "1.01"),
-        ("number", "1.50", {}, 1.5),
+        ("number", "1.50", {}, Decimal("1.50")),
         ("number", "7.00", {}, 7),
-        ("number", "0.1234567890123456789", {}, "EXPR_VALUE"),
-        ("number", "1.005", {"round": 2}, 1.01),
+        ("number", "0.1234567890123456789", {}, Decimal("0.1234567890123456789")),
+        ("number", "1.005", {"round": 2}, Decimal("1.01")),
+        ("number", Decimal("1E+500"), {}, "EXPR_VALUE"),
         ("boolean", "TRUE", {}, True),
         ("boolean", 0, {}, False),
         ("boolean", "yes", {}, "EXPR_VALUE"),
@@ -131,7 +133,7 @@ def test_a_type_converts_or_refuses(type_: str | None, value: Any, options: dict
         pointer = error.pointer
     else:
         pointer = ("x",)
-        json.dumps(answer)
+        write_json(answer)
     assert answer == result
     assert type(answer) is type(result)
     assert pointer == ("x",)
@@ -290,3 +292,28 @@ def test_options_types_and_places_are_data_for_the_reference() -> None:
         "flow_undo": {"event", "data", "steps", "run", "result"},
         "flow_wait_for": {"event", "data", "steps", "run", "arrived"},
     } == PLACES
+
+
+def test_a_number_that_is_passed_on_keeps_its_kind_and_its_digits() -> None:
+    scope = {"data": read_json('{"rate": 0.10, "n": 3, "list": [1.50, {"x": 2.0}]}')}
+    node = {
+        "rate": "data.rate",
+        "n": "data.n",
+        "list": "data.list",
+        "sum": "add(data.rate, data.n)",
+        "text": {"from": "data.rate", "type": "decimal"},
+    }
+    assert (
+        write_json(compile_map(node, ROOTS).run(scope))
+        == '{"rate":0.10,"n":3,"list":[1.50,{"x":2.0}],"sum":3.10,"text":"0.10"}'
+    )
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "1e-999999999", "-1E+500"])
+@pytest.mark.parametrize(
+    "node", ["data.n", ["data"], {"from": "data.n", "type": "text"}, {"from": "data.n", "type": "decimal"}]
+)
+def test_a_number_of_endless_zeros_is_refused_before_it_is_written(number: str, node: Any) -> None:
+    with pytest.raises(EvaluationError) as failed:
+        compile_map(node, ROOTS).run({"data": read_json(f'{{"n": {number}}}')})
+    assert failed.value.code == "EXPR_VALUE"

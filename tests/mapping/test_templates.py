@@ -80,6 +80,11 @@ def test_what_cannot_be_written_is_an_error_and_never_an_empty_place(text: str, 
     assert failed.value.code == code
 
 
+def test_what_an_expression_gives_is_escaped_and_nothing_else() -> None:
+    template = compile_template("/a b/{{ data.name }}/{{ data.id }}", ROOTS)
+    assert template.run(SCOPE, escape=lambda text: f"<{text}>") == "/a b/<ACME>/<42>"
+
+
 def test_the_expressions_of_a_template_are_listed() -> None:
     template = compile_template("a {{ data.id }} b {{ data.name }}", ROOTS)
     assert [expression.text for expression in template.expressions] == ["data.id", "data.name"]
