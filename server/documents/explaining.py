@@ -29,8 +29,11 @@ class Explanation:
     suggestion: str | None = None
 
 
+_DECISIVE = ("type", "oneOf", "anyOf")  # what also tells of a text that is not known yet; the forms are looked into
+
+
 def explain(schema: Any, value: Any, hidden: Collection[Pointer] = ()) -> list[Explanation]:
-    """Return what is wrong with a value. What stands under a `hidden` pointer counts as right."""
+    """Return what is wrong with a value. At a `hidden` pointer stands a text that is not known yet: only its type counts."""
     errors = Draft202012Validator(schema).iter_errors(value)
     found = [each for error in errors for each in _explain(error, hidden)]
     return sorted(dict.fromkeys(found), key=lambda each: (list(map(str, each.pointer)), each.message))
@@ -38,7 +41,7 @@ def explain(schema: Any, value: Any, hidden: Collection[Pointer] = ()) -> list[E
 
 def _explain(error: Any, hidden: Collection[Pointer]) -> Iterator[Explanation]:
     pointer = tuple(error.absolute_path)
-    if any(pointer[: len(each)] == each for each in hidden):
+    if error.validator not in _DECISIVE and any(pointer[: len(each)] == each for each in hidden):
         return
     if error.validator in ("oneOf", "anyOf") and error.context:
         yield from _branch(error, hidden)

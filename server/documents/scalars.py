@@ -18,6 +18,7 @@ from server.transport.urls import vet_url
 if TYPE_CHECKING:
     from server.documents.checking import Checker
     from server.documents.nodes import Node
+    from server.transport.urls import Target
 
 CREDENTIAL = code(
     "CREDENTIAL", "A literal that looks like a credential; store it as a secret and write {secret: NAME}."
@@ -290,7 +291,12 @@ class EventTypeName(FieldType):
 
 @dataclass(frozen=True)
 class Url(FieldType):
-    """An http or https URL that may be sent to; an address that must not be reached is refused here already."""
+    """An http or https URL that may be sent to; an address that must not be reached is refused here already.
+
+    `vetted=False` leaves addresses to the guard at the socket.
+    """
+
+    vetted: bool = True
 
     def check(self, node: Node, checker: Checker) -> None:
         """Check scheme, user info, length, and a literal address."""
@@ -299,15 +305,10 @@ class Url(FieldType):
             return
         try:
             target = vet_url(text)
-            if target.literal:
-                checker.catalog.addresses.vet(target.host, target.port)
+            if self.vetted:
+                _vet_address(target, checker)
         except Permanent as refusal:
             checker.error(refusal.code, node, refusal.message)
-            return
-        if target.host.rstrip(".").lower() == "localhost" or target.host.lower().endswith(".localhost"):
-            refusal_of_name = checker.catalog.addresses.refusal("127.0.0.1", target.port)
-            if refusal_of_name:
-                checker.error(refusal_of_name.code, node, refusal_of_name.message)
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the text."""
@@ -316,3 +317,16 @@ class Url(FieldType):
     def label(self) -> str:
         """Return `URL`."""
         return "URL"
+
+
+def _vet_address(target: Target, checker: Checker) -> None:
+    """Pass when the URL's address may be reached, as far as its text tells.
+
+    Raises:
+        Permanent: ADDRESS_REFUSED.
+
+    """
+    host = target.host.rstrip(".").lower()
+    local = host == "localhost" or host.endswith(".localhost")
+    if target.literal or local:
+        checker.catalog.addresses.vet("127.0.0.1" if local else target.host, target.port)

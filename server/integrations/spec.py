@@ -15,7 +15,8 @@ from server.documents.kinds import ACTIVE, Kind, head_fields
 from server.documents.nodes import MappingNode, ScalarNode, at, plain, whole
 from server.documents.scalars import Choice, Duration, Integer, Number, Url, text_of
 from server.documents.values import Config, is_env, is_secret
-from server.kernel.errors import code
+from server.kernel.errors import Permanent, code
+from server.transport.urls import vet_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,9 +129,16 @@ def _check(root: MappingNode, checker: Checker) -> None:
         if key is None and isinstance(node, MappingNode) and _no_reference(node, checker):
             continue
         checker.error(CONFIG, key or node, f"{plugin}: {each.message}", each.suggestion)
-    base_url = config.get("base_url") if isinstance(config, MappingNode) else None
-    if isinstance(base_url, ScalarNode):
-        Url().check(base_url, checker)
+    _check_base_url(config.get("base_url") if isinstance(config, MappingNode) else None, checker)
+
+
+def _check_base_url(node: Node | None, checker: Checker) -> None:
+    """Check a base URL; the default of `{env: …}` in form only, since it is there for other places than this one."""
+    if isinstance(node, ScalarNode):
+        Url().check(node, checker)
+    default = node.get("default") if isinstance(node, MappingNode) else None
+    if isinstance(default, ScalarNode):
+        Url(vetted=False).check(default, checker)
 
 
 def _no_reference(node: MappingNode, checker: Checker) -> bool:
@@ -175,7 +183,10 @@ def base_path_of(body: Mapping[str, Any], catalog: Catalog) -> str:
     """Return the path under which webhooks through an integration go, as far as it is known without secrets."""
     facts = _facts(body, catalog)
     base_url = None if facts is None else _endpoint(body, facts)
-    return urlsplit(base_url).path.rstrip("/") if base_url and base_url.startswith(("http://", "https://")) else ""
+    try:
+        return urlsplit(vet_url(base_url).url).path.rstrip("/") if base_url else ""
+    except Permanent:  # a placeholder: the URL is a secret
+        return ""
 
 
 def _facts(body: Mapping[str, Any], catalog: Catalog) -> PluginFacts | None:

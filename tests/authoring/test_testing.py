@@ -36,12 +36,16 @@ def outcome(*lines: str, head: str = HEAD) -> tuple[str, ...]:
         (SMALL, "expect: {requests: []}"),
         (SMALL, "expect: {status: skipped}"),
         (WRONG, "expect: {status: dead, requests: []}"),
-        (LARGE, "answers: [{status: 503}, {status: 200}]", f"expect: {{requests: [{REQUEST}, {REQUEST}], status: delivered}}"),
+        (
+            LARGE,
+            "answers: [{status: 503}, {status: 200}]",
+            f"expect: {{requests: [{REQUEST}, {REQUEST}], status: delivered}}",
+        ),
         (LARGE, "answers: [{status: 503}]", "expect: {status: waiting}"),
         (LARGE, "answers: [{status: 410}]", "expect: {status: dead}"),
         (LARGE, "answers: [{status: 400}]", "expect: {status: dead}"),
     ],
-)  # fmt: skip
+)
 def test_what_is_expected_passes(lines: tuple[str, ...]) -> None:
     assert outcome(*lines) == ()
 
@@ -53,15 +57,27 @@ def test_what_is_expected_passes(lines: tuple[str, ...]) -> None:
         ((SMALL, f"expect: {{requests: [{REQUEST}]}}"), "requests: expected 1, sent 0"),
         ((LARGE, "expect: {requests: [{method: PUT}]}"), 'requests[0].method: expected "PUT", got "POST"'),
         ((LARGE, "expect: {requests: [{path: /x}]}"), 'requests[0].path: expected "/x", got "/api"'),
-        ((LARGE, "expect: {requests: [{json: {id: SO-1, total: '150'}}]}"), 'requests[0].json.total: expected "150", got "150.00"'),
-        ((LARGE, "expect: {requests: [{json: {id: SO-1, total: 150}}]}"), 'requests[0].json.total: expected 150, got "150.00"'),
+        (
+            (LARGE, "expect: {requests: [{json: {id: SO-1, total: '150'}}]}"),
+            'requests[0].json.total: expected "150", got "150.00"',
+        ),
+        (
+            (LARGE, "expect: {requests: [{json: {id: SO-1, total: 150}}]}"),
+            'requests[0].json.total: expected 150, got "150.00"',
+        ),
         ((LARGE, "expect: {requests: [{json: {id: SO-1}}]}"), 'requests[0].json.total: expected nothing, got "150.00"'),
-        ((LARGE, "expect: {requests: [{json: {id: SO-1, total: '150.00', x: null}}]}"), "requests[0].json.x: expected null, got nothing"),
+        (
+            (LARGE, "expect: {requests: [{json: {id: SO-1, total: '150.00', x: null}}]}"),
+            "requests[0].json.x: expected null, got nothing",
+        ),
         ((LARGE, "expect: {requests: [{headers: {X-Y: a}}]}"), 'requests[0].headers.X-Y: expected "a", got null'),
         ((LARGE, "expect: {status: skipped}"), 'status: expected "skipped", got "delivered"'),
-        ((LARGE, "answers: [{status: 204}, {status: 500}]", "expect: {status: delivered}"), "answers[1] was never asked for: the delivery had ended delivered"),
+        (
+            (LARGE, "answers: [{status: 204}, {status: 500}]", "expect: {status: delivered}"),
+            "answers[1] was never asked for: the delivery had ended delivered",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_differs_is_shown(lines: tuple[str, ...], difference: str) -> None:
     assert outcome(*lines)[0] == difference
 

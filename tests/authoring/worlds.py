@@ -50,7 +50,10 @@ def catalog() -> FixedCatalog:
 
 def checked(*texts: str) -> CheckResult:
     """Check the texts as the documents of one file, after the event type and the integration of above."""
-    return check([File("world.yaml", f"{ORDER_CREATED}---\n{WAREHOUSE}".encode()), File("a.yaml", "---\n".join(texts).encode())], catalog())  # fmt: skip
+    return check(
+        [File("world.yaml", f"{ORDER_CREATED}---\n{WAREHOUSE}".encode()), File("a.yaml", "---\n".join(texts).encode())],
+        catalog(),
+    )
 
 
 def lines(result: CheckResult) -> list[str]:

@@ -77,8 +77,22 @@ def test_a_generated_key_is_a_credential(text: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["password", "Password", "db_password", "apiKey", "api-key", "X-Auth-Token", "client_secret", "clientSecret", "token", "key", "Authorization", "privateKey", "Cookie"],
-)  # fmt: skip
+    [
+        "password",
+        "Password",
+        "db_password",
+        "apiKey",
+        "api-key",
+        "X-Auth-Token",
+        "client_secret",
+        "clientSecret",
+        "token",
+        "key",
+        "Authorization",
+        "privateKey",
+        "Cookie",
+    ],
+)
 def test_a_telling_name_makes_any_literal_a_credential(key: str) -> None:
     assert is_telling(key)
     assert credential_in("hunter2", key)
@@ -89,8 +103,21 @@ def test_a_telling_name_makes_any_literal_a_credential(key: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["name", "keyboard", "primary_key", "sort_key", "idempotency_key", "page_token", "next_token", "tokens_used", "secretary", "public_key", "header", "token_url"],
-)  # fmt: skip
+    [
+        "name",
+        "keyboard",
+        "primary_key",
+        "sort_key",
+        "idempotency_key",
+        "page_token",
+        "next_token",
+        "tokens_used",
+        "secretary",
+        "public_key",
+        "header",
+        "token_url",
+    ],
+)
 def test_other_names_tell_nothing(key: str) -> None:
     assert credential_in("hunter2", key) is None
 

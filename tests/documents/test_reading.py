@@ -284,7 +284,44 @@ def test_any_bytes_give_findings_and_never_an_exception(content: bytes, name: st
     read([File(name, content)])
 
 
-YAML_PIECES = ["a", ": ", ":", "\n", "  ", "- ", "[", "]", "{", "}", ", ", "'", '"', "#", " #", "|", ">", "|2-", "---\n", "...\n", "&x ", "*x", "!t ", "? ", "\\", "\\u", "0x", "%YAML 1.1\n", "@", "`", "\t", "\r", "é", "😀", "1e5", "<<"]  # fmt: skip
+YAML_PIECES = [
+    "a",
+    ": ",
+    ":",
+    "\n",
+    "  ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ", ",
+    "'",
+    '"',
+    "#",
+    " #",
+    "|",
+    ">",
+    "|2-",
+    "---\n",
+    "...\n",
+    "&x ",
+    "*x",
+    "!t ",
+    "? ",
+    "\\",
+    "\\u",
+    "0x",
+    "%YAML 1.1\n",
+    "@",
+    "`",
+    "\t",
+    "\r",
+    "é",
+    "😀",
+    "1e5",
+    "<<",
+]
 
 
 @settings(max_examples=1500, deadline=None)
@@ -295,10 +332,18 @@ def test_any_mixture_of_yaml_signs_is_read_or_found(text: str, name: str) -> Non
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
-    lambda below: st.lists(below, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8), below, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
+    lambda below: (
+        st.lists(below, max_size=4)
+        | st.dictionaries(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8), below, max_size=4
+        )
+    ),
     max_leaves=15,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=300, deadline=None)
