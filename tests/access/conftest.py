@@ -15,6 +15,7 @@ from server.access.throttle import AuthenticationFailures
 from server.app import create_app
 from server.config import Settings
 from server.store import Cause, Store
+from tests.support.reused import emptied_database, reused_database  # noqa: F401 (fixtures)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,13 @@ class Services:
     failures: AuthenticationFailures
     blueprints: Sequence
     observers: list[Callable] = field(default_factory=list)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    """One database for all tests of this folder, empty for each."""
+    url: str = request.getfixturevalue("emptied_database")
+    return url
 
 
 @pytest.fixture

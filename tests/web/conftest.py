@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from server.store import Store
+from tests.support.reused import emptied_database, reused_database  # noqa: F401 (fixtures)
 from tests.web.toy import prepare, toy_app
 
 if TYPE_CHECKING:
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
 
     from flask import Flask
     from flask.testing import FlaskClient
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    """One database for all tests of this folder, empty for each."""
+    url: str = request.getfixturevalue("emptied_database")
+    return url
 
 
 @pytest.fixture
