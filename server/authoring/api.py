@@ -54,7 +54,8 @@ def _looking(room: Room, store: Store, world: World) -> None:
     def check_definitions(body: dict[str, Any]) -> dict[str, Any]:
         """Check files: every error at once, with its place."""
         with _begin(store) as tx:
-            result = check(_files(body), catalog(tx, world))
+            known = catalog(tx, world)
+        result = check(_files(body), known)
         return {"findings": _shown(result.findings), "ok": result.ok}
 
     @room.route("/api/v1/definitions/test", methods=["POST"])
@@ -87,9 +88,9 @@ def _looking(room: Room, store: Store, world: World) -> None:
     @room.response(200, schemas.PlanSchema)
     def plan_definitions(body: dict[str, Any]) -> dict[str, Any]:
         """Show what an apply would create, change and remove; touches nothing."""
+        result = _check(store, world, body)
         with _begin(store) as tx:
             tx.run("SET TRANSACTION READ ONLY")
-            result = _check(tx, world, body)
             if not result.ok:
                 base = planning.base_of(queries.held(tx).values(), body["origin"])
                 return {"base": base, "changes": [], "unchanged": 0, "kept": [], "findings": _shown(result.findings)}
@@ -104,10 +105,10 @@ def _applying(room: Room, store: Store, world: World) -> None:
     @room.response(200, schemas.AppliedSchema)
     def apply_definitions(body: dict[str, Any]) -> Response:
         """Make the workspace hold these definitions, in one transaction; what is unchanged is not touched."""
+        result = _check(store, world, body)
+        if not result.ok:
+            raise _refusal(result)
         with _begin(store) as tx:
-            result = _check(tx, world, body)
-            if not result.ok:
-                raise _refusal(result)
             done = applying.apply(tx, result.documents, body["origin"], prune=body["prune"], base=body["base"])
             shown = {"applied": [_done(each) for each in done.changes], "unchanged": done.unchanged}
             return remember(tx, answer(schemas.AppliedSchema, shown))
@@ -178,9 +179,14 @@ def _files(body: dict[str, Any]) -> list[File]:
     return [File(each["path"], each["text"].encode()) for each in body["files"]]
 
 
-def _check(tx: Tx, world: World, body: dict[str, Any]) -> CheckResult:
-    """Check against what will be there: a prune may remove what the origin owns, so only its files count."""
-    return check(_files(body), catalog(tx, world, without=body["origin"] if body["prune"] else None))
+def _check(store: Store, world: World, body: dict[str, Any]) -> CheckResult:
+    """Check against what will be there: a prune may remove what the origin owns, so only its files count.
+
+    No transaction is open meanwhile: thousands of files take seconds.
+    """
+    with _begin(store) as tx:
+        known = catalog(tx, world, without=body["origin"] if body["prune"] else None)
+    return check(_files(body), known)
 
 
 def _refusal(result: CheckResult) -> Invalid:

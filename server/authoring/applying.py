@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from server.authoring import queries
 from server.authoring.planning import OWNED_ELSEWHERE, STILL_REFERRED, plan
 from server.authoring.queries import Write
+from server.authoring.references import references_of
 from server.events.routes import lock_routes, touch_routes
 from server.integrations.aggregate import Integration
 from server.integrations.repository import INTEGRATIONS
@@ -60,7 +61,8 @@ def apply(
     """Make the workspace hold checked definitions, as `plan` says it would be.
 
     Raises:
-        Conflict: BASE_MOVED, `base` is given and no longer that of the workspace; OWNED_ELSEWHERE; STILL_REFERRED.
+        Conflict: BASE_MOVED, `base` is given and no longer that of the workspace, or an integration that the check saw
+            is gone; OWNED_ELSEWHERE; STILL_REFERRED.
         Invalid: SECRET_MISSING, PLAN_REFUSED. `details["findings"]` has each error with its place.
 
     """
@@ -69,9 +71,12 @@ def apply(
     if base is not None and base != made.base:
         raise Conflict("the workspace has changed since the plan was made", code=BASE_MOVED, current=made.base)
     refuse(made)
+    _refuse_dangling(tx, definitions)
     if made.changes:
         touch_routes(tx)
-    return Applied(tuple(_carry_out(tx, each, origin) for each in made.changes), made.unchanged)
+    writes = [write for each in made.changes if (write := _write(each, origin))]
+    queries.store(tx, writes)
+    return Applied(tuple(_carry_out(tx, each) for each in made.changes), made.unchanged)
 
 
 def refuse(made: Plan) -> None:
@@ -90,77 +95,102 @@ def refusal(errors: Sequence[Finding]) -> Conflict | Invalid:
     return kind(f"{errors[0]}{more}", code=name, source="authoring", findings=findings)
 
 
-def _carry_out(tx: Tx, change: Change, origin: str) -> Done:
+def _refuse_dangling(tx: Tx, definitions: Sequence[Definition]) -> None:
+    """Refuse what was checked against an integration that somebody has removed in the meantime."""
+    wanted = {reference for each in definitions for reference in references_of(each.kind, each.body)}
+    names = {name for kind, name in wanted if kind == "Integration"}
+    names -= {each.name for each in definitions if each.kind == "Integration"}
+    gone = names - queries.several(tx, "Integration", sorted(names)).keys()
+    if gone:
+        raise Conflict(f"integration/{min(gone)} was removed in the meantime; check again", code=BASE_MOVED)
+
+
+def _write(change: Change, origin: str) -> Write | None:
+    """Return the version that a change stores; none when just a state is put right."""
     held, definition = change.held, change.definition
     if definition is None:
-        if held is None:
-            raise ValueError(f"a plan removes {change.name}, which nobody holds")
-        return remove(tx, held, origin)
-    if held is not None and held.live and held.hash == queries.content_hash(definition.body):
-        settle(tx, change.kind, change.name, definition.body, held.version)
-        return Done(change.action, change.kind, change.name, held.version)
-    return put(tx, definition.kind, change.name, definition.body, held, action=change.action, origin=origin)
+        return None if held is None else removal(held, origin)
+    if _only_state(change):
+        return None
+    return version_after(held, definition.kind, change.name, definition.body, action=change.action, origin=origin)
 
 
-def put(
-    tx: Tx,
+def _only_state(change: Change) -> bool:
+    held, definition = change.held, change.definition
+    if held is None or definition is None or not held.live:
+        return False
+    return held.hash == queries.content_hash(definition.body)
+
+
+def _carry_out(tx: Tx, change: Change) -> Done:
+    """Bring the aggregate to what was stored."""
+    was = 0 if change.held is None else change.held.version
+    version = was if _only_state(change) else was + 1
+    if change.definition is None:
+        archive(tx, change.kind, change.name)
+    else:
+        settle(tx, change.kind, change.name, change.definition.body, version, born=change.held is None)
+    return Done(change.action, change.kind, change.name, version)
+
+
+def version_after(
+    held: Held | None,
     kind: str,
     name: str,
     body: Mapping[str, Any],
-    held: Held | None,
     *,
     action: str,
     origin: str,
     owner: str | None = None,
-    activate: bool = True,
-) -> Done:
-    """Store a new version of a definition and bring its aggregate to it.
-
-    `owner` is `origin` unless another keeps it; without `activate` a draft stays one, whatever the definition says.
-    """
+) -> Write:
+    """Return the next version of a definition; `owner` is `origin` unless another keeps it."""
     version = 1 if held is None else held.version + 1
-    queries.store(
-        tx,
-        Write(kind=kind, name=name, version=version, body=body, action=action, origin=origin, owner=owner or origin),
-    )
-    settle(tx, kind, name, body, version, activate=activate)
-    return Done(action, kind, name, version)
+    return Write(kind=kind, name=name, version=version, body=body, action=action, origin=origin, owner=owner or origin)
+
+
+def removal(held: Held, origin: str) -> Write:
+    """Return the version that marks a definition removed; its owner stays, so that the owner's plan can tell."""
+    return version_after(held, held.kind, held.name, held.body, action="remove", origin=origin, owner=held.origin)
+
+
+def put(tx: Tx, write: Write, *, activate: bool = True) -> Done:
+    """Store a version and bring its aggregate to it; without `activate` a draft stays one, whatever the body says."""
+    queries.store(tx, [write])
+    settle(tx, write.kind, write.name, write.body, write.version, activate=activate, born=write.version == 1)
+    return Done(write.action, write.kind, write.name, write.version)
 
 
 def remove(tx: Tx, held: Held, origin: str) -> Done:
     """Remove a definition softly: its versions stay, its aggregate is archived and can be restored."""
-    version = held.version + 1
-    queries.store(
-        tx,
-        Write(
-            kind=held.kind,
-            name=held.name,
-            version=version,
-            body=held.body,
-            action="remove",
-            origin=origin,
-            owner=held.origin,
-        ),
-    )
-    repository = REPOSITORIES.get(held.kind)
+    write = removal(held, origin)
+    queries.store(tx, [write])
+    archive(tx, held.kind, held.name)
+    return Done("remove", held.kind, held.name, write.version)
+
+
+def archive(tx: Tx, kind: str, name: str) -> None:
+    """Archive what a definition declared, if its kind declares an aggregate."""
+    repository = REPOSITORIES.get(kind)
     if repository is not None:
-        lock(tx, held.kind, held.name)
-        aggregate = repository.get(tx, held.name)
+        lock(tx, kind, name)
+        aggregate = repository.get(tx, name)
         aggregate.act("archive")
         repository.save(tx, aggregate)
-    return Done("remove", held.kind, held.name, version)
 
 
 def settle(tx: Tx, kind: str, name: str, body: Mapping[str, Any], version: int, *, activate: bool = True) -> None:
     """Bring the aggregate to a version of its definition: created, restored or changed, then as active as it says.
 
-    What a person paused stays paused, what failed stays failing, what was disabled waits for a person.
+    What a person paused stays paused, what failed stays failing, what was disabled waits for a person. `born` says that
+    there never was one of that name, so that none is looked for.
     """
     repository = REPOSITORIES.get(kind)
     if repository is None:
         return
-    lock(tx, kind, name)
-    found = repository.find(tx, name) or repository.find(tx, name, deleted=True)
+    found = None
+    if not born:
+        lock(tx, kind, name)
+        found = repository.find(tx, name) or repository.find(tx, name, deleted=True)
     content, metadata = dict(body), dict(body.get("metadata", {}))
     if found is None:
         aggregate = AGGREGATES[kind](new_uuid())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.authoring import queries
-from server.authoring.applying import REPOSITORIES, Done, lock, put
+from server.authoring.applying import REPOSITORIES, Done, lock, put, version_after
 from server.authoring.applying import remove as take_out
 from server.authoring.examining import examine
 from server.authoring.planning import API, STILL_REFERRED, label, name_of
@@ -48,7 +48,7 @@ def create(tx: Tx, world: World, kind: str, body: Mapping[str, Any]) -> Done:
     if held is not None and held.live:
         raise Conflict(f"{label(kind, name)} exists already; {held.origin} owns it", code=NAME_TAKEN)
     touch_routes(tx)
-    return put(tx, kind, name, definition.body, held, action="create", origin=API)
+    return put(tx, version_after(held, kind, name, definition.body, action="create", origin=API))
 
 
 def replace(
@@ -71,7 +71,7 @@ def replace(
     if held.hash == queries.content_hash(definition.body):
         return None
     touch_routes(tx)
-    return put(tx, kind, name, definition.body, held, action="change", origin=API, owner=held.origin)
+    return put(tx, version_after(held, kind, name, definition.body, action="change", origin=API, owner=held.origin))
 
 
 def remove(tx: Tx, kind: str, name: str, expect: Expect, *, force: bool = False) -> Done:
@@ -110,7 +110,8 @@ def restore(tx: Tx, world: World, kind: str, name: str) -> Done:
         raise Conflict(f"{label(kind, name)} is not removed", code=NAME_TAKEN)
     definition = examine(tx, world, kind, held.body)
     touch_routes(tx)
-    return put(tx, kind, name, definition.body, held, action="restore", origin=API, owner=held.origin, activate=False)
+    write = version_after(held, kind, name, definition.body, action="restore", origin=API, owner=held.origin)
+    return put(tx, write, activate=False)
 
 
 def act(tx: Tx, kind: str, name: str, action: Action, expect: Expect, reason: str = "") -> Declared:

@@ -124,18 +124,25 @@ def page(
     return [_read(row) for row in rows]
 
 
-def store(tx: Tx, write: Write) -> None:
-    """Store a new version of a definition; `action` remove keeps the body and marks the definition removed."""
-    values = {
-        "kind": write.kind,
-        "name": write.name,
-        "version": write.version,
-        "hash": content_hash(write.body),
-        "body": write_json(write.body),
-        "by": tx.cause.principal,
-    }
-    tx.run(_PUT, **values, owner=write.owner, removed=write.action == "remove")
-    tx.run(_KEEP, **values, origin=write.origin, action=write.action)
+def store(tx: Tx, writes: Sequence[Write]) -> None:
+    """Store new versions of definitions; `action` remove keeps the body and marks the definition removed."""
+    rows = [
+        {
+            "kind": each.kind,
+            "name": each.name,
+            "version": each.version,
+            "hash": content_hash(each.body),
+            "body": write_json(each.body),
+            "by": tx.cause.principal,
+            "owner": each.owner,
+            "origin": each.origin,
+            "action": each.action,
+            "removed": each.action == "remove",
+        }
+        for each in writes
+    ]
+    tx.many(_PUT, rows)
+    tx.many(_KEEP, rows)
 
 
 def versions(tx: Tx, kind: str, name: str, *, before: int | None = None, limit: int = 1000) -> Sequence[Row[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.authoring import queries
-from server.authoring.applying import Done, put
+from server.authoring.applying import Done, put, version_after
 from server.authoring.examining import examine
 from server.authoring.planning import API, label
 from server.events.routes import lock_routes, touch_routes
@@ -67,7 +67,8 @@ def rollback(tx: Tx, world: World, kind: str, name: str, version: int | None = N
         return None
     definition = examine(tx, world, kind, target.body)
     touch_routes(tx)
-    return put(tx, kind, name, definition.body, held, action="rollback", origin=API, owner=held.origin)
+    write = version_after(held, kind, name, definition.body, action="rollback", origin=API, owner=held.origin)
+    return put(tx, write)
 
 
 def _target(tx: Tx, held: Held, version: int | None) -> Row[Any]:

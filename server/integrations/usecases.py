@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from server.access.references import resolve_config, secret_names
 from server.integrations.endpoints import AT_WORK
 from server.integrations.guards import Call
+from server.integrations.policies import policy_of
 from server.integrations.repository import INTEGRATIONS
 from server.kernel.errors import Conflict, NotFound, code
-from server.kernel.policies import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +30,6 @@ PLUGIN_MISSING = code("PLUGIN_MISSING", "The integration's plugin is not install
 UNKNOWN_OPERATION = code(
     "UNKNOWN_OPERATION", "The plugin has no operation of that name; the answer lists those it has."
 )
-DEFAULT_TIMEOUT = 30.0
 LONGEST_BY_HAND = 60.0
 
 
@@ -107,15 +106,8 @@ class ByHand:
             addresses=self.addresses(tx.scope),
             correlation_id=tx.cause.correlation_id,
             secrets=tuple(value for each in found.values() for value in each),
-            timeout=min(timeout_of(integration.body), LONGEST_BY_HAND),
+            timeout=min(policy_of(integration.body).timeout, LONGEST_BY_HAND),
             user=tx.cause.principal,
             idempotency_key=key,
             metadata={"integration_version": integration.definition_version},
         )
-
-
-def timeout_of(body: Mapping[str, Any]) -> float:
-    """Return how long one call may take in all, in seconds: what the policy says, else 30."""
-    policy = body.get("policy")
-    text = policy.get("timeout") if isinstance(policy, dict) else None
-    return parse_duration(text) if isinstance(text, str) else DEFAULT_TIMEOUT

@@ -189,6 +189,17 @@ def test_each_change_raises_the_version_of_the_routes_and_nothing_else_does(hand
     assert hand.routes() == start + 3
 
 
+def test_an_integration_that_goes_between_check_and_apply_is_noticed(hand: Hand) -> None:
+    hand.apply(WAREHOUSE, origin="api")
+    with hand.begin() as tx:
+        checked = hand.define(tx, [ORDERS])
+    hand.apply(origin="api", prune=True)
+    with pytest.raises(Conflict) as refused, hand.begin() as tx:
+        applying.apply(tx, checked, "folder:main")
+    assert refused.value.code == "BASE_MOVED"
+    assert hand.state("webhooks", "orders") is None
+
+
 def test_two_applies_at_once_wait_for_each_other(hand: Hand) -> None:
     def apply(number: int) -> int:
         return len(hand.apply(changed(WAREHOUSE, f"description: v{number % 2}")).changes)
