@@ -1,0 +1,73 @@
+"""Deliveries: the list, and one with its event, its tries and the button that tries it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, render_template
+
+from server.dashboard import queries
+from server.dashboard.listing import PAGE, argument, back, before, identity, turns
+from server.kernel.errors import NotFound
+from server.kernel.ids import show
+from server.web import current
+from server.web.permissions import requires
+from server.webhooks import reading, usecases
+from server.webhooks.owing import HELD_STATES
+from server.webhooks.schemas import STATES
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Response
+
+    from server.store import Store
+    from server.webhooks.usecases import Reopening
+
+_ATTEMPTS = 100
+
+
+def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
+    """Add the pages."""
+
+    @pages.get("/deliveries")
+    @requires("deliveries:read")
+    def deliveries() -> str:
+        filters = {"webhook": argument("webhook"), "state": argument("state"), "event": argument("event")}
+        with store.begin(current.scope(), current.cause()) as tx:
+            rows = reading.deliveries(tx, before=before("deliveries"), limit=PAGE + 1, **filters)
+            names = queries.names(tx)
+        return render_template(
+            "dashboard/deliveries.html",
+            deliveries=[reading.show_delivery(row) for row in rows[:PAGE]],
+            **turns(rows, "deliveries"),
+            filters=filters,
+            names=names,
+            states=STATES,
+        )
+
+    @pages.get("/deliveries/<delivery_id>")
+    @requires("deliveries:read")
+    def delivery(delivery_id: str) -> str:
+        key = identity("dlv", delivery_id)
+        with store.begin(current.scope(), current.cause()) as tx:
+            row = reading.delivery(tx, key)
+            if row is None:
+                raise NotFound("there is no such delivery here", source="dashboard")
+            event = queries.event(tx, row.event_uid)
+            tries = reading.attempts(tx, key, after=max(0, row.attempts - _ATTEMPTS), limit=_ATTEMPTS)
+            letter = queries.letter_of(tx, key)
+            held = queries.webhook_state(tx, row.webhook_id) in HELD_STATES
+        return render_template(
+            "dashboard/delivery.html",
+            delivery=reading.show_delivery(row),
+            event=event,
+            attempts=[reading.show_attempt(each) for each in reversed(tries)],
+            letter_id=show("dead", letter.id) if letter else None,
+            webhook_held=held,
+        )
+
+    @pages.post("/deliveries/<delivery_id>/retry")
+    @requires("deliveries:retry")
+    def retry_delivery(delivery_id: str) -> Response:
+        with store.begin(current.scope(), current.cause()) as tx:
+            usecases.retry(tx, reopening, identity("dlv", delivery_id))
+        return back("delivery", "retried", delivery_id=delivery_id)

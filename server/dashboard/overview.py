@@ -1,0 +1,30 @@
+"""The first page: is there something to do?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, render_template
+
+from server.dashboard import queries
+from server.operations import kpis
+from server.web import current
+from server.web.permissions import requires
+
+if TYPE_CHECKING:
+    from server.store import Store
+
+_LETTERS = 8
+
+
+def add(pages: Blueprint, store: Store) -> None:
+    """Add the page."""
+
+    @pages.get("/")
+    @requires("deliveries:read")
+    def overview() -> str:
+        with store.begin(current.scope(), current.cause()) as tx:
+            figures = kpis.read(tx)
+            troubled = queries.troubled(tx)
+            letters = queries.letters(tx, before=None, limit=_LETTERS)
+        return render_template("dashboard/overview.html", figures=figures, troubled=troubled, letters=letters)

@@ -1,0 +1,99 @@
+"""What only pages show together: the SQL of their listings, in the workspace of the transaction. All are bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from server.events.queries import COLUMNS, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from sqlalchemy.engine import Row
+
+    from server.events.envelope import Event
+    from server.store import Tx
+
+NAMES = 500
+_TROUBLED = 50
+# With the business document that it is about, where it died delivering an event.
+_LETTERS = """
+SELECT l.*, e.id AS event_id, e.type AS event_type, e.subject, d.last_status, d.id AS delivery_id
+FROM dead_letters l
+LEFT JOIN deliveries d ON l.kind = 'delivery' AND d.id = l.ref AND d.workspace_id = l.workspace_id
+LEFT JOIN events e ON e.uid = coalesce(d.event_uid, l.ref) AND e.workspace_id = l.workspace_id
+WHERE l.workspace_id = :workspace_id
+"""
+
+
+def event(tx: Tx, uid: UUID) -> Event | None:
+    """Return an event of the workspace."""
+    row = tx.one(f"SELECT {COLUMNS} FROM events WHERE workspace_id = :workspace_id AND uid = :uid", uid=uid)
+    return None if row is None else read(row)
+
+
+def letters(
+    tx: Tx, *, before: UUID | None, limit: int, owner: str | None = None, resolved: bool = False
+) -> Sequence[Row[Any]]:
+    """Return dead letters with what they are about, newest first."""
+    return tx.all(
+        f"""{_LETTERS}
+            AND (l.resolved_at IS NOT NULL) = :resolved
+            AND (CAST(:before AS uuid) IS NULL OR l.id < :before)
+            AND (CAST(:owner AS text) IS NULL OR l.owner = :owner)
+            ORDER BY l.id DESC LIMIT :limit""",
+        before=before,
+        owner=owner,
+        resolved=resolved,
+        limit=limit,
+    )
+
+
+def letter_of(tx: Tx, ref: UUID) -> Row[Any] | None:
+    """Return the open dead letter of some work."""
+    return tx.one(
+        "SELECT * FROM dead_letters WHERE workspace_id = :workspace_id AND ref = :ref AND resolved_at IS NULL LIMIT 1",
+        ref=ref,
+    )
+
+
+def webhook_state(tx: Tx, identity: UUID) -> str:
+    """Return the state of a webhook."""
+    row = tx.one("SELECT state FROM webhooks WHERE workspace_id = :workspace_id AND id = :id", id=identity)
+    return row.state if row else "archived"
+
+
+def names(tx: Tx) -> list[str]:
+    """Return the names of the webhooks, for filters."""
+    rows = tx.all(
+        "SELECT name FROM webhooks WHERE workspace_id = :workspace_id AND deleted_at IS NULL ORDER BY name LIMIT :limit",
+        limit=NAMES,
+    )
+    return [row.name for row in rows]
+
+
+def troubled(tx: Tx) -> Sequence[Row[Any]]:
+    """Return (name, state, updated_at) of webhooks that fail, or stand still although their definition is active."""
+    return tx.all(
+        """SELECT name, state, updated_at FROM webhooks WHERE workspace_id = :workspace_id AND deleted_at IS NULL
+           AND state IN ('failing', 'disabled', 'paused')
+           ORDER BY array_position(ARRAY['failing', 'disabled', 'paused'], state), name LIMIT :limit""",
+        limit=_TROUBLED,
+    )
+
+
+def waiting(tx: Tx, webhook_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """Return how many deliveries of webhooks are `pending` and `held`, and how many dead letters are `open`."""
+    counts: dict[UUID, dict[str, int]] = {each: {} for each in webhook_ids}
+    rows = tx.all(
+        """SELECT webhook_id, state, count(*) AS n FROM deliveries
+           WHERE workspace_id = :workspace_id AND state IN ('pending', 'held') AND webhook_id = ANY(:ids) GROUP BY 1, 2
+           UNION ALL
+           SELECT owner_id, 'open', count(*) FROM dead_letters
+           WHERE workspace_id = :workspace_id AND resolved_at IS NULL AND owner_id = ANY(:ids) GROUP BY 1""",
+        ids=list(webhook_ids),
+    )
+    for row in rows:
+        counts[row.webhook_id][row.state] = row.n
+    return counts
