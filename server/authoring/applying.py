@@ -178,7 +178,16 @@ def archive(tx: Tx, kind: str, name: str) -> None:
         repository.save(tx, aggregate)
 
 
-def settle(tx: Tx, kind: str, name: str, body: Mapping[str, Any], version: int, *, activate: bool = True) -> None:
+def settle(
+    tx: Tx,
+    kind: str,
+    name: str,
+    body: Mapping[str, Any],
+    version: int,
+    *,
+    activate: bool = True,
+    born: bool = False,
+) -> None:
     """Bring the aggregate to a version of its definition: created, restored or changed, then as active as it says.
 
     What a person paused stays paused, what failed stays failing, what was disabled waits for a person. `born` says that
