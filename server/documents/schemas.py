@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
+from server.documents.kinds import canonical
 from server.kernel.errors import code
 from server.sdk.schemas import Schema
 
@@ -41,24 +45,37 @@ def problems_of(schema: Any) -> list[Violation]:
     ]
     if outside:
         return outside
-    errors = sorted(
-        Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema),
-        key=lambda e: list(map(str, e.absolute_path)),
-    )
-    if errors:
-        found = dict.fromkeys(Violation(tuple(e.absolute_path), _meta_message(e)) for e in errors)
-        return list(found)[:_MOST_ERRORS]
     try:
         Schema(schema)
     except ValueError as error:
-        refused = [Violation(pointer, _NO_PATTERN) for pointer, text in _patterns(schema) if not _is_pattern(text)]
-        return refused or [Violation((), _short(str(error).partition(" Failed validating")[0]))]
+        return _explained(schema, error)
     return []
 
 
-def violations(schema: Any, value: Any) -> list[Violation]:
-    """Return the rules of a faultless schema that a value breaks, 20 at most; no value is shown."""
-    return [Violation(_steps(error.pointer), _short(error.message)) for error in Schema(schema).errors(value)]
+def _explained(schema: Any, error: ValueError) -> list[Violation]:
+    """Find the places of what the compiler refused: by the meta-schema, by its patterns, or the whole."""
+    broken = Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema)
+    found = dict.fromkeys(Violation(tuple(each.absolute_path), _meta_message(each)) for each in broken)
+    if found:
+        return sorted(found, key=lambda each: [str(step) for step in each.pointer])[:_MOST_ERRORS]
+    refused = [Violation(pointer, _NO_PATTERN) for pointer, text in _patterns(schema) if not _is_pattern(text)]
+    return refused or [Violation((), _short(str(error)).partition(" Failed validating")[0])]
+
+
+def compiled(schema: Any) -> Schema | None:
+    """Return the compiled schema, or None when something is wrong with it; remembered, since many definitions share one."""
+    return _compiled(canonical(schema))
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(text: bytes) -> Schema | None:
+    schema = json.loads(text, parse_float=Decimal)
+    return None if problems_of(schema) else Schema(schema)
+
+
+def violations(schema: Schema, value: Any) -> list[Violation]:
+    """Return the rules that a value breaks, 20 at most; no value is shown."""
+    return [Violation(_steps(error.pointer), _short(error.message)) for error in schema.errors(value)]
 
 
 def _steps(pointer: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from server.documents.fields import CONTRADICTION, WRONG_VALUE
 from server.documents.findings import nearest, shown
 from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode, at, plain, whole
 from server.documents.scalars import refuse_credential
-from server.documents.schemas import problems_of, violations
+from server.documents.schemas import compiled, violations
 from server.events.matching import matches
 from server.events.spec import ENVELOPE_SCHEMA
 from server.integrations.spec import takes_webhooks
@@ -108,7 +108,7 @@ def _version_of(body: Any) -> int:
 def _check_against(root: MappingNode, name: str, body: Any, checker: Checker) -> None:
     """Check what every expression reads against the schema of one event type."""
     schema = body.get("schema")
-    if not isinstance(schema, dict) or problems_of(schema):
+    if not isinstance(schema, dict) or compiled(schema) is None:
         return
     schemas = {"event": ENVELOPE_SCHEMA, "data": schema}
     for key in ("when", "order_by"):
@@ -137,7 +137,8 @@ def _check_tests(root: MappingNode, checker: Checker) -> None:
             continue
         body = max(checker.catalog.bodies("EventType", type_), key=_version_of, default=None)
         schema = body.get("schema") if body else None
-        if data is None or not whole(data) or not isinstance(schema, dict) or problems_of(schema):
+        validator = compiled(schema) if isinstance(schema, dict) else None
+        if data is None or validator is None or not whole(data):
             continue
-        for violation in violations(schema, plain(data)):
+        for violation in violations(validator, plain(data)):
             checker.warning(TEST_DATA, at(data, violation.pointer), f"{type_}: {violation.message}")
