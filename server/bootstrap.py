@@ -22,16 +22,26 @@ from server.authoring.examining import World
 from server.events.api import blueprint as events_room
 from server.events.catalogue import Catalogue
 from server.events.publishing import Publisher
+from server.integrations.api import blueprint as integrations_room
 from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
+from server.integrations.calls import Caller
 from server.integrations.endpoints import Endpoints
 from server.integrations.gates import SharedGate
 from server.integrations.plugins import discover
 from server.integrations.spec import plugin_facts
+from server.integrations.usecases import ByHand
 from server.kernel.clock import Clock, SystemClock
-from server.operations import retention
+from server.kernel.ids import new_uuid, show
+from server.operations import checks, metrics, retention
+from server.operations.api import Operations
+from server.operations.api import blueprint as operations_room
+from server.operations.flights import Flights
+from server.operations.health import Health
+from server.operations.integrations import externals
+from server.operations.metrics import Backlog
 from server.queue import hints
-from server.store import Store, processes
+from server.store import Cause, Store, processes
 from server.store.repository import SqlRepository
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
@@ -46,14 +56,19 @@ from server.webhooks.usecases import Reopening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
 
     from flask import Blueprint
 
     from server.config import Settings
     from server.queue.dead_letters import Reopen
+    from server.sdk.adapter import Health as AdapterHealth
     from server.sdk.plugin import Plugin
+    from server.store import Scope
     from server.web.frame import Served
     from server.web.principals import Authenticate, Failures, Principal
+    from server.webhooks.drain import Job
+    from server.webhooks.queries import Outcome
 
 API_CONNECTIONS = 32
 WORKER_CONNECTIONS = 8
@@ -129,14 +144,33 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     shared = built or core(settings, connections=API_CONNECTIONS)
     store = shared.tenant
     authenticate: Authenticate = TokenAuthentication(shared.engine) if principal is None else _Always(principal)
+    caller = Caller(clock=shared.clock, gate=shared.gate)
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
         access_room(Access(store, shared.engine, shared.secrets)),
+        integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, lambda _: shared.addresses)),
+        operations_room(Operations(store, health_of(shared, caller), Backlog(shared.engine))),
         definitions_room(store, World(lambda: plugin_facts(shared.plugins), lambda _: shared.addresses)),
     ]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
-    return Api(shared, settings, store, authenticate, failures, rooms)
+    return Api(shared, settings, store, authenticate, failures, rooms, [metrics.observe])
+
+
+def health_of(shared: Core, caller: Caller) -> Health:
+    """Build the health of the instance and of the systems behind its integrations."""
+    by_hand = ByHand(shared.engine, shared.secrets, shared.plugins, caller, lambda _: shared.addresses)
+
+    def ask(scope: Scope, name: str) -> AdapterHealth:
+        return by_hand.test(scope, Cause("health", show("cor", new_uuid())), name)
+
+    return Health(
+        checks.parts(shared.settings, shared.engine),
+        ("database", "schema"),
+        externals(shared.engine, ask),
+        flights=Flights(),
+        clock=shared.clock,
+    )
 
 
 def local(settings: Settings, workspace: str = "default/default") -> Api:
@@ -175,7 +209,11 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     endpoints = Endpoints(shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config))
     targets = Targets(shared.engine, endpoints, shared.secrets.resolve)
     sending = Sending(AsyncSender(shared.addresses), shared.clock, shared.gate)
-    after = partial(health.react, shared.engine, shared.webhooks)
+
+    def after(outcomes: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> None:
+        metrics.count_outcomes(outcomes, jobs)
+        health.react(shared.engine, shared.webhooks, outcomes, jobs)
+
     deliveries = Deliveries(shared.engine, targets, sending, process.name, after)
     services = reactions.Services(shared.hint)
     chores = [

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from server.integrations.guards import NoBreaker, NoBucket, NoKeys
+from server.integrations.guards import REFUSALS, NoKeys
 from server.integrations.outputs import output_invalid, own_json
 from server.integrations.patience import NoPlaceError, Patience
 from server.integrations.shaping import PLUGIN_BROKEN, broken, clean, named, unnamed
@@ -26,7 +26,8 @@ from server.transport.sync import Connections
 if TYPE_CHECKING:
     import ssl
 
-    from server.integrations.guards import Breaker, Bucket, Call, Keys
+    from server.integrations.gates import Gate
+    from server.integrations.guards import Call, Keys
     from server.kernel.clock import Clock
     from server.transport.addresses import AddressPolicy
     from server.transport.names import Resolver
@@ -46,8 +47,7 @@ class Caller:
         self,
         *,
         clock: Clock,
-        breaker: Breaker | None = None,
-        bucket: Bucket | None = None,
+        gate: Gate | None = None,
         keys: Keys | None = None,
         patience: Patience | None = None,
         limits: Limits = PLUGIN_LIMITS,
@@ -55,8 +55,7 @@ class Caller:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._clock = clock
-        self._breaker = breaker or NoBreaker()
-        self._bucket = bucket or NoBucket()
+        self._gate = gate
         self._keys = keys or NoKeys()
         self._patience = patience or Patience()
         self._limits = limits
@@ -83,8 +82,7 @@ class Caller:
         if kept is not None:
             return kept
         try:
-            self._bucket.take(call)
-            output = self._through_breaker(adapter, call, until)
+            output = self._through_gate(adapter, call, until)
         except BaseException:
             if call.idempotency_key:
                 self._keys.free(call)
@@ -139,8 +137,13 @@ class Caller:
             message = f"the input is invalid at {errors[0]['pointer'] or '/'}: {errors[0]['message']}"
             raise Permanent(message, code=INPUT_INVALID, source=call.source, errors=errors)
 
-    def _through_breaker(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:
-        self._breaker.admit(call)
+    def _through_gate(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:
+        if self._gate is None or call.link is None:
+            return self._execute(adapter, call, until)
+        wait = self._gate.wait(call.link)
+        if wait is not None:
+            name, why = REFUSALS[wait.reason]
+            raise Postponed(why, code=name, source=call.source, after=wait.seconds)
         succeeded: bool | None = None
         try:
             output = self._execute(adapter, call, until)
@@ -153,7 +156,7 @@ class Caller:
             succeeded = None if error.code == PLUGIN_BROKEN else True
             raise
         finally:
-            self._breaker.record(call, succeeded=succeeded)
+            self._gate.record(call.link, succeeded=succeeded)
         return output
 
     def _execute(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:

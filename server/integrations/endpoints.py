@@ -24,11 +24,10 @@ AT_WORK = frozenset({"active", "failing"})
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where webhooks of an integration go, with its credentials; `at_work` unless it is paused, disabled or a draft."""
+    """Where webhooks of an integration go, with its credentials and its policy."""
 
     base_url: str
     headers: Mapping[str, str]
-    at_work: bool
     link: Link
 
 
@@ -47,7 +46,7 @@ class Endpoints:
 
         """
         row = tx.one(
-            """SELECT id, state, body FROM integrations
+            """SELECT id, body FROM integrations
                WHERE workspace_id = :workspace_id AND name = :name AND deleted_at IS NULL""",
             name=integration,
         )
@@ -61,4 +60,4 @@ class Endpoints:
         if endpoint.query:
             base += ("&" if "?" in base else "?") + urlencode(endpoint.query)
         link = Link(tx.scope.workspace_id, row.id, policy_of(row.body))
-        return Found(base, endpoint.headers, row.state in AT_WORK, link)
+        return Found(base, endpoint.headers, link)

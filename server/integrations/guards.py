@@ -1,4 +1,4 @@
-"""A call, and the ports of what guards it: breaker, bucket and keys. What each promises stands at it."""
+"""A call, and what guards it beside the gate: keys. What each promises stands at it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from server.kernel.errors import code
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from server.integrations.gates import Link
     from server.sdk.plugin import Plugin
     from server.transport.addresses import AddressPolicy
 
 CIRCUIT_OPEN = code("CIRCUIT_OPEN", "The integration fails, so its calls wait until a probe succeeds.")
 THROTTLED = code("THROTTLED", "The integration's rate limit is used up for now; the call waits.")
+REFUSALS = {
+    "breaker": (CIRCUIT_OPEN, "the integration fails; calls wait until a probe succeeds"),
+    "rate": (THROTTLED, "the rate limit is used up for now"),
+}
+"""What the gate's reasons are called in a synchronous call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +28,8 @@ class Call:
     """One call of one operation: by whom, of what, with what, and within which bounds.
 
     `config` has its secrets resolved, `secrets` are their values, to be kept out of every message. `timeout` (seconds)
-    bounds the whole call. `addresses` is the workspace's policy. `idempotency_key` is the same at every try.
+    bounds the whole call; `link` leads to the integration's breaker and bucket.
+    `addresses` is the workspace's policy. `idempotency_key` is the same at every try.
     """
 
     organization: str
@@ -36,6 +43,7 @@ class Call:
     correlation_id: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
     timeout: float = 30.0
+    link: Link | None = None
     user: str | None = None
     retry_count: int = 0
     idempotency_key: str | None = None
@@ -52,23 +60,6 @@ class Call:
         return (self.organization, self.workspace, self.integration)
 
 
-class Breaker(Protocol):
-    """Holds calls back while an integration fails; its state is shared by all processes."""
-
-    def admit(self, call: Call) -> None:
-        """Pass, or raise Postponed CIRCUIT_OPEN; every `admit` that passes is followed by one `record`."""
-
-    def record(self, call: Call, *, succeeded: bool | None) -> None:
-        """Count an outcome; None: there was none, so that a probe is given back."""
-
-
-class Bucket(Protocol):
-    """Grants tokens at the integration's rate."""
-
-    def take(self, call: Call) -> None:
-        """Pass, or raise Postponed THROTTLED with `after`."""
-
-
 class Keys(Protocol):
     """Keeps the result of a write under the call's idempotency key."""
 
@@ -80,23 +71,6 @@ class Keys(Protocol):
 
     def free(self, call: Call) -> None:
         """Let the key go without a result."""
-
-
-class NoBreaker:
-    """Admits everything: for `test`, and where a policy has none."""
-
-    def admit(self, call: Call) -> None:
-        """Pass."""
-
-    def record(self, call: Call, *, succeeded: bool | None) -> None:
-        """Forget."""
-
-
-class NoBucket:
-    """Grants everything."""
-
-    def take(self, call: Call) -> None:
-        """Pass."""
 
 
 class NoKeys:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.access.references import resolve_config, secret_names
 from server.integrations.endpoints import AT_WORK
+from server.integrations.gates import Link
 from server.integrations.guards import Call
 from server.integrations.policies import policy_of
 from server.integrations.repository import INTEGRATIONS
@@ -92,6 +93,7 @@ class ByHand:
         plugin = self.plugins.get(integration.body["plugin"])
         if plugin is None:
             raise Conflict(f"the plugin {integration.body['plugin']} is not installed", code=PLUGIN_MISSING)
+        policy = policy_of(integration.body)
         config = integration.body.get("config", {})
         names = secret_names(config)
         found = self.secrets.resolve_many(tx, names) if names else {}
@@ -106,7 +108,8 @@ class ByHand:
             addresses=self.addresses(tx.scope),
             correlation_id=tx.cause.correlation_id,
             secrets=tuple(value for each in found.values() for value in each),
-            timeout=min(policy_of(integration.body).timeout, LONGEST_BY_HAND),
+            timeout=min(policy.timeout, LONGEST_BY_HAND),
+            link=Link(tx.scope.workspace_id, integration.id, policy),
             user=tx.cause.principal,
             idempotency_key=key,
             metadata={"integration_version": integration.definition_version},

@@ -180,12 +180,11 @@ class Deliveries:
 
     async def _target(self, job: Job) -> Target:
         row = job.row
-        target = self.targets.cached(row.webhook_id, row.webhook_version)
+        key = (row.webhook_id, row.webhook_version, row.integration_version)
+        target = self.targets.cached(key)
         if target is None:
             try:
-                target = await asyncio.to_thread(
-                    self.targets.build, job.scope, job.cause, row.webhook_id, row.webhook_version
-                )
+                target = await asyncio.to_thread(self.targets.build, job.scope, job.cause, key)
             except Unavailable as error:
                 raise Retryable(error.message, code=error.code, source="delivery") from error
         return target

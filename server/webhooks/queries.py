@@ -50,9 +50,12 @@ RETURNING webhook_id, order_key, last_no,
 """
 _LOAD = """
 SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d.attempts, d.attempts_before, d.order_key,
-       d.created_at, d.expires_at, w.name AS webhook_name, w.state AS webhook_state, w.version AS webhook_version, o.name AS organization,
+       d.created_at, d.expires_at, w.name AS webhook_name, w.state AS webhook_state, w.version AS webhook_version, i.state AS integration_state,
+       i.version AS integration_version, o.name AS organization,
        s.name AS workspace, s.organization_id
-FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN workspaces s ON s.id = d.workspace_id
+FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+LEFT JOIN integrations i ON i.workspace_id = w.workspace_id AND i.name = w.body ->> 'integration' AND i.deleted_at IS NULL
+JOIN workspaces s ON s.id = d.workspace_id
 JOIN organizations o ON o.id = s.organization_id
 WHERE d.id = ANY(%(ids)s::uuid[])
 """

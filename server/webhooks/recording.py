@@ -32,7 +32,7 @@ def without_trying(job: Job, now: datetime) -> Outcome | None:
     row = job.row
     if row.webhook_state == "archived":
         return dead(job, "removed", Failure(WEBHOOK_REMOVED, "the webhook was removed", "delivery"))
-    if row.webhook_state in HOLDING:
+    if row.webhook_state in HOLDING or row.integration_state in HOLDING:
         return held(job)
     if row.expires_at <= now:
         return dead(job, "expired", Failure(DELIVERY_EXPIRED, "the delivery's time was over", "delivery"))

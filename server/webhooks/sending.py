@@ -39,8 +39,6 @@ class Sending:
 
     async def attempt(self, job: Job, target: Target) -> Outcome:
         """Try one delivery. Faults of the map, the network and the receiver are outcomes, not exceptions."""
-        if target.paused:
-            return recording.held(job)
         try:
             rendered = render(target.webhook, job.event, target.base_path)
         except CrossdockError as error:

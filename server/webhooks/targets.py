@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from server.store import Store
     from server.store.engine import Scope
 
+    Key = tuple[UUID, int, int | None]  # a webhook, its version, and that of the integration behind it
+
 TARGET_UNKNOWN = code(
     "TARGET_UNKNOWN", "The webhook's integration or secret is missing; the delivery is tried again later."
 )
@@ -31,7 +33,7 @@ _NONE: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """All that a delivery needs to know of its webhook; `paused` when the integration behind it is not at work.
+    """All that a delivery needs to know of its webhook.
 
     The request's URL is `origin`, the rendered path, which begins with `base_path`, and `query`.
     """
@@ -42,7 +44,6 @@ class Target:
     query: str
     headers: Mapping[str, str]
     signer: Signer | None
-    paused: bool = False
     link: Link | None = None
 
 
@@ -66,14 +67,14 @@ class Targets:
         self.store = store
         self.endpoints = endpoints
         self.secrets = secrets
-        self._cache: dict[tuple[UUID, int], tuple[float, Target]] = {}
+        self._cache: dict[Key, tuple[float, Target]] = {}
 
-    def cached(self, webhook_id: UUID, version: int) -> Target | None:
+    def cached(self, key: Key) -> Target | None:
         """Return the target if it is fresh."""
-        found = self._cache.get((webhook_id, version))
+        found = self._cache.get(key)
         return found[1] if found and found[0] > time.monotonic() else None
 
-    def build(self, scope: Scope, cause: Any, webhook_id: UUID, version: int) -> Target:
+    def build(self, scope: Scope, cause: Any, key: Key) -> Target:
         """Read and compile a target.
 
         Raises:
@@ -81,7 +82,7 @@ class Targets:
 
         """
         with self.store.begin(scope, cause) as tx:
-            row = tx.one("SELECT body FROM webhooks WHERE workspace_id = :workspace_id AND id = :id", id=webhook_id)
+            row = tx.one("SELECT body FROM webhooks WHERE workspace_id = :workspace_id AND id = :id", id=key[0])
             if row is None:
                 raise Retryable("the webhook is not there", code=TARGET_UNKNOWN, source="delivery")
             webhook = webhook_of(row.body)
@@ -95,12 +96,11 @@ class Targets:
             parts.query,
             found.headers if found else _NONE,
             Signer(keys) if keys else None,
-            paused=found is not None and not found.at_work,
             link=found.link if found else None,
         )
         if len(self._cache) >= _CACHED:
             self._cache.clear()
-        self._cache[webhook_id, version] = (time.monotonic() + _SECONDS, target)
+        self._cache[key] = (time.monotonic() + _SECONDS, target)
         return target
 
 

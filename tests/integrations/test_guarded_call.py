@@ -7,13 +7,16 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
 from server.integrations.calls import Caller
+from server.integrations.gates import Link, Wait
 from server.integrations.guards import Call
 from server.integrations.patience import NoPlaceError, Patience
 from server.integrations.plugins import discover
+from server.integrations.policies import PRESETS
 from server.kernel.clock import SystemClock
 from server.kernel.errors import CrossdockError, Permanent, Postponed, Retryable
 from server.sdk.schemas import is_json
@@ -222,8 +225,11 @@ def test_an_integration_that_hangs_for_ever_postpones_its_own_calls_and_nobody_e
     assert caller.call(call_of("hostile", "answer.give", {"how": "good"}, integration="other")) == {"value": 1}
 
 
+LINK = Link(1, UUID(int=1), PRESETS["default"])
+
+
 class Watching:
-    """Breaker, bucket and keys in one, which remember the order of what was asked."""
+    """Gate and keys in one, which remember the order of what was asked."""
 
     def __init__(self, refuse="", kept=None):
         self.seen, self.refuse, self.kept = [], refuse, kept
@@ -233,14 +239,12 @@ class Watching:
         if self.refuse == what:
             raise Postponed("not now", after=3)
 
-    def admit(self, _call):
-        self._see("admit")
+    def wait(self, _link):
+        self.seen.append("wait")
+        return Wait(3, "breaker") if self.refuse == "wait" else None
 
-    def record(self, _call, *, succeeded):
+    def record(self, _link, *, succeeded):
         self.seen.append(succeeded)
-
-    def take(self, _call):
-        self._see("take")
 
     def claim(self, _call):
         self._see("claim")
@@ -254,41 +258,40 @@ class Watching:
 
 
 def watched(watching):
-    return Caller(clock=SystemClock(), breaker=watching, bucket=watching, keys=watching)
+    return Caller(clock=SystemClock(), gate=watching, keys=watching)
 
 
 @pytest.mark.parametrize(
     ("scenario", "refuse", "seen"),
     [
-        ("ok", "", ["claim", "take", "admit", True, ("keep", 200)]),
-        ("500", "", ["claim", "take", "admit", False, "free"]),
-        ("429", "", ["claim", "take", "admit", False, "free"]),
-        ("404", "", ["claim", "take", "admit", True, "free"]),
+        ("ok", "", ["claim", "wait", True, ("keep", 200)]),
+        ("500", "", ["claim", "wait", False, "free"]),
+        ("429", "", ["claim", "wait", False, "free"]),
+        ("404", "", ["claim", "wait", True, "free"]),
         ("ok", "claim", ["claim"]),
-        ("ok", "take", ["claim", "take", "free"]),
-        ("ok", "admit", ["claim", "take", "admit", "free"]),
+        ("ok", "wait", ["claim", "wait", "free"]),
     ],
 )
 def test_the_guards_are_asked_in_order_and_told_the_outcome(mock, scenario, refuse, seen):
     mock.play(scenario)
     watching = Watching(refuse)
     with suppress(CrossdockError):
-        watched(watching).call(http_call(mock, idempotency_key="key_1"))
+        watched(watching).call(http_call(mock, idempotency_key="key_1", link=LINK))
     assert watching.seen == seen
     assert bool(mock.received) == (not refuse)
 
 
 def test_a_kept_result_is_given_again_without_a_call(mock):
     watching = Watching(kept={"status": 201})
-    assert watched(watching).call(http_call(mock, idempotency_key="key_1")) == {"status": 201}
+    assert watched(watching).call(http_call(mock, idempotency_key="key_1", link=LINK)) == {"status": 201}
     assert (watching.seen, mock.received) == (["claim"], [])
 
 
 def test_a_fault_of_the_plugin_says_nothing_about_the_other_system():
     watching = Watching()
     with pytest.raises(Permanent):
-        watched(watching).call(call_of("hostile", "error.raise", {"how": "key"}))
-    assert watching.seen == ["take", "admit", None]
+        watched(watching).call(call_of("hostile", "error.raise", {"how": "key"}, link=LINK))
+    assert watching.seen == ["wait", None]
 
 
 def test_health_is_told_and_trouble_is_unhealthy(caller, mock):

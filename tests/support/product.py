@@ -87,7 +87,7 @@ class Product:
             full = {
                 "name": name,
                 "direction": "outbound",
-                "url": url,
+                **({"url": url} if url else {}),
                 "events": ["order.created"],
                 "sign": {"scheme": "standard-webhooks", "key": {"secret": secret}},
                 **body,

@@ -1,0 +1,186 @@
+"""One breaker and one bucket for all processes; exactly one probe; and deliveries that wait for them burn no attempt."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+import redis
+from sqlalchemy import text
+
+from server.integrations.aggregate import Integration
+from server.integrations.breakers import Breakers, Guarded
+from server.integrations.buckets import Buckets
+from server.integrations.policies import BreakerFigures, RateFigures
+from server.kernel.ids import new_uuid
+from server.store.repository import SqlRepository
+from tests.support.product import Product, until
+from tests.support.receiver import Answer, Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def product(database_url: str) -> Iterator[Product]:
+    product = Product(database_url)
+    yield product
+    product.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+FIGURES = BreakerFigures(failures=3, successes=2, reset=60)
+
+
+def guarded(product: Product) -> Guarded:
+    return Guarded(product.scope.workspace_id, uuid4(), FIGURES)
+
+
+def state(product: Product) -> str:
+    return str(product.rows("SELECT state FROM breakers")[0].state)
+
+
+def pass_time(product: Product) -> None:
+    with product.core.engine.engine.begin() as conn:
+        conn.execute(text("UPDATE breakers SET opened_at = opened_at - interval '61 seconds'"))
+
+
+def test_the_breaker_goes_through_its_states(product: Product) -> None:
+    here, there, what = Breakers(product.core.engine), Breakers(product.core.engine), guarded(product)
+    for _ in range(2):
+        assert here.wait(what) is None
+        here.record(what, succeeded=False)
+    here.record(what, succeeded=True)
+    for _ in range(2):
+        here.record(what, succeeded=False)
+    assert state(product) == "closed", "failures count in a row"
+    here.record(what, succeeded=False)
+    assert state(product) == "open"
+    assert 59 < there.wait(what) <= 60, "the other process sees it"
+    pass_time(product)
+    assert there.wait(what) is None
+    assert here.wait(what) == 1.0, "one probe at a time"
+    there.record(what, succeeded=True)
+    assert state(product) == "half-open"
+    assert here.wait(what) is None
+    here.record(what, succeeded=False)
+    assert state(product) == "open", "one failure while half-open opens it again"
+    pass_time(product)
+    for _ in range(2):
+        assert here.wait(what) is None
+        here.record(what, succeeded=True)
+    assert state(product) == "closed"
+
+
+def test_half_open_lets_exactly_one_of_twenty_through(product: Product) -> None:
+    what = guarded(product)
+    breakers = [Breakers(product.core.engine) for _ in range(20)]
+    for _ in range(3):
+        breakers[0].record(what, succeeded=False)
+    pass_time(product)
+    with ThreadPoolExecutor(20) as pool:
+        waits = list(pool.map(lambda breaker: breaker.wait(what), breakers))
+    assert waits.count(None) == 1
+
+
+def test_a_probe_without_an_outcome_is_given_back(product: Product) -> None:
+    breakers, what = Breakers(product.core.engine), guarded(product)
+    for _ in range(3):
+        breakers.record(what, succeeded=False)
+    pass_time(product)
+    assert breakers.wait(what) is None
+    assert breakers.wait(what) == 1.0
+    breakers.record(what, succeeded=None)
+    assert breakers.wait(what) is None
+
+
+def test_the_bucket_is_one_for_all_processes(redis_url: str) -> None:
+    figures, integration = RateFigures(5, 0.001), uuid4()
+    processes = [Buckets(redis.Redis.from_url(redis_url)) for _ in range(4)]
+    waits = [each.wait(1, integration, figures) for _ in range(3) for each in processes]
+    assert waits.count(None) == 5
+    assert all(wait is None or wait > 100 for wait in waits)
+    assert processes[0].wait(2, uuid4(), figures) is None, "another integration has its own"
+
+
+def test_without_redis_each_process_has_its_share() -> None:
+    now = [100.0]
+    buckets = Buckets(redis.Redis.from_url("redis://127.0.0.1:1/0"), monotonic=lambda: now[0])
+    figures, integration = RateFigures(10, 2), uuid4()
+    assert [buckets.wait(1, integration, figures) for _ in range(5)] == [None] * 5
+    assert buckets.wait(1, integration, figures) == pytest.approx(1.0)
+    now[0] += 1
+    assert buckets.wait(1, integration, figures) is None
+
+
+def through_integration(product: Product, receiver: Receiver, policy: Any) -> None:
+    integration = Integration(new_uuid())
+    body = {"name": "api", "plugin": "http", "config": {"base_url": receiver.url + "/base"}, "policy": policy}
+    with product.tx() as tx:
+        integration.create("api", body, 1, {})
+        integration.activate()
+        SqlRepository("integrations", Integration).add(tx, integration)
+    product.webhook("hook", "", integration="api", request={"method": "PUT", "path": "/orders"})
+
+
+def test_a_delivery_goes_through_its_integration(product: Product, receiver: Receiver) -> None:
+    through_integration(product, receiver, "sales-system")
+    product.publish({"n": 1})
+    with product.worker():
+        [hit] = receiver.wait(1)
+        until(lambda: product.states() == {"delivered": 1})
+    assert hit.path == "/base/orders"
+
+
+def test_an_open_breaker_postpones_and_burns_no_attempt(product: Product, receiver: Receiver) -> None:
+    receiver.answer = Answer(503)
+    policy = {"breaker": {"failures": 2, "reset": "1m"}, "retry": {"attempts": 5, "initial": "1h", "max": "1h"}}
+    through_integration(product, receiver, policy)
+    product.publish({"n": 1}, {"n": 2})
+    with product.worker():
+        until(lambda: len(product.rows("SELECT 1 FROM deliveries WHERE attempts = 1")) == 2)
+        until(lambda: state(product) == "open")
+        product.publish({"n": 3})
+        until(lambda: product.rows("SELECT 1 FROM deliveries WHERE reason = 'breaker'"))
+        [row] = product.rows(
+            "SELECT d.attempts, due.claims FROM deliveries d JOIN due ON due.ref = d.id WHERE reason = 'breaker'"
+        )
+        assert (row.attempts, row.claims) == (0, 0)
+        assert len(receiver.hits) == 2
+        receiver.answer = Answer(204)
+        pass_time(product)
+        product.hurry()
+        until(lambda: "delivered" in product.states())
+
+
+def test_a_rate_postpones(product: Product, receiver: Receiver) -> None:
+    through_integration(product, receiver, {"rate_limit": {"capacity": 2, "per_second": 0.001}})
+    product.publish(*[{"n": n} for n in range(4)])
+    with product.worker():
+        until(lambda: product.rows("SELECT 1 FROM deliveries WHERE reason = 'rate' AND attempts = 0"))
+    assert 1 <= len(receiver.hits) <= 2
+
+
+def test_a_paused_integration_holds_its_webhooks_deliveries(product: Product, receiver: Receiver) -> None:
+    through_integration(product, receiver, "default")
+    repository = SqlRepository("integrations", Integration)
+
+    def act(action: Any) -> None:
+        with product.tx() as tx:
+            integration = repository.get(tx, "api")
+            integration.act(action)
+            repository.save(tx, integration)
+
+    act("pause")
+    product.publish({"n": 1})
+    with product.worker():
+        until(lambda: product.states() == {"held": 1})
+        act("resume")
+        until(lambda: product.states() == {"delivered": 1}, 20)

@@ -1,0 +1,60 @@
+"""The figures of the presets, and what a definition may replace."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.integrations.policies import PRESETS, policy_of
+
+FIGURES = [
+    ("sales-system", 5, 2, 30, 60, 3, 1, 30, 0.1, (100, 10)),
+    ("erp-system", 3, 2, 45, 120, 5, 2, 60, 0.2, (50, 5)),
+    ("e-signature", 5, 3, 60, 300, 3, 1, 30, 0.1, (20, 2)),
+    ("communication-gateway", 10, 3, 15, 30, 5, 0.5, 10, 0.15, None),
+    ("sms-gateway", 10, 3, 15, 30, 5, 0.5, 10, 0.15, (50, 10)),
+    ("email-gateway", 10, 3, 15, 30, 5, 0.5, 10, 0.15, (100, 20)),
+    ("default", 5, 1, 30, 60, 2, 1, 1, 0, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "failures", "successes", "timeout", "reset", "retries", "initial", "most", "jitter", "rate"), FIGURES
+)
+def test_presets(name, failures, successes, timeout, reset, retries, initial, most, jitter, rate) -> None:
+    policy = PRESETS[name]
+    assert (policy.breaker.failures, policy.breaker.successes, policy.breaker.reset) == (failures, successes, reset)
+    assert policy.timeout == timeout
+    assert policy.retry.tries == retries + 1
+    assert policy.retry.delays == tuple(min(initial * 2**n, most) for n in range(retries))
+    assert policy.retry.jitter == jitter
+    assert (policy.rate and (policy.rate.capacity, policy.rate.per_second)) == rate
+
+
+def test_every_preset_has_figures_here() -> None:
+    assert {row[0] for row in FIGURES} == PRESETS.keys()
+
+
+def test_a_definition_replaces_single_figures_and_keeps_the_rest() -> None:
+    policy = policy_of(
+        {
+            "policy": {
+                "preset": "communication-gateway",
+                "timeout": "20s",
+                "retry": {"attempts": 3, "initial": "500ms", "multiplier": 3, "max": "10s"},
+                "breaker": {"failures": 4},
+                "rate_limit": {"capacity": 50, "per_second": 10},
+            }
+        }
+    )
+    assert policy.timeout == 20
+    assert policy.retry.delays == (0.5, 1.5)
+    assert policy.retry.jitter == 0.15
+    assert (policy.breaker.failures, policy.breaker.successes, policy.breaker.reset) == (4, 3, 30)
+    assert policy.rate is not None
+    assert policy.rate.capacity == 50
+
+
+def test_no_policy_is_the_default_and_is_not_named() -> None:
+    assert policy_of({}) == PRESETS["default"]
+    assert not policy_of({}).named
+    assert policy_of({"policy": "erp-system"}).named
