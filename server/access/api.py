@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from server.access import audit, members, schemas, tenants, tokens
+from server.access.secrets import rewrap
 from server.kernel import ids
 from server.kernel.errors import NotFound
 from server.store import Tx
@@ -110,6 +111,16 @@ def _secrets(room: Room, access: Access) -> None:
         with access.begin() as tx:
             access.secrets.delete(tx, name)
             return remember(tx, answer(None, None, 204))
+
+    @room.route("/api/v1/secret-keys/rewrap", methods=["POST"])
+    @requires("keys:rotate")
+    @room.response(200, schemas.RewrapOut)
+    def rewrap_secrets() -> Any:
+        """Encrypt every secret of every workspace anew under the newest key of the ring; then older keys can go."""
+        key = access.secrets.ring.newest
+        with access.begin() as tx:
+            audit.record(tx, "keys.rewrap", f"key/{key}")
+        return {"key": key, "count": rewrap(access.engine, access.secrets.ring)}
 
 
 def _tokens(room: Room, access: Access) -> None:

@@ -53,6 +53,13 @@ class SecretOut(Out):
     versions = fields.List(fields.Nested(SecretVersionOut), required=True)
 
 
+class RewrapOut(Out):
+    """What a change of the key ring has encrypted anew."""
+
+    key = fields.String(required=True, metadata={"description": "Id of the newest key: all secrets are under it now."})
+    count = fields.Integer(required=True)
+
+
 class TokenNew(In):
     """A token to make."""
 

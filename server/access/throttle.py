@@ -72,7 +72,7 @@ class AuthenticationFailures:
 def _network(address: str) -> str:
     """Return what counts as one client: an IPv4 address, or the /64 of an IPv6 one."""
     try:
-        parsed = ip_address(address.partition("%")[0])
+        parsed = ip_address(address.strip("[]").partition("%")[0])
     except ValueError:
         return "unknown"
     if isinstance(parsed, IPv6Address):

@@ -36,6 +36,10 @@ _TABLE: dict[str, tuple[Role, str]] = {
     "members:manage": ("admin", "add people to the workspace, change their role and remove them"),
     "audit:read": ("admin", "read the audit trail"),
     "workspaces:manage": ("admin", "create workspaces in the organization"),
+    "keys:rotate": (
+        "instance",
+        "encrypt the secrets of all workspaces anew: only whoever runs the instance, never a token",
+    ),
     "organizations:manage": ("instance", "create organizations: only whoever runs the instance, never a token"),
 }
 _ORDER: tuple[Role, ...] = ("viewer", "operator", "editor", "admin", "instance")

@@ -14,10 +14,16 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from server.access.authentication import TokenAuthentication
+from server.access.api import Access, blueprint
+from server.access.authentication import TokenAuthentication, local_admin
+from server.access.keyring import KeyRing, new_key
+from server.access.secrets import Secrets
+from server.access.throttle import AuthenticationFailures
+from server.app import create_app
+from server.config import Settings
 from server.telemetry.logs import configure
 from server.web.permissions import KNOWN, PUBLIC, ROLES, TOKEN_ROLES, declaration
-from tests.access.conftest import CAUSE
+from tests.access.conftest import CAUSE, Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
-    from server.access.secrets import Secrets
     from server.store import Scope, Store
 
 FILLED = {"name": "sample", "token_id": "tok_" + "0" * 26, "email": "a@example.com"}
@@ -297,6 +302,24 @@ def test_no_secret_value_is_in_any_answer_log_row_or_error(
 
 def _break(tx: Any, *_: Any, **__: Any) -> None:
     tx.run("SELECT 1 / 0 AS oh")
+
+
+def test_whoever_runs_the_instance_rewraps_the_secrets_of_all_workspaces(
+    store: Store, engine: Store, ours: Scope, theirs: Scope
+):
+    old, new = new_key("old"), new_key("new")
+    for scope in (ours, theirs):
+        with store.begin(scope, CAUSE) as tx:
+            Secrets(KeyRing.read(old)).set(tx, "A", str(scope))
+    secrets = Secrets(KeyRing.read(f"{new},{old}"))
+    local = local_admin(engine, "default")
+    room = blueprint(Access(store, engine, secrets))
+    app = create_app(Services(Settings(), store, lambda _: local, AuthenticationFailures(), [room]))
+    answer = app.test_client().post("/api/v1/secret-keys/rewrap")
+    assert (answer.status_code, answer.json) == (200, {"key": "new", "count": 2})
+    for scope in (ours, theirs):
+        with store.begin(scope, CAUSE) as tx:
+            assert Secrets(KeyRing.read(new)).resolve(tx, "A") == [str(scope)]
 
 
 def test_the_document_of_access_is_valid(client: FlaskClient):

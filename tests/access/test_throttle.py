@@ -48,6 +48,7 @@ def test_the_table_of_addresses_is_bounded():
         ("::ffff:10.0.0.1", "10.0.0.1", True),
         ("fe80::1%eth0", "fe80::2", True),
         ("10.0.0.1", "10.0.0.2", False),
+        ("[2001:db8::1]", "2001:db8::2", True),
         ("rubbish", "", True),
     ],
 )
