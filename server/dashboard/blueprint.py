@@ -94,6 +94,8 @@ def _context(sessions: Sessions, clock: Clock) -> dict[str, Any]:
 
 def _finish(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", _POLICY)
+    # Without any referrer browsers would call the origin of our own forms `null`.
+    response.headers.setdefault("Referrer-Policy", "same-origin")
     return response
 
 

@@ -48,7 +48,7 @@ def before(listing: str) -> UUID | None:
 
 def turns(rows: Sequence[Any], listing: str) -> dict[str, str | None]:
     """Return the links `older` and `newest` of a page, with its filters, from up to PAGE + 1 rows; None where there is none."""
-    kept = {name: value for name, value in request.args.items() if name in _FILTERS and value}
+    kept: dict[str, Any] = {name: value for name, value in request.args.items() if name in _FILTERS and value}
     endpoint = request.endpoint or ""
     last = paging.write(listing, [str(rows[PAGE - 1].id)]) if len(rows) > PAGE else None
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
 
 from server.dashboard import queries
 from server.operations import kpis
@@ -14,6 +14,8 @@ from server.web.permissions import requires
 if TYPE_CHECKING:
     from server.store import Store
 
+REFRESH_SECONDS = 15
+"""How often the page asks for itself, for those who want that: a screen on the wall."""
 _LETTERS = 8
 
 
@@ -26,5 +28,14 @@ def add(pages: Blueprint, store: Store) -> None:
         with store.begin(current.scope(), current.cause()) as tx:
             figures = kpis.read(tx)
             troubled = queries.troubled(tx)
+            waiting = queries.waiting(tx, [each.id for each in troubled])
             letters = queries.letters(tx, before=None, limit=_LETTERS)
-        return render_template("dashboard/overview.html", figures=figures, troubled=troubled, letters=letters)
+        return render_template(
+            "dashboard/overview.html",
+            figures=figures,
+            troubled=troubled,
+            waiting=waiting,
+            letters=letters,
+            refresh_seconds=REFRESH_SECONDS,
+            refresh=REFRESH_SECONDS if request.args.get("refresh") == str(REFRESH_SECONDS) else None,
+        )

@@ -74,9 +74,9 @@ def names(tx: Tx) -> list[str]:
 
 
 def troubled(tx: Tx) -> Sequence[Row[Any]]:
-    """Return (name, state, updated_at) of webhooks that fail, or stand still although their definition is active."""
+    """Return (id, name, state, updated_at) of webhooks that fail, or stand still although their definition is active."""
     return tx.all(
-        """SELECT name, state, updated_at FROM webhooks WHERE workspace_id = :workspace_id AND deleted_at IS NULL
+        """SELECT id, name, state, updated_at FROM webhooks WHERE workspace_id = :workspace_id AND deleted_at IS NULL
            AND state IN ('failing', 'disabled', 'paused')
            ORDER BY array_position(ARRAY['failing', 'disabled', 'paused'], state), name LIMIT :limit""",
         limit=_TROUBLED,

@@ -33,7 +33,7 @@ _TEXT = {"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 _UNWELL = {
     "503": {
         "description": "At least one check fails.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Health"}}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HealthReport"}}},
     }
 }
 
@@ -59,7 +59,7 @@ def blueprint(operations: Operations) -> Room:
 def _health(room: Room, health: Health) -> None:
     @room.route("/health")
     @public
-    @room.response(200, schemas.HealthSchema, description="healthy or degraded")
+    @room.response(200, schemas.HealthReportSchema, description="healthy or degraded")
     @room.doc(responses=_REFUSED | _UNWELL, security=[{}, {"bearer": []}])
     def show_health() -> Response:
         """Ask every part in parallel, within seconds.
@@ -75,14 +75,14 @@ def _health(room: Room, health: Health) -> None:
 
     @room.route("/health/live")
     @public
-    @room.response(200, schemas.HealthSchema)
+    @room.response(200, schemas.HealthReportSchema)
     def show_live() -> Response:
         """Say that this process answers, whatever the rest does."""
         return _report(health.live())
 
     @room.route("/health/ready")
     @public
-    @room.response(200, schemas.HealthSchema, description="ready")
+    @room.response(200, schemas.HealthReportSchema, description="ready")
     @room.doc(responses=_UNWELL)
     def show_ready() -> Response:
         """Say whether this process can take requests: the database is there, with the schema of this version."""

@@ -15,7 +15,7 @@ class CheckSchema(Out):
     message = fields.String(required=True)
 
 
-class HealthSchema(Out):
+class HealthReportSchema(Out):
     """The state of everything that was asked: all pass is healthy, any fail is unhealthy, else degraded."""
 
     status = fields.String(required=True, validate=validate.OneOf(("healthy", "degraded", "unhealthy")))
