@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -27,7 +28,7 @@ class DomainEvent:
         return dataclasses.asdict(self)
 
 
-class Aggregate:
+class Aggregate(ABC):
     """Rules and state without I/O. Subclasses list their events in `events` and change state in `apply` only."""
 
     kind: ClassVar[str]
@@ -44,9 +45,9 @@ class Aggregate:
         self.version += 1
         self.uncommitted.append(event)
 
+    @abstractmethod
     def apply(self, event: DomainEvent) -> None:
         """Change the state as `event` says; no rule is checked here, since it has happened."""
-        raise NotImplementedError
 
     def committed(self) -> None:
         """Forget the uncommitted events: they are stored."""
