@@ -15,7 +15,7 @@ from server.access.api import blueprint as access_room
 from server.access.authentication import TokenAuthentication, local_admin
 from server.access.keyring import KeyRing
 from server.access.references import resolve_config
-from server.access.secrets import Secrets
+from server.access.secrets import Secrets, purge
 from server.access.throttle import AuthenticationFailures
 from server.authoring.api import blueprint as definitions_room
 from server.authoring.examining import World
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
 
 API_CONNECTIONS = 32
 WORKER_CONNECTIONS = 8
+PURGE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,5 +236,8 @@ class Timer:
 def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
     """Build a scheduler."""
     shared = built or core(settings)
-    chores = retention.chores(shared.engine, settings, shared.hint)
+    chores = [
+        *retention.chores(shared.engine, settings, shared.hint),
+        retention.Chore("purge-secrets", PURGE_SECONDS, partial(purge, shared.engine)),
+    ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

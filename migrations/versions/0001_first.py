@@ -70,8 +70,7 @@ CREATE TABLE tokens (
   hash bytea NOT NULL UNIQUE,
   role text NOT NULL,
   scopes text[] NOT NULL DEFAULT '{}',
-  created_at timestamptz NOT NULL DEFAULT now(),
-  created_by text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(), created_by text NOT NULL,
   expires_at timestamptz,
   last_used_at timestamptz,
   revoked_at timestamptz
@@ -84,14 +83,12 @@ CREATE TABLE secrets (
   version int NOT NULL,
   key_id text NOT NULL,
   ciphertext bytea NOT NULL,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  created_by text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(), created_by text NOT NULL,
   valid_until timestamptz,  -- set on the older versions by a rotation: both are used until then
   PRIMARY KEY (workspace_id, name, version)
 );
 CREATE TABLE audit (
-  organization_id bigint NOT NULL,
-  workspace_id bigint NOT NULL,
+  organization_id bigint NOT NULL, workspace_id bigint NOT NULL,
   id uuid PRIMARY KEY,
   at timestamptz NOT NULL DEFAULT now(),
   principal text NOT NULL,
@@ -124,8 +121,7 @@ CREATE TABLE definitions (
   name text NOT NULL,  -- an EventType's is type@version
   version int NOT NULL,
   origin text NOT NULL,  -- `api`, or `folder:…`
-  hash text NOT NULL,
-  body jsonb NOT NULL,
+  hash text NOT NULL, body jsonb NOT NULL,
   updated_at timestamptz NOT NULL DEFAULT now(),
   updated_by text NOT NULL,
   removed_at timestamptz,
@@ -133,15 +129,13 @@ CREATE TABLE definitions (
 );
 CREATE INDEX definitions_by_tenant ON definitions (organization_id, workspace_id, kind, name);
 CREATE TABLE definition_versions (
-  organization_id bigint NOT NULL,
-  workspace_id bigint NOT NULL,
+  organization_id bigint NOT NULL, workspace_id bigint NOT NULL,
   kind text NOT NULL,
   name text NOT NULL,
   version int NOT NULL,
   action text NOT NULL,  -- create, change, remove, rollback
   origin text NOT NULL,
-  hash text NOT NULL,
-  body jsonb NOT NULL,
+  hash text NOT NULL, body jsonb NOT NULL,
   at timestamptz NOT NULL DEFAULT now(),
   by text NOT NULL,
   PRIMARY KEY (workspace_id, kind, name, version)
@@ -159,12 +153,9 @@ CREATE TABLE {table} (
   definition_version int NOT NULL,
   body jsonb NOT NULL,
   metadata jsonb NOT NULL DEFAULT '{{}}',
-  created_at timestamptz NOT NULL,
-  created_by text NOT NULL,
-  updated_at timestamptz NOT NULL,
-  updated_by text NOT NULL,
-  deleted_at timestamptz,
-  deleted_by text
+  created_at timestamptz NOT NULL, created_by text NOT NULL,
+  updated_at timestamptz NOT NULL, updated_by text NOT NULL,
+  deleted_at timestamptz, deleted_by text
 );
 CREATE INDEX {table}_by_tenant ON {table} (organization_id, workspace_id, id);
 CREATE UNIQUE INDEX {table}_by_name ON {table} (workspace_id, name) WHERE deleted_at IS NULL;
@@ -173,8 +164,7 @@ CREATE INDEX {table}_by_metadata ON {table} USING gin (metadata jsonb_path_ops);
 
 JOURNAL = """
 CREATE TABLE journal (
-  organization_id bigint NOT NULL,
-  workspace_id bigint NOT NULL,
+  organization_id bigint NOT NULL, workspace_id bigint NOT NULL,
   aggregate_kind text NOT NULL,
   aggregate_id uuid NOT NULL,
   version int NOT NULL,
@@ -183,8 +173,7 @@ CREATE TABLE journal (
   event_uid uuid NOT NULL,
   at timestamptz NOT NULL DEFAULT now(),
   by text NOT NULL,
-  correlation_id text NOT NULL,
-  causation_id text,
+  correlation_id text NOT NULL, causation_id text,
   PRIMARY KEY (workspace_id, aggregate_id, version)
 );
 """
@@ -203,8 +192,7 @@ CREATE TABLE events (
   content_type text NOT NULL DEFAULT 'application/json',
   data text NOT NULL,  -- the JSON as it came, never parsed by the database
   extensions jsonb,
-  correlation_id text NOT NULL,
-  causation_id text,
+  correlation_id text NOT NULL, causation_id text,
   principal text NOT NULL
 ) PARTITION BY RANGE (uid);
 CREATE INDEX events_by_type ON events (workspace_id, type, uid);
@@ -233,8 +221,7 @@ CREATE TABLE deliveries (
   state text NOT NULL,
   attempts int NOT NULL DEFAULT 0,
   attempts_before int NOT NULL DEFAULT 0,  -- those of earlier rounds: a retry by hand starts the schedule anew
-  order_key text,
-  order_no bigint,
+  order_key text, order_no bigint,
   created_at timestamptz NOT NULL,
   expires_at timestamptz NOT NULL,
   finished_at timestamptz,
@@ -306,8 +293,7 @@ CREATE TABLE dead_letters (
   reason text NOT NULL,
   error jsonb NOT NULL,
   attempts int NOT NULL,
-  first_attempt_at timestamptz,
-  last_attempt_at timestamptz,
+  first_attempt_at timestamptz, last_attempt_at timestamptz,
   correlation_id text NOT NULL,
   adapter text,
   created_at timestamptz NOT NULL DEFAULT now(),
@@ -332,8 +318,7 @@ CREATE TABLE processes (
   role text NOT NULL,
   host text NOT NULL,
   pid int NOT NULL,
-  started_at timestamptz NOT NULL DEFAULT now(),
-  seen_at timestamptz NOT NULL DEFAULT now()
+  started_at timestamptz NOT NULL DEFAULT now(), seen_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE leases (
   name text PRIMARY KEY,

@@ -53,11 +53,11 @@ def blueprint(store: Store, publisher: Publisher) -> Room:
     @room.response(200, EventPage)
     def list_events(query: dict[str, Any]) -> Response:
         """List events, newest first."""
-        position = paging.after(query, _LISTING, str)
+        position = paging.after(query, _LISTING, UUID)
         with store.begin(current.scope(), current.cause()) as tx:
             events = queries.page(
                 tx,
-                before=UUID(str(position[0])) if position else None,
+                before=position[0] if position else None,
                 limit=query["limit"] + 1,
                 type_=query["type"],
                 subject=query["subject"],

@@ -112,6 +112,7 @@ class Store:
             max_overflow=pool,
             pool_timeout=5,
             pool_pre_ping=False,
+            hide_parameters=True,  # bound values are the customer's: no error or log shows them
             pool_recycle=1800,
             json_serializer=write_json,
             json_deserializer=read_json,

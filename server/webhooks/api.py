@@ -70,11 +70,11 @@ def _deliveries(room: Room, store: Store, reopening: Reopening) -> None:
     @room.response(200, schemas.DeliveryPage)
     def list_deliveries(query: dict[str, Any]) -> dict[str, Any]:
         """List deliveries, newest first."""
-        position = paging.after(query, "deliveries", str)
+        position = paging.after(query, "deliveries", UUID)
         with store.begin(current.scope(), current.cause()) as tx:
             rows = reading.deliveries(
                 tx,
-                before=_uuid(position),
+                before=position[0] if position else None,
                 limit=query["limit"] + 1,
                 webhook=query["webhook"],
                 state=query["state"],
@@ -120,11 +120,11 @@ def _dead_letters(room: Room, store: Store, reopens: dict[str, dead_letters.Reop
     @room.response(200, schemas.DeadLetterPage)
     def list_dead_letters(query: dict[str, Any]) -> dict[str, Any]:
         """List dead letters, newest first: the open ones, or with `resolved` those that were replayed or discarded."""
-        position = paging.after(query, "dead-letters", str)
+        position = paging.after(query, "dead-letters", UUID)
         with store.begin(current.scope(), current.cause()) as tx:
             rows = dead_letters.page(
                 tx,
-                before=_uuid(position),
+                before=position[0] if position else None,
                 limit=query["limit"] + 1,
                 owner=query["owner"],
                 kind=query["kind"],
@@ -192,12 +192,3 @@ def _id(prefix: str, text: str) -> UUID:
         return ids.read(prefix, text)
     except ValueError as error:
         raise NotFound(f"no such id here: {prefix}_…") from error
-
-
-def _uuid(position: paging.Position | None) -> UUID | None:
-    if position is None:
-        return None
-    try:
-        return UUID(str(position[0]))
-    except ValueError as error:
-        raise NotFound("the cursor leads nowhere") from error

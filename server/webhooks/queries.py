@@ -50,7 +50,8 @@ RETURNING webhook_id, order_key, last_no,
 """
 _LOAD = """
 SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d.attempts, d.attempts_before, d.order_key,
-       d.created_at, d.expires_at, w.name AS webhook_name, w.state AS webhook_state, w.version AS webhook_version, i.state AS integration_state,
+       d.created_at, d.expires_at, w.name AS webhook_name,
+       w.state AS webhook_state, w.version AS webhook_version, i.state AS integration_state,
        i.version AS integration_version, o.name AS organization,
        s.name AS workspace, s.organization_id
 FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
