@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from server.access.references import resolve_config, secret_names
+from server.integrations.calls import INPUT_INVALID
 from server.integrations.endpoints import AT_WORK
 from server.integrations.gates import Link
 from server.integrations.guards import Call
 from server.integrations.policies import policy_of
 from server.integrations.repository import INTEGRATIONS
-from server.kernel.errors import Conflict, NotFound, code
+from server.kernel.errors import Conflict, Invalid, NotFound, Permanent, code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,6 +73,7 @@ class ByHand:
         Raises:
             NotFound: no such integration, UNKNOWN_OPERATION.
             Conflict: INTEGRATION_RESTS, PLUGIN_MISSING.
+            Invalid: INPUT_INVALID.
             Retryable, Postponed, Permanent: see `Caller.call`.
 
         """
@@ -85,7 +87,17 @@ class ByHand:
             raise NotFound(
                 f"{call.plugin.name} has no operation {operation[:100]}", code=UNKNOWN_OPERATION, known=list(known)
             )
-        return self.caller.call(call)
+        try:
+            return self.caller.call(call)
+        except Permanent as error:
+            if error.code != INPUT_INVALID:
+                raise
+            # The person who calls wrote the input: it is theirs to mend, not a failure of the other system.
+            places = [
+                {**each, "pointer": f"/input{each['pointer']}", "code": INPUT_INVALID}
+                for each in error.details["errors"]
+            ]
+            raise Invalid(error.message, code=INPUT_INVALID, source=error.source, errors=places) from error
 
     def _prepare(
         self, tx: Tx, integration: Integration, operation: str, values: Mapping[str, Any], *, key: str | None = None
