@@ -19,6 +19,16 @@ def _networks(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _database(text: str) -> str:
+    """Name the driver, as URLs in other programs do not."""
+    for scheme in ("postgresql://", "postgres://"):
+        if text.startswith(scheme):
+            return "postgresql+psycopg://" + text.removeprefix(scheme)
+    if not text.startswith("postgresql+psycopg://"):
+        raise ValueError("not postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one process, read once from the environment."""
@@ -26,7 +36,7 @@ class Settings:
     home: Path = _setting(  # noqa: RUF009 - a declaration, frozen; every line here is one
         "CROSSDOCK_HOME", Path(".crossdock"), "Folder with the data of the embedded default.", Path
     )
-    database_url: str = _setting("DATABASE_URL", "", "PostgreSQL to use; empty starts the embedded one.")
+    database_url: str = _setting("DATABASE_URL", "", "PostgreSQL to use; empty starts the embedded one.", _database)
     redis_url: str = _setting("REDIS_URL", "", "Redis to use; empty starts the embedded one.")
     keys: str = _setting(
         "CROSSDOCK_KEYS", "", "Key ring, newest first, `id:base64` by comma; made in CROSSDOCK_HOME when unset."

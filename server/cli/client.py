@@ -7,7 +7,8 @@ follows no redirect, so the token goes nowhere else; every wait and every answer
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
@@ -38,21 +39,25 @@ _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 120.0
 _MOST_BYTES = 256 * 1024 * 1024
 _PIECE = 65_536
+_TOKEN = re.compile(r"[\x21-\x7e]{0,1000}")
 _UNDEFINED = ("42P01", "42704", "22023")  # no such table, no such role (under either of two names)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered: 2xx, and JSON unless it is 204."""
+    """What the server answered; `value` is the JSON object with all its digits, empty when there is none (204)."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    value: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def value(self) -> Any:
-        """The JSON value with all its digits; None when there is none."""
-        return output.read_json(self.body) if self.body else None
+
+class _Object(dict[str, Any]):
+    """A JSON object of an answer: what it lacks, a Crossdock of this version would have sent."""
+
+    def __missing__(self, key: str) -> Any:
+        raise Unavailable(f"the answer lacks {key!r}", code=NOT_CROSSDOCK, source="cli")
 
 
 class Way(Protocol):
@@ -67,15 +72,26 @@ class Way(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Close what was opened."""
+        ...
+
 
 class OverHttp:
-    """To a server at a URL, with a token."""
+    """To a server at a URL, with a token.
+
+    Raises:
+        Invalid: BAD_SETTING.
+
+    """
 
     def __init__(self, url: str, token: str) -> None:
         import requests  # noqa: PLC0415 (see server/cli/__init__.py)
 
         self.url = _checked_url(url)
         self.session = requests.Session()
+        if not _TOKEN.fullmatch(token):
+            raise Invalid("CROSSDOCK_TOKEN is no token", code=BAD_SETTING, source="cli")
         self.session.auth = _Bearer(token)  # set even when empty, so that no .netrc speaks for us
 
     def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> Answer:
@@ -103,6 +119,10 @@ class OverHttp:
             reason = type(error).__name__
             raise Unavailable(f"{self.url} does not answer ({reason})", code=SERVER_AWAY, source="cli") from error
 
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
+
     def _content(self, response: requests.Response) -> bytes:
         content = bytearray()
         for piece in response.iter_content(_PIECE):
@@ -128,6 +148,7 @@ class InProcess:
     """Into an application in this process: the same code, the same answers, no socket."""
 
     def __init__(self, app: Flask) -> None:
+        self.app = app
         self.client = app.test_client(use_cookies=False)
 
     def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> Answer:
@@ -135,12 +156,22 @@ class InProcess:
         response = self.client.open(path, method=method, query_string=dict(query), data=body, headers=_headers(body))
         return Answer(response.status_code, response.get_data(), dict(response.headers))
 
+    def close(self) -> None:
+        """Close the connections to the database."""
+        core = self.app.extensions["crossdock"].core
+        core.engine.close()
+        core.tenant.close()
+
 
 class Rest:
     """The API as commands use it: paths below /api/v1, JSON in and out, problems as exceptions."""
 
     def __init__(self, way: Way) -> None:
         self.way = way
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.way.close()
 
     def get(self, path: str, **query: Any) -> Answer:
         """Read."""
@@ -163,7 +194,7 @@ class Rest:
         cursor: str | None = None
         while True:
             page = self.get(path, cursor=cursor, **query).value
-            yield from page["items"]
+            yield from items_of(page)
             cursor = page["next"]
             if cursor is None:
                 return
@@ -179,17 +210,47 @@ class Rest:
         content = None if body is None else output.write_json(body).encode()
         given = {key: _text(value) for key, value in query.items() if value is not None}
         answer = self.way.request(method, base + path, given, content)
-        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        readable = kind in _JSON_TYPES or answer.status == HTTPStatus.NO_CONTENT
-        if not readable or HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
-            raise Unavailable(
-                f"{method} {base + path} was answered with status {answer.status} and {kind or 'no content type'}",
-                code=NOT_CROSSDOCK,
-                source="cli",
-            )
+        if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
+            raise _not_ours(method, base + path, answer)
+        read = replace(answer, value=_object(method, base + path, answer))
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise Refused(answer.status, answer.value)
-        return answer
+            raise Refused(answer.status, read.value)
+        return read
+
+
+def _object(method: str, path: str, answer: Answer) -> Mapping[str, Any]:
+    """Return the JSON object that the API always answers with."""
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return _Object()
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    try:
+        value = output.read_json(answer.body, _Object) if kind in _JSON_TYPES else None
+    except (ValueError, RecursionError) as error:
+        raise _not_ours(method, path, answer) from error
+    if not isinstance(value, _Object):
+        raise _not_ours(method, path, answer)
+    return value
+
+
+def _not_ours(method: str, path: str, answer: Answer) -> Unavailable:
+    kind = answer.headers.get("Content-Type", "no content type")
+    message = (
+        f"{method} {path} was answered with status {answer.status} and {kind[:100]} that is no answer of Crossdock"
+    )
+    return Unavailable(message, code=NOT_CROSSDOCK, source="cli")
+
+
+def items_of(page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the items of a page.
+
+    Raises:
+        Unavailable: NOT_CROSSDOCK, it has none.
+
+    """
+    items = page["items"]
+    if not isinstance(items, list) or not all(isinstance(each, dict) for each in items):
+        raise Unavailable("the listing has no items", code=NOT_CROSSDOCK, source="cli")
+    return items
 
 
 def connect(settings: Settings, workspace: str | None) -> Rest:

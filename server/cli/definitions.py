@@ -36,6 +36,21 @@ _COLUMNS = {
     "BY": "updated_by",
 }
 _VERSIONS = {"VERSION": "version", "ACTION": "action", "ORIGIN": "origin", "AT": "at", "BY": "by"}
+
+
+class _Path(click.ParamType[Any]):
+    """`KIND/NAME`, such as webhook/orders or event-type/order.created@1, as its path in the API."""
+
+    name = "definition"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the path."""
+        kind, slash, name = str(value).partition("/")
+        if not (kind and slash and name):
+            self.fail(f"{value!r} is not KIND/NAME, such as webhook/orders", param, ctx)
+        return path_of("definitions", kind, name)
+
+
 _origin = click.option("--origin", metavar="NAME", help="Who owns the definitions; the folder's name when left out.")
 _prune = click.option("--prune", is_flag=True, help="Remove what this folder owned and no longer has.")
 
@@ -88,7 +103,7 @@ def apply(shell: Shell, paths: Sequence[Path], prune: bool, origin: str | None) 
 
 
 @click.command
-@click.argument("definition", metavar="KIND/NAME")
+@click.argument("definition", type=_Path(), metavar="KIND/NAME")
 @click.argument("version", type=click.IntRange(min=1), required=False)
 @asks
 def rollback(shell: Shell, definition: str, version: int | None) -> None:
@@ -97,7 +112,7 @@ def rollback(shell: Shell, definition: str, version: int | None) -> None:
     It shows as drift in `plan` until the files agree.
     """
     body = {} if version is None else {"version": version}
-    shell.show(shell.rest.post(f"{_path(definition)}/rollback", body))
+    shell.show(shell.rest.post(f"{definition}/rollback", body))
 
 
 @click.command
@@ -130,27 +145,19 @@ def list_definitions(shell: Shell, paging: Paging, **filters: str | None) -> Non
 
 
 @definition.command
-@click.argument("definition_", metavar="KIND/NAME")
+@click.argument("path", type=_Path(), metavar="KIND/NAME")
 @asks
-def show(shell: Shell, definition_: str) -> None:
+def show(shell: Shell, path: str) -> None:
     """Show one definition as it is now."""
-    shell.show(shell.rest.get(_path(definition_)))
+    shell.show(shell.rest.get(path))
 
 
 @definition.command
-@click.argument("definition_", metavar="KIND/NAME")
+@click.argument("path", type=_Path(), metavar="KIND/NAME")
 @lists
-def versions(shell: Shell, definition_: str, paging: Paging) -> None:
+def versions(shell: Shell, path: str, paging: Paging) -> None:
     """List the versions of a definition, newest first; `crossdock rollback` takes one of them."""
-    shell.listing(f"{_path(definition_)}/versions", _VERSIONS, paging)
-
-
-def _path(definition: str) -> str:
-    """Return the path of `KIND/NAME`, such as webhook/orders or event-type/order.created@1."""
-    kind, slash, name = definition.partition("/")
-    if not (kind and slash and name):
-        raise click.UsageError(f"{definition!r} is not KIND/NAME, such as webhook/orders")
-    return path_of("definitions", kind, name)
+    shell.listing(f"{path}/versions", _VERSIONS, paging)
 
 
 def _request(paths: Sequence[Path], origin: str | None, *, prune: bool) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -17,7 +16,7 @@ from server.cli.shell import json_option
 from server.kernel.errors import CrossdockError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from server.cli.shell import Shell
     from server.config import Settings
@@ -192,7 +191,9 @@ def _clock(whose: str, there: datetime, before: datetime, after: datetime) -> Ch
 
 def _server(settings: Settings) -> Iterator[Check]:
     """Look at the server that CROSSDOCK_URL names."""
-    from server.cli.client import OverHttp, Rest  # noqa: PLC0415 (see server/cli/__init__.py)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 (see server/cli/__init__.py)
+
+    from server.cli.client import OverHttp, Rest  # noqa: PLC0415
 
     try:
         rest = Rest(OverHttp(settings.url, settings.token))
@@ -209,7 +210,7 @@ def _server(settings: Settings) -> Iterator[Check]:
     yield _asked("token", lambda: _holder(rest.get("/me").value), "set CROSSDOCK_TOKEN to a valid token")
 
 
-def _holder(me: dict[str, Any]) -> str:
+def _holder(me: Mapping[str, Any]) -> str:
     return f"it stands for {me['id']}, {me['role']} in {me['organization']}/{me['workspace']}"
 
 

@@ -36,8 +36,8 @@ class Refused(CrossdockError):
     """The server answered with a problem; `status` is its HTTP status."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
-        details = dict(problem.get("details") or {})
-        if problem.get("errors"):
+        details = dict(problem["details"]) if isinstance(problem.get("details"), dict) else {}
+        if isinstance(problem.get("errors"), list):
             details["errors"] = problem["errors"]
         super().__init__(
             str(problem.get("detail") or problem.get("title") or f"HTTP {status}"),
@@ -66,10 +66,15 @@ def show(error: CrossdockError) -> None:
 
 def _places(details: Mapping[str, Any]) -> Iterable[str]:
     """Return a line for each place that is wrong, and how many more there are."""
-    lines = [_error(each) for each in details.get("errors", []) if isinstance(each, dict)]
-    lines += [finding(each) for each in details.get("findings", []) if isinstance(each, dict)]
+    lines = [_error(each) for each in _listed(details, "errors")]
+    lines += [finding(each) for each in _listed(details, "findings")]
     rest = len(lines) - _MOST_PLACES
     return [*lines[:_MOST_PLACES], f"and {rest} more"] if rest > 0 else lines
+
+
+def _listed(details: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    found = details.get(key)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _error(each: Mapping[str, Any]) -> str:
@@ -81,4 +86,5 @@ def finding(each: Mapping[str, Any]) -> str:
     """Write a finding of a check as `file:line:col CODE message (did you mean …?)`."""
     warning = "warning: " if each.get("severity") == "warning" else ""
     meant = f" (did you mean {each['suggestion']}?)" if each.get("suggestion") else ""
-    return f"{each['file']}:{each['line']}:{each['col']} {each['code']} {warning}{each['message']}{meant}"
+    file, line, col, code_, message = (each.get(key, "?") for key in ("file", "line", "col", "code", "message"))
+    return f"{file}:{line}:{col} {code_} {warning}{message}{meant}"

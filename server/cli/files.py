@@ -28,9 +28,9 @@ class Paths(click.Argument):
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__(["paths"], nargs=-1, type=click.Path(path_type=Path), metavar="[PATHS]...")
 
-    def type_cast_value(self, ctx: click.Context, value: Any) -> tuple[Path, ...]:
+    def process_value(self, ctx: click.Context, value: Any) -> tuple[Path, ...]:
         """Return the paths."""
-        given: tuple[Path, ...] = super().type_cast_value(ctx, value)
+        given: tuple[Path, ...] = super().process_value(ctx, value)
         if given:
             return given
         if not FOLDER.is_dir():

@@ -64,8 +64,11 @@ def prepare(database_url: str) -> tuple[str | None, str | None]:
 def first_steps(settings: Settings, options: UpOptions) -> FirstSteps:
     """Apply the definitions and return what to say, with a token. A definition's fault is said and stops nothing."""
     rest = Rest(InProcess(create_app(bootstrap.local(settings, DEFAULT_WORKSPACE))))
-    messages = [] if options.definitions is None else _apply(rest, options.definitions)
-    return FirstSteps(admin_token(rest, settings.home / _TOKEN_FILE), messages)
+    try:
+        messages = [] if options.definitions is None else _apply(rest, options.definitions)
+        return FirstSteps(admin_token(rest, settings.home / _TOKEN_FILE), messages)
+    finally:
+        rest.close()
 
 
 def _apply(rest: Rest, folder: Path) -> list[str]:

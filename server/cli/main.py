@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -72,6 +71,8 @@ class Crossdock(click.Group):
 
 def _trace() -> None:
     if os.environ.get("CROSSDOCK_LOG_LEVEL") == "debug":
+        import traceback  # noqa: PLC0415 (see server/cli/__init__.py)
+
         output.note(traceback.format_exc())
 
 
@@ -85,7 +86,7 @@ def root(ctx: click.Context) -> None:
     Commands act on the server of CROSSDOCK_HOME (or DATABASE_URL) as the local admin; with CROSSDOCK_URL and
     CROSSDOCK_TOKEN they go over REST, with the same output.
     """
-    ctx.ensure_object(Shell)
+    ctx.call_on_close(ctx.ensure_object(Shell).close)
 
 
 for _command in (

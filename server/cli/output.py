@@ -17,14 +17,17 @@ NOTHING = "-"
 _SURE_DIGITS = 18
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str | bytes, make: type[dict[str, Any]] = dict) -> Any:
     """Read JSON and keep every digit: numbers with a fraction, and integers beyond 64 bits, become Decimal.
+
+    `make` is what objects become.
 
     Raises:
         ValueError: not JSON.
 
     """
-    return json.loads(text, parse_float=Decimal, parse_int=_integer, parse_constant=_constant)
+    hook = None if make is dict else make
+    return json.loads(text, parse_float=Decimal, parse_int=_integer, parse_constant=_constant, object_hook=hook)
 
 
 def _integer(text: str) -> int | Decimal:

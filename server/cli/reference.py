@@ -89,7 +89,7 @@ def _command(command: click.Command, path: str) -> Iterator[str]:
     yield f"`{' '.join([path, *command.collect_usage_pieces(context)])}`"
     yield ""
     yield cleandoc(command.help or "")
-    options = [each for each in command.get_params(context) if isinstance(each, click.Option) and each.name != "help"]
+    options = [each for each in command.params if isinstance(each, click.Option)]
     if options:
         yield ""
         yield "| option | means |"

@@ -34,7 +34,8 @@ def list_secrets(shell: Shell, paging: Paging) -> None:
 @asks
 def set_(shell: Shell, name: str) -> None:
     """Set a secret to what standard input holds (one line end at its end is left out)."""
-    answer = shell.rest.post("/secrets", {"name": name, "value": _value(name)})
+    body = {"name": name, "value": _value(name)}
+    answer = shell.rest.post("/secrets", body)
     shell.show(answer, lambda value: say(f"{value['name']} is set (version {value['version']})"))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli import output
-from server.cli.client import Rest, connect
+from server.cli.client import Rest, connect, items_of
 from server.cli.place import read_settings
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ class Shell:
         """The API, connected when it is first needed."""
         return self.given or connect(self.settings, self.workspace)
 
+    def close(self) -> None:
+        """Close what this run has opened."""
+        if self.given is None and "rest" in self.__dict__:
+            self.rest.close()
+
     def show(self, answer: Answer, human: Callable[[Any], None] = output.details) -> None:
         """Write an answer: with `--json` as it came, else by `human`."""
         if self.json:
@@ -71,7 +76,7 @@ class Shell:
 
 
 def _page(page: Mapping[str, Any], columns: Mapping[str, str]) -> None:
-    output.table(page["items"], columns)
+    output.table(items_of(page), columns)
     if page["next"] is not None:
         output.note(f"there are more: --all, or --cursor {page['next']}")
 

@@ -31,10 +31,18 @@ def up(shell: Shell, host: str, port: int, workers: int, api_processes: int, def
 
     With DATABASE_URL or REDIS_URL that server is used instead of the embedded one. Data lies under CROSSDOCK_HOME.
     """
+    from server import app, scheduler, worker  # noqa: F401, PLC0415 (loaded once here, shared by all that is forked)
     from server.cli.first_steps import first_steps, prepare  # noqa: PLC0415 (see server/cli/__init__.py)
     from server.runtime.up import UpOptions, run_up  # noqa: PLC0415
 
     if definitions is None and FOLDER.is_dir():
         definitions = FOLDER
     options = UpOptions(host=host, port=port, workers=workers, api_processes=api_processes, definitions=definitions)
-    return run_up(options, shell.settings, migrate=prepare, first_steps=first_steps)
+    return run_up(options, shell.settings, migrate=prepare, first_steps=first_steps, command=_command)
+
+
+def _command(arguments: list[str]) -> int:
+    """Do another command of ours, in a process that `up` has forked."""
+    from server.cli.main import root  # noqa: PLC0415 (it imports us)
+
+    root.main(arguments)

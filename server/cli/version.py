@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
 import click
@@ -20,5 +18,8 @@ if TYPE_CHECKING:
 @click.pass_obj
 def version(shell: Shell) -> None:
     """Show the version of this command."""
+    import platform  # noqa: PLC0415 (see server/cli/__init__.py)
+    from importlib.metadata import version as version_of  # noqa: PLC0415
+
     value = {"version": version_of("crossdock"), "python": platform.python_version()}
     shell.result(value, lambda shown: say(f"crossdock {shown['version']} (Python {shown['python']})"))
