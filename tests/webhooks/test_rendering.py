@@ -42,9 +42,9 @@ def test_without_a_map_every_digit_of_the_data_is_kept() -> None:
 
 
 def test_with_a_map_just_what_it_makes_is_sent() -> None:
-    map_ = {"n": "data.x", "t": {"from": "data.y", "type": "decimal", "round": 2}, "c": {"value": "erp"}}
-    request = sent(render(webhook(map=map_), event({"x": 3, "y": "2"}), ""))
-    assert request.body == b'{"n":3,"t":"2.00","c":"erp"}'
+    map_ = {"n": "data.x", "t": {"from": "data.y", "type": "decimal", "round": 2}, "c": {"value": "erp"}, "d": "data.d"}
+    request = sent(render(webhook(map=map_), event({"x": 3, "y": "2", "d": 1.5}), ""))
+    assert request.body == b'{"n":3,"t":"2.00","c":"erp","d":1.5}'
     assert request.json["c"] == "erp"
 
 
