@@ -121,7 +121,7 @@ CREATE TABLE definitions (
   name text NOT NULL,  -- an EventType's is type@version
   version int NOT NULL,
   origin text NOT NULL,  -- `api`, or `folder:…`
-  hash text NOT NULL, body jsonb NOT NULL,
+  hash text NOT NULL, body json NOT NULL,
   updated_at timestamptz NOT NULL DEFAULT now(),
   updated_by text NOT NULL,
   removed_at timestamptz,
@@ -135,7 +135,7 @@ CREATE TABLE definition_versions (
   version int NOT NULL,
   action text NOT NULL,  -- create, change, remove, rollback
   origin text NOT NULL,
-  hash text NOT NULL, body jsonb NOT NULL,
+  hash text NOT NULL, body json NOT NULL,
   at timestamptz NOT NULL DEFAULT now(),
   by text NOT NULL,
   PRIMARY KEY (workspace_id, kind, name, version)
@@ -151,7 +151,7 @@ CREATE TABLE {table} (
   state text NOT NULL,
   version int NOT NULL,
   definition_version int NOT NULL,
-  body jsonb NOT NULL,
+  body json NOT NULL,
   metadata jsonb NOT NULL DEFAULT '{{}}',
   created_at timestamptz NOT NULL, created_by text NOT NULL,
   updated_at timestamptz NOT NULL, updated_by text NOT NULL,
@@ -169,7 +169,7 @@ CREATE TABLE journal (
   aggregate_id uuid NOT NULL,
   version int NOT NULL,
   type text NOT NULL,
-  data jsonb NOT NULL,
+  data json NOT NULL,
   event_uid uuid NOT NULL,
   at timestamptz NOT NULL DEFAULT now(),
   by text NOT NULL,

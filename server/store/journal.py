@@ -20,7 +20,7 @@ A = TypeVar("A", bound="Aggregate")
 _INSERT = """
 INSERT INTO journal (organization_id, workspace_id, aggregate_kind, aggregate_id, version, type, data, event_uid, by,
                      correlation_id, causation_id)
-VALUES (:organization_id, :workspace_id, :kind, :id, :version, :type, CAST(:data AS jsonb), :event_uid, :by,
+VALUES (:organization_id, :workspace_id, :kind, :id, :version, :type, CAST(:data AS json), :event_uid, :by,
         :correlation_id, :causation_id)
 ON CONFLICT DO NOTHING
 RETURNING version

@@ -93,7 +93,7 @@ class SqlRepository(Generic[A]):
             f"""INSERT INTO {self.table} (organization_id, workspace_id, id, name, state, version, definition_version,
                                           body, metadata, created_at, created_by, updated_at, updated_by)
                 VALUES (:organization_id, :workspace_id, :id, :name, :state, :version, :definition_version,
-                        CAST(:body AS jsonb), CAST(:metadata AS jsonb), now(), :by, now(), :by)
+                        CAST(:body AS json), CAST(:metadata AS jsonb), now(), :by, now(), :by)
                 ON CONFLICT (workspace_id, name) WHERE deleted_at IS NULL DO NOTHING RETURNING id""",
             **self._row(tx, aggregate),
         ).first()
@@ -108,7 +108,7 @@ class SqlRepository(Generic[A]):
         changed = tx.run(
             f"""UPDATE {self.table}
                 SET state = :state, version = :version, definition_version = :definition_version,
-                    body = CAST(:body AS jsonb), metadata = CAST(:metadata AS jsonb),
+                    body = CAST(:body AS json), metadata = CAST(:metadata AS jsonb),
                     updated_at = now(), updated_by = :by,
                     deleted_at = CASE WHEN :state = 'archived' THEN coalesce(deleted_at, now()) END,
                     deleted_by = CASE WHEN :state = 'archived' THEN coalesce(deleted_by, :by) END
