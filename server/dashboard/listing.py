@@ -7,6 +7,7 @@ from uuid import UUID
 
 from flask import redirect, request, url_for
 
+from server.dashboard.shown import line
 from server.kernel import ids
 from server.kernel.errors import Invalid, NotFound
 from server.web import paging
@@ -25,12 +26,12 @@ def argument(name: str, most: int = 300) -> str | None:
     """Return a filter of the query; an empty one filters nothing.
 
     Raises:
-        Invalid: it is longer than any value could be.
+        Invalid: it is longer than any value could be, or has signs that cannot be seen.
 
     """
     value = request.args.get(name, "").strip()
-    if len(value) > most:
-        raise Invalid(f"{name} is longer than {most} characters", source="dashboard")
+    if len(value) > most or line(value) != value:
+        raise Invalid(f"{name} takes at most {most} characters, all of which can be seen", source="dashboard")
     return value or None
 
 
