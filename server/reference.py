@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 import sys
 from dataclasses import MISSING, fields
@@ -20,6 +21,7 @@ from server.config import Settings
 from server.integrations.aggregate import Integration
 from server.kernel.errors import declared_codes
 from server.kernel.lifecycle import TRANSITIONS
+from server.mapping import FUNCTIONS
 from server.reactions import REACTIONS
 from server.store.repository import Repository
 from server.telemetry import metrics
@@ -107,6 +109,23 @@ def aggregate(kind: type[Declared]) -> str:
     return "".join(parts)
 
 
+def functions() -> str:
+    """The function library of expressions."""
+    intro = (
+        f"{len(FUNCTIONS)} functions, {sum(each.standard for each in FUNCTIONS.values())} of them JMESPath's own. Ours answer "
+        "null for null. Each is pure and versioned; each example is a test."
+    )
+    rows = [
+        (
+            f"`{each.signature}`",
+            f"{each.about}{' (JMESPath)' if each.standard else ''}",
+            "; ".join(f"`{text}` on `{_json(scope)}` gives `{_json(result)}`" for text, scope, result in each.examples),
+        )
+        for _, each in sorted(FUNCTIONS.items())
+    ]
+    return _page("Functions", intro) + _table(("function", "what it does", "example"), rows)
+
+
 def reactions() -> str:
     """What happens when."""
     rows = [
@@ -123,6 +142,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/errors.md": errors,
     "docs/reference/permissions.md": permissions,
     "docs/reference/metrics.md": figures,
+    "docs/reference/functions.md": functions,
     "docs/reference/reactions.md": reactions,
     **{f"docs/reference/{kind.kind}.md": partial(aggregate, kind) for kind in AGGREGATES},
 }
@@ -138,6 +158,10 @@ def import_all() -> None:
 def _event(event: type[DomainEvent]) -> tuple[str, ...]:
     about = (inspect.getdoc(event) or "").splitlines()[0]
     return (event.__name__, f"`{event.type()}`", about, ", ".join(f"`{each.name}`" for each in fields(event)))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def _page(title: str, intro: str) -> str:
