@@ -10,22 +10,19 @@ import ctypes
 import importlib
 import os
 import signal
-import socket
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.errors import Conflict, Invalid, code
-from server.runtime.files import is_free
 from server.runtime.gateway import BODY_SECONDS, Gateway
 from server.runtime.launch import PR_SET_PDEATHSIG
+from server.runtime.ports import check_port, numeric
 from server.telemetry import logs, metrics, traces
 
 if TYPE_CHECKING:
     from server.config import Settings
 
-PORT_IN_USE = code("PORT_IN_USE", "Another program listens on this port; `--port` names another.")
-BAD_HOST = code("BAD_HOST", "The address given with `--host` is none of this machine.")
+__all__ = ["check_port", "serve_api"]
 
 CONNECTIONS = 2048
 """Connections that one process holds at once; more wait in the backlog."""
@@ -35,33 +32,13 @@ STOP_SECONDS = 4
 """What requests under way have to end."""
 
 
-def check_port(host: str, port: int) -> None:
-    """Check that we can listen there, before anything is started.
-
-    Raises:
-        Conflict: the port is taken (also by one who would share it), or needs rights that we lack.
-        Invalid: no such address here.
-
-    """
-    try:
-        free = is_free(_numeric(host), port)
-    except (OSError, OverflowError) as error:
-        raise Invalid(f"--host {host} --port {port}: {error}", code=BAD_HOST) from error
-    if not free:
-        raise Conflict(
-            f"port {port} on {host} is in use or not ours to take; name another with --port, such as --port {port + 1}",
-            code=PORT_IN_USE,
-            port=port,
-        )
-
-
 def serve_api(
     settings: Settings,
     host: str,
     port: int,
     *,
     processes: int = 1,
-    factory: str = "server.app:create_app",
+    factory: str = "server.app:from_settings",
     body_seconds: float = BODY_SECONDS,
 ) -> None:
     """Serve until SIGTERM or SIGINT: then no more connections, requests under way have 4 s, and it returns.
@@ -81,7 +58,7 @@ def serve_api(
         os.environ[metrics.FOLDER_VARIABLE] = str(folder)
     server = granian.Granian(
         "crossdock",
-        address=_numeric(host),
+        address=numeric(host),
         port=port,
         interface=Interfaces.RSGI,
         workers=processes,
@@ -111,8 +88,3 @@ def _load(settings: Settings, factory: str, body_seconds: float, name: str, pare
     traces.configure(settings.otlp_endpoint, name)
     module, _, function = factory.partition(":")
     return Gateway(getattr(importlib.import_module(module), function)(settings), settings.body_limit, body_seconds)
-
-
-def _numeric(host: str) -> str:
-    """Return the address as granian takes it: it does not look names up."""
-    return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])

@@ -27,7 +27,8 @@ import redis
 import structlog
 
 from server.kernel.errors import Unavailable
-from server.runtime.files import copy_package, free_port, is_free, make_folder, write_private
+from server.runtime.files import copy_package, make_folder, write_private
+from server.runtime.ports import free_port, is_free
 from server.runtime.processes import spawn
 from server.runtime.server import SERVER_FAILED, EmbeddedServer, package_folder
 

@@ -1,12 +1,9 @@
-"""Files, folders and ports that the runtime makes: private, and whole or not at all."""
+"""Files and folders that the runtime makes: private, and whole or not at all."""
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 
@@ -25,32 +22,6 @@ def make_folder(path: Path, user: tuple[int, int] | None) -> None:
     path.mkdir(mode=0o700)
     if user is not None:
         os.chown(path, *user)
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on, below those that the kernel hands to outgoing connections."""
-    for _ in range(1000):
-        port = 20_000 + secrets.randbelow(12_000)
-        if is_free("127.0.0.1", port):
-            return port
-    raise OSError("no loopback port between 20000 and 32000 is free")
-
-
-def is_free(host: str, port: int) -> bool:
-    """Say whether a port can be listened on; one that is shared (SO_REUSEPORT) counts as taken.
-
-    Raises:
-        OSError: `host` is no address of this machine.
-
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            return False
-        raise
-    return True
 
 
 def copy_package(package: Path, place: Path) -> None:

@@ -1,9 +1,8 @@
 """Keeps processes running: starts them, starts again what exits, and ends all of them in order. Knows nothing of their work.
 
-What is started dies with us, even by kill -9 (processes.py), so no orphan stays. What exits is started again after
-a pause that doubles from 0.5 s to 10 s and is forgotten once the process has lived for a while. Lines that children
-write are passed on as JSON with the process's name. As their subreaper we also inherit, and in the end kill, what
-children leave behind.
+What is started dies with us, even by kill -9 (processes.py, forking.py), so no orphan stays. What exits is started again
+after a pause that doubles from 0.5 s to 10 s and is forgotten once the process has lived for a while. Children write to
+our standard error. As their subreaper we also inherit, and in the end kill, what they leave behind. There is one thread.
 """
 
 from __future__ import annotations
@@ -11,22 +10,21 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import orjson
 import psutil
 import structlog
 
 from server.kernel.errors import Unavailable
+from server.runtime.forking import Forked, fork, fork_for
+from server.runtime.launch import LINUX
 from server.runtime.processes import end_all, spawn
-from server.telemetry.redaction import redact_text
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
@@ -39,17 +37,20 @@ HEALTHY_AFTER = 30.0
 SERVER_SECONDS = 4.0
 """What PostgreSQL and Redis each have to end in order; cut off, they lose nothing but the next start takes longer."""
 _TICK = 0.1
-_LINE_LIMIT = 65_536
 _PR_SET_CHILD_SUBREAPER = 36
+_Result = TypeVar("_Result")
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A process that shall run: its command (the program as an absolute path) and the seconds that it has to end."""
+    """A process that shall run: a command (the program as an absolute path) or something to call in a fork of us.
+
+    `stop_seconds` is the time that it has to end.
+    """
 
     name: str
-    command: tuple[str, ...]
+    work: tuple[str, ...] | Callable[[], int]
     stop_seconds: float = 5.0
 
 
@@ -58,7 +59,7 @@ class Child:
     """A role at run time."""
 
     role: Role
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     started: float = 0.0
     due: float = 0.0
     exits: int = 0
@@ -104,8 +105,9 @@ class Supervisor:
         self.on_change = on_change
         self.signals = 0
         self._known: dict[str, int] = {}
-        self._readers: list[threading.Thread] = []
+        self._started = False
         self._ending = False
+        self._jobs: list[Forked] = []
 
     @property
     def stopping(self) -> bool:
@@ -127,10 +129,31 @@ class Supervisor:
         self.servers.append(_Backed(server))
 
     def start(self) -> None:
-        """Start every role."""
+        """Start every role, unless a signal has come."""
+        if self.stopping:
+            return
+        self._started = True
         for child in self.children:
             self._start(child)
         self._tell()
+
+    def job(self, call: Callable[[], _Result], name: str) -> Callable[[], _Result | None]:
+        """Begin to do something once, in a process of its own on Linux; the function returned waits for its result.
+
+        Meanwhile everything is kept running. None when a signal came before the end.
+        """
+        if self.stopping:
+            return lambda: None
+        if not LINUX:
+            return call
+        child, result = fork_for(call, name=name, env=self.env())
+        self._jobs.append(child)
+
+        def finish() -> _Result | None:
+            self.run(lambda: child.poll() is not None)
+            return None if child.returncode is None else result()
+
+        return finish
 
     def run(self, done: Callable[[], bool] = lambda: False) -> None:
         """Keep everything running until a signal comes or `done` says so."""
@@ -142,9 +165,9 @@ class Supervisor:
         """Look once at every process and start again what has ended and is due."""
         for backed in self.servers:
             self._tend_server(backed)
-        for child in self.children:
+        for child in self.children if self._started else ():
             self._tend(child)
-        _reap_adopted({child.process.pid for child in self.children if child.process} | self._server_pids())
+        _reap_adopted(self._own_pids())
         self._tell()
 
     def stop(self) -> None:
@@ -155,8 +178,6 @@ class Supervisor:
         for backed in reversed(self.servers):
             backed.server.stop(0.0 if self.signals > 1 else SERVER_SECONDS)
         end_all(psutil.Process().children(recursive=True), [(signal.SIGKILL, 1.0)])
-        for reader in self._readers:
-            reader.join(0.5)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.signals += 1
@@ -164,15 +185,12 @@ class Supervisor:
             raise KeyboardInterrupt
 
     def _start(self, child: Child) -> None:
-        child.process = spawn(
-            child.role.command,
-            env={**self.env(), "CROSSDOCK_PROCESS": child.role.name},
-            output=subprocess.PIPE,
-        )
+        env = {**self.env(), "CROSSDOCK_PROCESS": child.role.name}
+        if callable(child.role.work):
+            child.process = fork(child.role.work, name=child.role.name, env=env)
+        else:
+            child.process = spawn(child.role.work, env=env, output=sys.stderr.fileno())
         child.started = time.monotonic()
-        reader = threading.Thread(target=_pass_on, args=(child.process, child.role.name), daemon=True)
-        reader.start()
-        self._readers = [each for each in self._readers if each.is_alive()] + [reader]
 
     def _tend(self, child: Child) -> None:
         now = time.monotonic()
@@ -226,8 +244,10 @@ class Supervisor:
                     _signal(child, signal.SIGKILL)
             time.sleep(0.02)
 
-    def _server_pids(self) -> set[int]:
-        return {backed.server.child.pid for backed in self.servers if backed.server.child is not None}
+    def _own_pids(self) -> set[int]:
+        servers = [backed.server.child for backed in self.servers]
+        roles = [child.process for child in self.children]
+        return {each.pid for each in (*servers, *roles, *self._jobs) if each is not None}
 
     def pids(self) -> dict[str, int]:
         """Return the ids of what runs now, by name."""
@@ -255,30 +275,16 @@ def _signal(child: Child, number: signal.Signals) -> None:
 
 def _become_subreaper() -> None:
     """Inherit what children leave behind instead of init, so that it can be reaped and ended here (Linux only)."""
-    if sys.platform == "linux":
+    if LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _reap_adopted(own: set[int]) -> None:
     """Collect the status of dead processes that we inherited; ours are collected by their Popen."""
-    if sys.platform != "linux":
+    if not LINUX:
         return
     try:
         while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in own:
             os.waitpid(dead.si_pid, os.WNOHANG)
     except ChildProcessError:  # there is no child at all
         return
-
-
-def _pass_on(process: subprocess.Popen[bytes], name: str) -> None:
-    """Pass what a child writes on to our standard error: JSON lines as they are, others as the `event` of one."""
-    if process.stdout is None:
-        return
-    with process.stdout as lines:
-        while line := lines.readline(_LINE_LIMIT):
-            text = line.rstrip(b"\n")
-            if not (text.startswith(b"{") and text.endswith(b"}")):
-                shown = redact_text(text.decode(errors="replace").rstrip("\r"))
-                text = orjson.dumps({"event": shown, "level": "info", "process": name})
-            sys.stderr.buffer.write(text + b"\n")
-            sys.stderr.buffer.flush()

@@ -8,15 +8,18 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+import psutil
 import structlog
 from rich.console import Console
 
 from server.kernel.errors import CrossdockError, Unavailable, code
-from server.runtime.api import check_port
 from server.runtime.home import Home, Run, embedded
 from server.runtime.keys import load_or_make_keys
+from server.runtime.launch import LINUX
+from server.runtime.ports import check_port
 from server.runtime.supervisor import Role, Supervisor
 from server.telemetry import logs, metrics
 
@@ -54,15 +57,24 @@ class FirstSteps:
 
 
 Steps: TypeAlias = "Callable[[Settings, UpOptions], FirstSteps]"
+Command: TypeAlias = "Callable[[list[str]], int]"
 Roles: TypeAlias = "Callable[[UpOptions], list[Role]]"
 
 
-def roles_of(options: UpOptions) -> list[Role]:
-    """Return the processes of a server, in the order in which they end."""
-    command = (sys.executable, "-m", "server.cli.main")
+def roles_of(options: UpOptions, command: Command | None = None) -> list[Role]:
+    """Return the processes of a server, in the order in which they end.
+
+    `command` does a command line of ours in a fork of this process; without it (and off Linux) each is a program anew.
+    """
+
+    def role(name: str, seconds: float, *arguments: str) -> Role:
+        if command is not None and LINUX:
+            return Role(name, partial(command, list(arguments)), seconds)
+        return Role(name, (sys.executable, "-m", "server.cli.main", *arguments), seconds)
+
     place = ("--host", options.host, "--port", str(options.port), "--processes", str(options.api_processes))
-    workers = [Role(f"worker-{number}", (*command, "worker"), 7.0) for number in range(1, options.workers + 1)]
-    return [Role("api", (*command, "api", *place), 5.0), *workers, Role("scheduler", (*command, "scheduler"), 1.0)]
+    workers = [role(f"worker-{number}", 8.0, "worker") for number in range(1, options.workers + 1)]
+    return [role("api", 5.0, "api", *place), *workers, role("scheduler", 1.0, "scheduler")]
 
 
 def run_up(
@@ -71,11 +83,14 @@ def run_up(
     *,
     migrate: Callable[[str], object],
     first_steps: Steps,
-    roles: Roles = roles_of,
+    roles: Roles | None = None,
+    command: Command | None = None,
 ) -> int:
     """Start everything, say how to use it, and keep it running until SIGTERM or Ctrl-C; return the exit code.
 
-    `migrate` takes the database's URL; `first_steps` applies the definitions and makes an admin token.
+    `migrate` takes the database's URL; `first_steps` applies the definitions and makes an admin token; `command` does a
+    command line of ours, such as `["worker"]`, and returns its exit code. All of them are called in a fork of this
+    process, so import what they need before, and open nothing.
 
     Raises:
         Conflict: the port is taken, or another process works on this home.
@@ -93,7 +108,9 @@ def run_up(
     with home.lock(wait=1.0):
         check_port(options.host, options.port)
         settings = load_or_make_keys(settings)
-        return _Up(options, settings, home, _Screen()).run(migrate, first_steps, roles)
+        return _Up(options, settings, home, _Screen()).run(
+            migrate, first_steps, roles or partial(roles_of, command=command)
+        )
 
 
 class _Up:
@@ -106,7 +123,6 @@ class _Up:
         self.screen = screen
         self.metrics = settings.home / "metrics" / "up"
         self.servers: list[EmbeddedServer] = [server for server in embedded(settings) if server is not None]
-        self.began = time.monotonic()
 
     def run(self, migrate: Callable[[str], object], first_steps: Steps, roles: Roles) -> int:
         supervisor = Supervisor(roles(self.options), self.environment, on_change=self.publish)
@@ -116,18 +132,17 @@ class _Up:
                 self.screen.step(f"starting {server.name}")
                 supervisor.add_server(server)
                 server.start(cancelled=lambda: supervisor.stopping)
-            if supervisor.stopping:
-                return 0
             settings = self.with_urls()
             self.screen.step("migrating the database")
-            migrate(settings.database_url)
+            supervisor.job(partial(migrate, settings.database_url), "migration")()
             self.screen.step("starting api, workers and scheduler")
             metrics.empty_folder(self.metrics)
             supervisor.start()
-            done = self.first_steps(settings, first_steps)
+            self.screen.step("applying definitions")
+            done = supervisor.job(partial(self.first_steps, settings, first_steps), "first-steps")()
             self.wait_until_ready(supervisor)
-            if not supervisor.stopping:
-                self.screen.ready(self.url, done, time.monotonic() - self.began)
+            if done is not None and not supervisor.stopping:
+                self.screen.ready(self.url, done, time.time() - psutil.Process().create_time())
             supervisor.run()
         except KeyboardInterrupt:
             self.screen.step("stopping at once")
@@ -172,7 +187,6 @@ class _Up:
 
     def first_steps(self, settings: Settings, steps: Steps) -> FirstSteps:
         """Do the first steps; what is wrong with a definition is said and stops nothing."""
-        self.screen.step("applying definitions")
         try:
             return steps(settings, self.options)
         except CrossdockError as error:

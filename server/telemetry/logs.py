@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_THIS = {"process": "crossdock"}
 _QUIET = ("urllib3", "alembic", "rq", "opentelemetry", "asyncio", "werkzeug", "_granian")
 """Libraries whose lines below warning say nothing to an operator."""
 
@@ -36,11 +37,12 @@ def configure(process: str, level: str = "info", stream: IO[str] | None = None) 
     """
     if level not in _LEVELS:
         raise ValueError(f"CROSSDOCK_LOG_LEVEL: {level!r} is none of {', '.join(_LEVELS)}")
+    rename(process)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _named(process),
+        _named,
     ]
     last: list[Processor] = [
         structlog.processors.StackInfoRenderer(),
@@ -84,12 +86,14 @@ def current() -> dict[str, Any]:
     return dict(structlog.contextvars.get_contextvars())
 
 
-def _named(process: str) -> Processor:
-    def add(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        event.setdefault("process", process)
-        return event
+def rename(process: str) -> None:
+    """Give this process another name in its lines: it has been forked to do something else."""
+    _THIS["process"] = process
 
-    return add
+
+def _named(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    event.setdefault("process", _THIS["process"])
+    return event
 
 
 def _redacted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pytest
 
 from server.kernel.errors import Conflict, Invalid
 from server.runtime.api import check_port
-from server.runtime.files import free_port, is_free
+from server.runtime.ports import free_port, is_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
