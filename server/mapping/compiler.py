@@ -184,16 +184,18 @@ class Compiler:
 
     def _flatten(self, tree: Tree, at: int) -> Code:
         base, cost = self.compile(tree["children"][0], at)
+        text = self._text
 
         def flatten(value: Any, budget: Budget) -> Any:
             items = base(value, budget)
             if type(items) is not list:
                 return None
             size = sum([len(item) if type(item) is list else 1 for item in items])
-            budget.left -= (size + len(items)) >> 1
-            budget.room -= size
-            if budget.left < 0 or budget.room < 0:
-                raise self._exhausted(at)
+            try:
+                budget.grow(size)
+                budget.spend((size + len(items)) >> 1)
+            except Refused as refused:
+                raise refused.at(text, at) from None
             merged: list[Any] = []
             for item in items:
                 if type(item) is list:

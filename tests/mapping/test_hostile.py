@@ -43,9 +43,10 @@ DATA: dict[str, Any] = {
     "text": "é" * 500_000,
     "words": ["word"] * 20_000,
     "object": {str(n): n for n in range(50_000)},
-    "deep": nested(900),
-    "deep2": nested(900),
-    "deep_object": nested(900, objects=True),
+    "deep": nested(3000),
+    "deep2": nested(3000),
+    "half_deep": nested(60),
+    "deep_object": nested(3000, objects=True),
     "numbers_text": json.dumps([1.5] * 100_000),
     "nested_text": "[" * 100_000,
 }
@@ -101,6 +102,11 @@ OUT_OF_BUDGET = {
     "deep lists as text": "to_string(data.deep)",
     "deep lists distinct": "distinct([data.deep,data.deep2])",
     "deep objects in a list": "[data.deep_object]",
+    "a part that is shared high up and deep down": "{a:data.half_deep,b:"
+    + "[" * 44
+    + "data.half_deep"
+    + "]" * 44
+    + "}",
     "dates over a list": "data.big[].format_date('2026-01-01','YYYY-MM-DD','Asia/Almaty')",
     "filters": "data.big[?@>5&&@<100000000&&@!=7]",
     "groups": "group_by(data.big,&@)",
@@ -216,6 +222,14 @@ def test_a_larger_budget_lets_larger_work_through() -> None:
     with pytest.raises(EvaluationError):
         expression.run({"data": DATA})
     assert len(expression.run({"data": DATA}, Budget(steps=5_000_000))) == 994
+
+
+@pytest.mark.parametrize("name", ["doubling", "doubling flattened", "growing by append", "doubling by join"])
+def test_size_alone_stops_what_grows(name: str) -> None:
+    with pytest.raises(EvaluationError, match="too large"):
+        compile_expression(OUT_OF_BUDGET[name].replace("data.rows", "data.words")).run(
+            {"data": DATA}, Budget(steps=10**12)
+        )
 
 
 def test_a_budget_is_used_up_by_all_runs_that_share_it() -> None:
