@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+# How many test processes run at once; each has its own PostgreSQL and Redis.
+JOBS ?= 2
+# What follows the command: make up ARGS='--port 9000', make test-fast ARGS='-x tests/mapping'.
+ARGS ?=
 export UV_LINK_MODE ?= copy
 
 .PHONY: help install dev up test test-fast test-pages faults bench lint types lock schema docs clean
@@ -11,8 +15,9 @@ export UV_LINK_MODE ?= copy
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
+# pip is only the way to uv, which installs from the lock files.
 $(BIN)/uv:
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Crossdock needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Crossdock needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
@@ -28,28 +33,44 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
 install: $(VENV)/.installed  ## .venv/bin/crossdock, from the lock file
 dev: $(VENV)/.dev  ## the same with what the tests need
 
-up: install  ## everything in one process tree on the embedded default
-	exec $(BIN)/crossdock up
+up: install  ## everything in one process tree on the embedded default; ARGS='--port 9000'
+	@exec $(BIN)/crossdock up $(ARGS)
 
-test: dev  ## the whole test suite with its own servers
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not pages and not serial and not faults"
+# No target hides pytest's "no tests were collected" (5): a part of the suite that has gone is a failure.
+test: dev  ## the whole suite with its own servers: what can run side by side, then what needs the machine to itself
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "not pages and not serial and not faults"
 	$(BIN)/python -m pytest -q -m "serial and not pages and not faults"
 
-test-pages: dev  ## the pages in a real browser
-	$(BIN)/python -m pytest -q -m pages
+test-fast: dev  ## the first part of it, stopping at the first failure; ARGS='tests/mapping'
+	$(BIN)/python -m pytest -q -x -n $(JOBS) --dist loadgroup -m "not pages and not serial and not faults" $(ARGS)
+
+test-pages: dev  ## the pages in a real browser: chromium on the PATH, or CHROMIUM=/path/to/it
+	$(BIN)/python -m pytest -q -m pages $(ARGS)
 
 faults: dev  ## the long fault suite
-	$(BIN)/python -m pytest -q -m faults --timeout 900
+	$(BIN)/python -m pytest -q -m faults --timeout 900 $(ARGS)
 
-lint: dev
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+bench: dev  ## what the figures in docs/ were measured with
+	@for each in tests/benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
-types: dev
+lint: dev  ## style, imports, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: dev  ## strict typing
 	$(BIN)/mypy
 
 lock: $(BIN)/uv  ## newest stable versions into the lock files
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --group build -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --group build --group dev -o requirements-dev.lock
 
-clean:
-	rm -rf $(VENV) .crossdock
+schema: dev  ## the JSON Schema of definitions, and its reference page, from the declarations
+	$(BIN)/python -m server.authoring.generated
+
+docs: schema  ## every page that is made from the code; a test holds them equal
+	$(BIN)/python -m server.reference
+	$(BIN)/python -m server.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+
+clean:  ## away with the environment and the caches; data stays where it is (.crossdock)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
