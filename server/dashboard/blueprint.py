@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 
+from server.access.keyring import KeyRing
 from server.dashboard import deliveries, letters, overview, shown, signing_in, webhooks
 from server.dashboard.sessions import FIELD, FORM_COOKIE, Sessions, check_form
 from server.kernel.errors import CrossdockError, NotFound, Unauthenticated
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from werkzeug.wrappers import Response as BaseResponse
 
-    from server.access.keyring import KeyRing
+    from server.bootstrap import Core
     from server.kernel.clock import Clock
     from server.queue.dead_letters import Reopen
     from server.store import Store
@@ -47,6 +48,12 @@ class Dashboard:
     clock: Clock
     reopening: Reopening
     reopens: Mapping[str, Reopen]
+
+
+def of_core(core: Core) -> Blueprint:
+    """Make the pages from what bootstrap built."""
+    ring = KeyRing.read(core.settings.keys)
+    return blueprint(Dashboard(core.tenant, ring, core.clock, core.reopening, core.reopens))
 
 
 def blueprint(dashboard: Dashboard) -> Blueprint:

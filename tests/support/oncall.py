@@ -8,9 +8,8 @@ from html import unescape
 from typing import TYPE_CHECKING
 
 from server import bootstrap
-from server.access.keyring import KeyRing
 from server.app import create_app
-from server.dashboard.blueprint import NAME, Dashboard, blueprint
+from server.dashboard.blueprint import NAME, of_core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +27,10 @@ _HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
 
 def pages_app(product: Product) -> Flask:
     """Build the application of an API process with the pages in it."""
-    core = product.core
-    pages = blueprint(
-        Dashboard(core.tenant, KeyRing.read(product.settings.keys), core.clock, core.reopening, core.reopens)
-    )
+    core = replace(product.core, settings=product.settings)
     services = bootstrap.api(product.settings, built=core)
     rooms = [each for each in services.blueprints if each.name != NAME]
-    return create_app(replace(services, blueprints=[*rooms, pages]))
+    return create_app(replace(services, blueprints=[*rooms, of_core(core)]))
 
 
 def new_token(product: Product, role: str = "operator", scope: Scope | None = None, scopes: Sequence[str] = ()) -> str:
