@@ -33,6 +33,7 @@ JSON_TYPES = ("application/json",)
 _INTEGERS = (-(2**63), 2**63 - 1)
 _SURE_DIGITS = 18
 _LONGEST_FRACTION = 1000
+_LARGEST_EXPONENT = 400
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 _TEXTS = re.compile(rb'"[^"]*"')
@@ -175,8 +176,10 @@ def _constant(text: str) -> Any:
 
 def _decoder(number: Callable[[str], Any]) -> json.JSONDecoder:
     def fraction(text: str) -> Any:
-        if len(text) > _LONGEST_FRACTION or not isfinite(float(text)):
-            raise Malformed("a number is too large or too long", code=JSON_NUMBER, source="web")
+        # A tiny number is as dear as a huge one: 1e-99999999, written out by whoever keeps its digits, has 100 MB.
+        exponent = text.lower().partition("e")[2]
+        if len(text) > _LONGEST_FRACTION or not isfinite(float(text)) or abs(int(exponent or 0)) > _LARGEST_EXPONENT:
+            raise Malformed("a number is too large, too small or too long", code=JSON_NUMBER, source="web")
         return number(text)
 
     return json.JSONDecoder(

@@ -39,6 +39,8 @@ REFUSED = [
     ("Infinity", b"Infinity", "JSON_NUMBER"),
     ("-Infinity", b'{"a": -Infinity}', "JSON_NUMBER"),
     ("1e999", b"1e999", "JSON_NUMBER"),
+    ("a number so small that its digits fill a disk", b'{"a": 1e-99999999}', "JSON_NUMBER"),
+    ("a zero of a hundred million digits", b"[0e-99999999, 0E+99999999]", "JSON_NUMBER"),
     ("a fraction of a million digits", b"0." + b"1" * 1_000_000, "JSON_NUMBER"),
     ("a byte order mark", b"\xef\xbb\xbf{}", "MALFORMED"),
     ("UTF-16", "{}".encode("utf-16"), "MALFORMED"),
