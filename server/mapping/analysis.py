@@ -117,9 +117,9 @@ def check_roots(reads: Reads, roots: frozenset[str], text: str) -> None:
         close = difflib.get_close_matches(name[:64], roots, 1)
         literal = text.strip() if text.strip().replace(".", "").replace("_", "").isalnum() else name
         known = ", ".join(sorted(roots))
-        hint = f"did you mean {close[0]}? " if close else ""
+        hint = f"; did you mean {close[0]}?" if close else ""
         raise ExpressionError(
-            f'unknown name "{name[:64]}"; an expression here starts with {known}; {hint}for text write {{value: {literal[:64]}}}',
+            f'unknown name "{name[:64]}": here expressions start with {known}{hint}; for text write {{value: {literal[:64]}}}',
             code=UNKNOWN_ROOT,
             text=text,
             position=at,

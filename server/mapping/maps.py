@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .budget import Budget
-from .errors import EvaluationError, ExpressionError
+from .errors import BUDGET, EvaluationError, ExpressionError
 from .nodes import Builder, MapProblem, Place
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class CompiledMap:
         budget = Budget() if budget is None else budget
         budget.left -= self._cost
         if budget.left < 0:
-            raise EvaluationError("the budget is used up", code="EXPR_BUDGET")
+            raise EvaluationError("the budget is used up", code=BUDGET)
         return self._run(scope, budget)
 
 

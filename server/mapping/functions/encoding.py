@@ -6,13 +6,13 @@ import base64
 import binascii
 import hashlib
 import json
-import math
 import uuid
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
-from server.mapping.budget import measure
+from server.mapping.decimals import parse_number
 from server.mapping.errors import BUDGET, Refused
 from server.mapping.values import encoded
 
@@ -144,17 +144,16 @@ def _json_encode(budget: Budget, value: Any) -> str:
 def _json_decode(budget: Budget, text: str) -> Any:
     budget.spend(len(text) >> 1)
     try:
-        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except ValueError as error:
         raise Refused("the text is not JSON", value=text) from error
     except RecursionError as error:
         raise Refused("the JSON is nested too deeply", code=BUDGET, value=text) from error
-    measure(value, budget)
-    return value
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
+def _finite(text: str) -> Decimal:
+    """Read a number with a fraction as event data is read; NaN and Infinity are no JSON, and endless zeros no number."""
+    number = parse_number(text)
+    if number is None:
         raise ValueError(text)
-    return number
+    return Decimal(number)
