@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+_LEVELS = ("debug", "info", "warning", "error")
+
+
 def _setting(name: str, default: Any, about: str, read: Callable[[str], Any] = str) -> Any:
     return field(default=default, metadata={"name": name, "about": about, "read": read})
 
 
 def _networks(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
+
+
+def _level(text: str) -> str:
+    if text not in _LEVELS:
+        raise ValueError(f"{text!r} is none of {', '.join(_LEVELS)}")
+    return text
 
 
 def _database(text: str) -> str:
@@ -53,7 +63,9 @@ class Settings:
     event_retention_days: int = _setting(
         "CROSSDOCK_EVENT_RETENTION_DAYS", 90, "Days that events, attempts and finished deliveries are kept.", int
     )
-    log_level: str = _setting("CROSSDOCK_LOG_LEVEL", "info", "Least level that is logged: debug, info, warning, error.")
+    log_level: str = _setting(
+        "CROSSDOCK_LOG_LEVEL", "info", f"Least level that is logged: {', '.join(_LEVELS)}.", _level
+    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:

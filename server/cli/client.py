@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import requests
     from flask import Flask
+    from sqlalchemy.exc import DBAPIError
 
     from server.config import Settings
 
@@ -290,9 +291,14 @@ def local_app(settings: Settings, workspace: str) -> Flask:
     try:
         return create_app(bootstrap.local(local_settings(settings), workspace))
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in _UNDEFINED:
+        if never_migrated(error):
             raise Conflict("the database has not been prepared", code=NOT_MIGRATED, source="cli") from error
         raise
+
+
+def never_migrated(error: DBAPIError) -> bool:
+    """Say whether a statement failed because our tables or roles are not there."""
+    return getattr(error.orig, "sqlstate", None) in _UNDEFINED
 
 
 def quiet_logs(settings: Settings) -> None:

@@ -27,28 +27,39 @@ def read_settings(env: Mapping[str, str] | None = None) -> Settings:
 
 
 def local_settings(settings: Settings) -> Settings:
-    """Return the settings with the addresses of the database and Redis, and with a key ring.
-
-    What `crossdock up` runs on this home counts for what the environment leaves open; what it may reach, we may.
+    """Return the settings with the addresses of the database and Redis, and with a key ring, made when there is none.
 
     Raises:
         Unavailable: NOT_RUNNING.
         Invalid: the key ring is malformed.
 
     """
+    from server.runtime.keys import load_or_make_keys  # noqa: PLC0415 (see server/cli/__init__.py)
+
+    return load_or_make_keys(with_servers(settings))
+
+
+def with_servers(settings: Settings) -> Settings:
+    """Return the settings with the addresses of the database and Redis.
+
+    What `crossdock up` runs on this home counts for what the environment leaves open; what it may reach, we may.
+
+    Raises:
+        Unavailable: NOT_RUNNING.
+
+    """
     from server.runtime.home import Home  # noqa: PLC0415 (see server/cli/__init__.py)
-    from server.runtime.keys import load_or_make_keys  # noqa: PLC0415
     from server.runtime.up import LOOPBACK  # noqa: PLC0415
 
     home = Home(settings.home)
     run = home.running()
     if run is None and not settings.database_url:
         raise Unavailable(f"no server runs on {home.folder}", code=NOT_RUNNING, source="cli")
-    if run is not None and settings.database_url in ("", run.database_url):
-        settings = dataclasses.replace(
-            settings,
-            database_url=run.database_url,
-            redis_url=settings.redis_url or run.redis_url,
-            allow_networks=tuple(dict.fromkeys((*settings.allow_networks, *LOOPBACK))),
-        )
-    return load_or_make_keys(settings)
+    if run is None or settings.database_url not in ("", run.database_url):
+        return settings
+    return dataclasses.replace(
+        settings,
+        database_url=run.database_url,
+        redis_url=settings.redis_url or run.redis_url,
+        allow_networks=tuple(dict.fromkeys((*settings.allow_networks, *LOOPBACK))),
+    )

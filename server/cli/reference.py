@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ import click
 
 from server.cli.exits import MEANING
 from server.cli.main import root
-from server.config import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,14 +31,15 @@ and the same answers shown.
 - Nothing asks a question unless standard input is a terminal.
 - There is no `replay` yet: to try something again use `deliveries retry` and `dead-letters retry`.
 - Errors are one line, `CODE message`, then each wrong place and the way out. `CROSSDOCK_LOG_LEVEL=debug` adds where it
-  broke. The codes are listed at `/docs/errors` of a server.
+  broke. The codes are listed in [reference/errors.md](reference/errors.md) and at `/docs/errors` of a server.
+- Settings are environment variables: [reference/settings.md](reference/settings.md).
 - Tab completion: `eval "$(_CROSSDOCK_COMPLETE=bash_source crossdock)"` (or `zsh_source`, `fish_source`).
 """
 
 
 def reference() -> str:
     """Return the page as Markdown."""
-    parts = [_HEAD, "\n".join(_exits()), "\n".join(_settings())]
+    parts = [_HEAD, "\n".join(_exits())]
     parts += ["\n".join(_command(command, path)) for path, command in commands()]
     return "\n".join(parts)
 
@@ -65,18 +64,6 @@ def _exits() -> Iterator[str]:
     yield "|---|---|"
     for code, meaning in MEANING.items():
         yield f"| {code.value} | {meaning} |"
-    yield ""
-
-
-def _settings() -> Iterator[str]:
-    yield "## Settings"
-    yield ""
-    yield "| variable | means | default |"
-    yield "|---|---|---|"
-    for each in fields(Settings):
-        default = each.default
-        shown = "" if default in ("", ()) else f"`{default}`"
-        yield f"| `{each.metadata['name']}` | {_cell(each.metadata['about'])} | {shown} |"
     yield ""
     yield "## Commands"
     yield ""

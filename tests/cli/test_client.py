@@ -11,7 +11,7 @@ import pytest
 
 from server.cli import client
 from server.kernel.errors import CrossdockError
-from server.runtime.files import free_port
+from server.runtime.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
