@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import os
+import shlex
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -113,6 +115,19 @@ def run_up(
         )
 
 
+def next_commands(definitions: Path | None) -> list[str]:
+    """Return the three commands to try first, as they work from this folder and with this home."""
+    command = "crossdock" if shutil.which("crossdock") else os.path.relpath(sys.argv[0])
+    home = os.environ.get("CROSSDOCK_HOME")
+    prefix = f"CROSSDOCK_HOME={shlex.quote(home)} {command}" if home else command
+    data = '{"order_id": "SO-1", "customer_id": "C-7", "total": "1500.00", "lines": []}'
+    return [
+        f"{prefix} send demo.order.placed --data '{data}'",
+        f"{prefix} deliveries list",
+        f"{prefix} plan {shlex.quote(str(definitions or 'definitions'))}",
+    ]
+
+
 class _Up:
     """One run of `crossdock up`."""
 
@@ -142,7 +157,8 @@ class _Up:
             done = supervisor.job(partial(self.first_steps, settings, first_steps), "first-steps")()
             self.wait_until_ready(supervisor)
             if done is not None and not supervisor.stopping:
-                self.screen.ready(self.url, done, time.time() - psutil.Process().create_time())
+                seconds = time.time() - psutil.Process().create_time()
+                self.screen.ready(self.url, done, seconds, self.options.definitions)
             supervisor.run()
         except KeyboardInterrupt:
             self.screen.step("stopping at once")
@@ -228,16 +244,11 @@ class _Screen:
     def step(self, text: str) -> None:
         self.console.print(f"[dim]{text}[/dim]" if self.console.is_terminal else text)
 
-    def ready(self, url: str, done: FirstSteps, seconds: float) -> None:
+    def ready(self, url: str, done: FirstSteps, seconds: float, folder: Path | None) -> None:
         for message in done.messages:
             self.console.print(message, markup=False)
         self.console.print(f"\nCrossdock is ready at [bold]{url}[/bold] after {seconds:.1f} s")
         if done.token:
             self.console.print(f"Admin token: [bold]{done.token}[/bold]")
-        self.console.print(
-            "\nTry next, in another terminal:\n"
-            '  crossdock send sales.order.booked --data \'{"number": "SO-1"}\'\n'
-            "  crossdock deliveries list\n"
-            "  crossdock check definitions/\n",
-            markup=False,
-        )
+        commands = [f"  {line}" for line in next_commands(folder)]
+        self.console.print("\nTry next, in another terminal:", *commands, "", sep="\n", markup=False)
