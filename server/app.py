@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import orjson
 from flask import Flask, Response
 
 from server import bootstrap
+from server.dashboard import blueprint as dashboard
 from server.web import bodies, guard, openapi, pages, problems
 from server.web.answers import OrjsonProvider
 from server.web.permissions import public, refuse_undeclared
@@ -48,7 +50,8 @@ def create_app(services: Frame) -> Flask:
 
 def from_settings(settings: Settings) -> Flask:
     """Build the application of an API process: what the server calls in each of them."""
-    return create_app(bootstrap.api(settings))
+    services = bootstrap.api(settings)
+    return create_app(replace(services, blueprints=[*services.blueprints, dashboard.of_core(services.core)]))
 
 
 def _document(app: Flask, api: openapi.Rooms) -> None:

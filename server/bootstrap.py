@@ -151,7 +151,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
         access_room(Access(store, shared.engine, shared.secrets)),
         integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, lambda _: shared.addresses)),
-        operations_room(Operations(store, health_of(shared, caller), Backlog(shared.engine))),
+        operations_room(Operations(store, health_of(shared, caller), Backlog(shared.engine), settings.metrics_token)),
         definitions_room(store, World(lambda: plugin_facts(shared.plugins), lambda _: shared.addresses)),
     ]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)

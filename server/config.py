@@ -59,6 +59,11 @@ class Settings:
     )
     url: str = _setting("CROSSDOCK_URL", "", "Server that the command line talks to; empty acts locally.")
     token: str = _setting("CROSSDOCK_TOKEN", "", "Token that the command line presents to CROSSDOCK_URL.")
+    metrics_token: str = _setting(
+        "CROSSDOCK_METRICS_TOKEN",
+        "",
+        "Token with which Prometheus reads /metrics of all workspaces; empty allows none.",
+    )
     body_limit: int = _setting("CROSSDOCK_BODY_LIMIT", 1_048_576, "Largest request body in bytes.", int)
     event_retention_days: int = _setting(
         "CROSSDOCK_EVENT_RETENTION_DAYS", 90, "Days that events, attempts and finished deliveries are kept.", int

@@ -42,7 +42,7 @@ def test_every_plugin_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("docs/**/*.md")) + ["README.md"]
+    "path", sorted(str(each.relative_to(ROOT)) for each in [*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
 )
 def test_links_lead_somewhere(path: str) -> None:
     file = ROOT / path
