@@ -27,6 +27,7 @@ _WAY_OUT: dict[str, str] = {
     "BASE_MOVED": "`crossdock plan` again, look at it, and apply that",
     "DATABASE_AWAY": "`crossdock doctor` says what is away",
     "WORKSPACE_UNKNOWN": "`crossdock workspace list` shows those that there are",
+    "TOO_LARGE": "raise CROSSDOCK_BODY_LIMIT, here and at the server",
     "INTERNAL": "run it again with CROSSDOCK_LOG_LEVEL=debug to see where it broke, and report that",
 }
 _MOST_PLACES = 50

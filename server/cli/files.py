@@ -52,11 +52,14 @@ def gather_all(paths: Sequence[Path]) -> Gathered:
             if real not in seen:
                 seen.add(real)
                 together.files.append(replace(file, name=(place / file.name).as_posix()))
-        whole = len(found.findings) == 1 and not found.files and not path.exists()
-        together.findings += [
-            each if whole else replace(each, file=(place / each.file).as_posix()) for each in found.findings
-        ]
+        together.findings += [replace(each, file=_named(path, place, each.file)) for each in found.findings]
     return together
+
+
+def _named(path: Path, place: Path, name: str) -> str:
+    """Return what a finding's file is called from here; one about the folder, or a folder in it, says so already."""
+    said = name == str(path) or (name.startswith(f"{path}/") and not (place / name).exists())
+    return name if said else (place / name).as_posix()
 
 
 def origin_of(paths: Sequence[Path], name: str | None) -> str:

@@ -122,3 +122,14 @@ def test_references_reach_over_all_paths(cli, folder, tmp_path):
 
 def test_the_schema_is_the_committed_one(cli):
     assert cli.ok("schema") == (ROOT / "definitions" / "definition.v1.json").read_text("utf-8")
+
+
+def test_findings_about_folders_are_named_from_here(cli, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder / "linked").symlink_to(folder.parent)
+    (folder / "inner").mkdir()
+    (folder / "inner" / "out.yaml").symlink_to("/etc/hostname")
+    shown = cli("check").stdout
+    assert "definitions/linked:1:1 UNREADABLE" in shown
+    assert "definitions/inner/out.yaml:1:1 UNREADABLE" in shown
+    assert cli("check", "nowhere").stdout.startswith("nowhere:1:1 UNREADABLE")

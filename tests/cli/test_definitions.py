@@ -181,3 +181,17 @@ def test_a_server_cannot_write_outside_of_the_folder(tmp_path, monkeypatch):
         with pytest.raises(CrossdockError, match="file name"):
             _write([{"path": "good.yaml", "text": ""}, {"path": path, "text": "x"}], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_larger_than_a_request_may_be_says_which_setting_to_raise(local, tmp_path):
+    place = tmp_path / "many"
+    place.mkdir()
+    for number in range(800):
+        text = f"kind: EventType\nname: many.t{number}\ndescription: {'x' * 1500}\nschema: {{type: object}}\n"
+        (place / f"t{number}.yaml").write_text(text)
+    result = local("apply", str(place))
+    assert (result.exit_code, "CROSSDOCK_BODY_LIMIT" in result.stderr) == (1, True)
+    local.rest = None
+    assert local.ok("apply", str(place), CROSSDOCK_BODY_LIMIT="4000000").endswith(
+        "800 definitions applied, 0 unchanged\n"
+    )
