@@ -16,7 +16,7 @@ from server.web import current, paging
 from server.web.answers import answer
 from server.web.idempotency import remember
 from server.web.permissions import requires
-from server.web.preconditions import expect_version
+from server.web.preconditions import expect_version, maybe_versioned
 from server.web.room import Room
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _applying(room: Room, store: Store, world: World) -> None:
     @requires("definitions:apply")
     @room.arguments(schemas.RollbackSchema)
     @room.response(200, schemas.DefinitionSchema)
+    @maybe_versioned
     def rollback_definition(body: dict[str, Any], kind: str, name: str) -> Response:
         """Re-apply an older version as a new one; what a folder owns shows as drift until the folder agrees."""
         with _begin(store) as tx:

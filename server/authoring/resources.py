@@ -19,7 +19,7 @@ from server.web import current, paging, problems
 from server.web.answers import answer
 from server.web.idempotency import remember
 from server.web.permissions import requires
-from server.web.preconditions import expect_version
+from server.web.preconditions import expect_version, maybe_versioned, versioned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,6 +131,7 @@ def _writing(room: Room, store: Store, world: World, noun: Noun) -> None:
     @room.arguments(schemas.ForceQuery, location="query")
     @room.response(200, noun.item)
     @room.doc(requestBody=document(noun.kind))
+    @versioned
     def replace_resource(query: dict[str, Any], name: str) -> Response:
         """Replace one by a whole definition; needs If-Match. The same definition again changes nothing."""
         body = body_of(noun.kind)
@@ -142,6 +143,7 @@ def _writing(room: Room, store: Store, world: World, noun: Noun) -> None:
     @requires("definitions:apply")
     @room.arguments(schemas.ForceQuery, location="query")
     @room.response(204)
+    @versioned
     def delete_resource(query: dict[str, Any], name: str) -> Response:
         """Remove one softly; needs If-Match. It can be restored."""
         with _begin(store) as tx:
@@ -169,7 +171,7 @@ def _moving(room: Room, store: Store, noun: Noun, move: tuple[str, Action, str])
             return remember(tx, _one(tx, noun, name))
 
     move_resource.__doc__ = about
-    view = room.response(200, noun.item)(move_resource)
+    view = room.response(200, noun.item)(maybe_versioned(move_resource))
     view = room.arguments(schemas.ReasonSchema, required=False)(view)
     view = requires(noun.operates or "")(view)
     room.route(f"/api/v1/{noun.path}/<name>/{path}", methods=["POST"], endpoint=f"{path}_{noun.word}")(view)

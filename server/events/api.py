@@ -9,7 +9,7 @@ import orjson
 from flask import Response, request
 
 from server.events import intake, queries
-from server.events.schemas import EventPage, EventQuery, EventSchema, OneEventQuery, PublishedSchema
+from server.events.schemas import EventPage, EventQuery, EventSchema, OneEventQuery, PublishedManySchema
 from server.kernel.errors import Conflict, NotFound, code
 from server.web import bodies, current, paging
 from server.web.answers import answer
@@ -32,8 +32,8 @@ def blueprint(store: Store, publisher: Publisher) -> Room:
 
     @room.route("/api/v1/events", methods=["POST"])
     @requires("events:publish")
-    @room.response(202, PublishedSchema, description="Stored. A list is answered with `items`.")
-    @room.doc(requestBody=_BODY)
+    @room.response(202, PublishedManySchema)
+    @room.doc(requestBody=_BODY, responses=_ANSWERS)
     def publish() -> Response:
         """Publish events.
 
@@ -127,4 +127,19 @@ _BODY: dict[str, Any] = {
         intake.STRUCTURED: {"schema": {"type": "object", "required": ["specversion", "id", "source", "type"]}},
         intake.BATCH: {"schema": {"type": "array", "items": {"type": "object"}}},
     },
+}
+_ANSWERS: dict[str, Any] = {
+    "202": {
+        "description": "Stored. A list is answered with `items`.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        {"$ref": "#/components/schemas/Published"},
+                        {"$ref": "#/components/schemas/PublishedMany"},
+                    ]
+                }
+            }
+        },
+    }
 }

@@ -29,7 +29,9 @@ _REFUSED = {
     "401": {"description": "The token that was presented is not valid.", **_PROBLEM},
     "403": {"description": "The token lacks `health:read`.", **_PROBLEM},
 }
-_TEXT = {"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+_TEXT = {
+    "200": {"description": "Prometheus text format 0.0.4", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 _UNWELL = {
     "503": {
         "description": "At least one check fails.",
@@ -92,7 +94,7 @@ def _health(room: Room, health: Health) -> None:
 def _figures(room: Room, operations: Operations) -> None:
     @room.route("/metrics")
     @public
-    @room.response(200, description="Prometheus text format 0.0.4")
+    @room.response(200)
     @room.doc(responses=_REFUSED | _TEXT, security=[{"bearer": []}])
     def show_metrics() -> Response:
         """Show the metrics for Prometheus: needs a token, `authorization: {credentials: TOKEN}` in its scrape configuration.

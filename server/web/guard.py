@@ -1,4 +1,4 @@
-"""What happens around every view: ids, cheap refusals, who asks and whether they may, the key, headers, one log line."""
+"""What happens around every view: ids, refusals, who asks and whether they may, the key, headers, one log line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from server.web.current import begin, current, frame
 from server.web.current import known as of_request
 from server.web.frame import Served
 from server.web.permissions import KNOWN, PUBLIC, declaration
+from server.web.surplus import refuse_surplus
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -72,7 +73,9 @@ def _admit() -> Response | None:
     structlog.contextvars.bind_contextvars(organization=who.organization, workspace=who.workspace, principal=who.id)
     if declared != KNOWN:
         who.must(declared)
-    return idempotency.claim(current_app.view_functions[request.endpoint])
+    view = current_app.view_functions[request.endpoint]
+    refuse_surplus(view)
+    return idempotency.claim(view)
 
 
 def authenticated() -> Principal:

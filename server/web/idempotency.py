@@ -54,6 +54,7 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LOCK_SECONDS = 60
 KEPT_HOURS = 24
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_LONGEST_PATH = 1000
 _KEPT_HEADERS = ("Content-Type", "ETag", "Location")
 _MARK = "crossdock_secret_answer"
 _log = structlog.get_logger(__name__)
@@ -110,7 +111,7 @@ def claim(view: Any) -> Response | None:
     if not _KEY.fullmatch(key):
         problem = place("/Idempotency-Key", "1 to 255 visible ASCII characters", INVALID_VALUE, "header")
         raise Invalid("the Idempotency-Key is malformed", source="web", errors=[problem])
-    mine = Claim(f"{request.method} {request.path}", key, uuid4(), getattr(view, _MARK, False))
+    mine = Claim(_route(), key, uuid4(), getattr(view, _MARK, False))
     body_hash = _hash()
     with frame().store.begin(scope(), cause()) as tx:
         tx.run("SET LOCAL synchronous_commit = off")  # a claim that a crash loses was never used
@@ -200,6 +201,12 @@ def _in_flight(wait: float) -> Conflict:
     )
     error.retryable = True
     return error
+
+
+def _route() -> str:
+    """Return the method and the path; of a path that no index takes, its hash."""
+    path = request.path.encode()
+    return f"{request.method} {hashlib.sha256(path).hexdigest() if len(path) > _LONGEST_PATH else request.path}"
 
 
 def _hash() -> bytes:

@@ -8,7 +8,7 @@ from flask_smorest import Api
 
 from server.web.idempotency import WRITES
 from server.web.permissions import KNOWN, PERMISSIONS, PUBLIC, declaration
-from server.web.preconditions import is_versioned
+from server.web.preconditions import takes_version
 from server.web.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
 _PROBLEM = {"$ref": "#/components/responses/Problem"}
 _ALWAYS = ("400", "404", "413", "414", "429", "500", "503")
-_GUARDED = ("401", "403")
-_WITH_BODY = ("409", "415", "422")
+_WRITING = ("409", "415", "502")
+_VERSIONED = {"required": ("412", "428"), "optional": ("412",)}
 _FIRST_ERROR = 400
 _DESCRIPTION = """\
 Everything is JSON in UTF-8 under `/api/v1`. Present a token: `Authorization: Bearer TOKEN`.
@@ -81,22 +81,20 @@ def _complete(app: Flask, path: str, method: str, operation: dict[str, Any], nam
     parameters = operation.setdefault("parameters", [])
     if declared == PUBLIC:
         operation.setdefault("security", [])
-    elif declared == KNOWN:
-        statuses.add("401")
     else:
-        statuses.update(_GUARDED)
+        statuses.update(("401", "422"))
+    if declared not in (PUBLIC, KNOWN):
+        statuses.add("403")
         operation["x-permission"] = declared
         allowed = f"Needs `{declared}`: {PERMISSIONS[declared]}."
         operation["description"] = "\n\n".join(filter(None, [operation.get("description", "").strip(), allowed]))
-    if parameters:
-        statuses.add("422")
-    if "requestBody" in operation:
-        statuses.update(_WITH_BODY)
     if method.upper() in WRITES and declared != PUBLIC:
-        statuses.update((*_WITH_BODY, "412", "428", "502"))
+        statuses.update(_WRITING)
         parameters.append(_KEY)
-        if is_versioned(app.view_functions[endpoint]):
-            parameters.append(_IF_MATCH)
+        version = takes_version(app.view_functions[endpoint])
+        if version is not None:
+            statuses.update(_VERSIONED[version])
+            parameters.append({**_IF_MATCH, "required": version == "required"})
     if not parameters:
         del operation["parameters"]
     # An error that a view documents itself, with its content, is answered in that form: an unhealthy report is no Problem.
@@ -134,7 +132,6 @@ _KEY: dict[str, Any] = {
 _IF_MATCH: dict[str, Any] = {
     "name": "If-Match",
     "in": "header",
-    "required": True,
     "description": "The ETag that was read; `*` for whatever is there.",
     "schema": {"type": "string", "minLength": 1, "examples": ['"7"']},
 }

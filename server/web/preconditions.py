@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from flask import request
 
@@ -19,13 +19,20 @@ _TAG = re.compile(r'\s*(?:W/)?"[^"]*"\s*')
 
 def versioned(view: F) -> F:
     """Mark a view that calls `expect_version`, so that the OpenAPI document shows its If-Match."""
-    setattr(view, _MARK, True)
+    setattr(view, _MARK, "required")
     return view
 
 
-def is_versioned(view: Any) -> bool:
-    """Say whether a view is so marked."""
-    return bool(getattr(view, _MARK, False))
+def maybe_versioned(view: F) -> F:
+    """Mark a view that calls `expect_version(…, required=False)`."""
+    setattr(view, _MARK, "optional")
+    return view
+
+
+def takes_version(view: Any) -> Literal["required", "optional"] | None:
+    """Say whether a view is so marked, and whether its If-Match is `required` or `optional`."""
+    found: Literal["required", "optional"] | None = getattr(view, _MARK, None)
+    return found
 
 
 def etag(version: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import marshmallow
 import orjson
@@ -14,6 +14,7 @@ from webargs.flaskparser import FlaskParser
 from server.kernel.clock import rfc3339
 from server.store.values import write_json
 from server.web import bodies, problems
+from server.web.surplus import takes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,12 +116,13 @@ class Room(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped
     def route(self, rule: str, **options: Any) -> Callable[[F], F]:
         """Register the view below under a path."""
         decorate: Callable[[F], F] = super().route(rule, **options)
-        return decorate
+        return lambda view: decorate(takes(view))
 
     def arguments(self, schema: type[Schema] | Schema, **options: Any) -> Callable[[F], F]:
         """Parse body (or `location="query"`) by a schema and hand it to the view as its next positional argument."""
         decorate: Callable[[F], F] = super().arguments(schema, **options)
-        return decorate
+        place: Literal["query", "json"] = options.get("location", "json")
+        return lambda view: takes(decorate(view), place)
 
     def response(
         self, status_code: int, schema: type[Schema] | Schema | None = None, **options: Any
@@ -130,6 +132,6 @@ class Room(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped
         return decorate
 
     def doc(self, **values: Any) -> Callable[[F], F]:
-        """Add to the operation in the OpenAPI document."""
+        """Add to the operation in the OpenAPI document; with a `requestBody` the view reads the body itself."""
         decorate: Callable[[F], F] = Blueprint.doc(**values)
-        return decorate
+        return (lambda view: takes(decorate(view), "json")) if "requestBody" in values else decorate

@@ -53,5 +53,10 @@ def emptied_database(reused_database: str) -> Iterator[str]:
     """The URL of a migrated database that is empty now; what the test leaves in it is deleted after."""
     yield reused_database
 
-    with _connect(reused_database) as connection:
+    empty(reused_database)
+
+
+def empty(url: str) -> None:
+    """Delete every row of every table."""
+    with _connect(url) as connection:
         connection.execute(_EMPTY)

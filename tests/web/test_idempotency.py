@@ -172,6 +172,12 @@ def test_an_answer_that_was_not_remembered_is_stored_after_the_work(client: Flas
     assert again.headers["Idempotent-Replayed"] == "true"
 
 
+def test_a_path_that_no_index_takes_has_its_key_too(client: FlaskClient, engine: Store):
+    path = "/api/v1/toys/" + "".join(f"{number:04x}" for number in range(1900)) + "/secret"
+    assert [make(client, None, url=path).status_code for _ in range(2)] == [200, 409]
+    assert scalar(engine, "SELECT max(length(route)) FROM idempotency_keys") < 100
+
+
 def test_reading_ignores_the_key(client: FlaskClient, engine: Store):
     assert client.get("/api/v1/toys", headers=as_role("viewer") | KEY).status_code == 200
     assert scalar(engine, "SELECT count(*) FROM idempotency_keys") == 0

@@ -131,6 +131,7 @@ def _changes(room: Room, store: Store) -> None:
 def _oddities(room: Room) -> None:
     @room.route("/api/v1/echo", methods=["POST"])
     @requires("events:publish")
+    @room.doc(requestBody={"content": {"application/json": {"schema": {}}}})
     def echo():
         """Echo the body."""
         return answer(None, {"body": read_json()})

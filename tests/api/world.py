@@ -1,0 +1,217 @@
+"""The whole application on a real database, with workspaces that hold something of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from server import bootstrap
+from server.access import tokens
+from server.access.authentication import local_admin
+from server.app import create_app
+from server.sdk.signing import generate_secret
+from server.web.permissions import TOKEN_ROLES
+from tests.support.product import Product, until
+from tests.support.receiver import Answer, Hit, Receiver
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from server.store import Scope
+    from tests.api.routes import Route
+
+_FOLDER = """\
+kind: Integration
+name: {word}-shop
+plugin: http
+config:
+  base_url: {url}/api
+  auth: {{scheme: bearer, token: {{secret: {upper}_TOKEN}}}}
+---
+kind: EventType
+name: {word}.created
+version: 1
+schema: {{type: object, required: [order_id], properties: {{order_id: {{type: string}}}}}}
+---
+kind: Webhook
+name: {word}-orders
+direction: outbound
+integration: {word}-shop
+request: {{path: /orders}}
+events: [{word}.created]
+metadata: {{owner: {word}-people}}
+sign:
+  scheme: standard-webhooks
+  key: {{secret: {upper}_HOOK}}
+---
+kind: Webhook
+name: {word}-broken
+direction: outbound
+url: {url}/gone
+events: [{word}.created]
+---
+kind: Webhook
+name: {word}-paused
+direction: outbound
+url: {url}/later
+events: [{word}.created]
+"""
+
+
+@dataclass
+class Place:
+    """A workspace with something of everything in it; all that it holds has `word` in its name."""
+
+    scope: Scope
+    word: str
+    headers: dict[str, dict[str, str]]
+    """What presents a token of each role."""
+    deliveries: list[str] = field(default_factory=list)
+    letters: list[str] = field(default_factory=list)
+    token_ids: list[str] = field(default_factory=list)
+
+    @property
+    def admin(self) -> dict[str, str]:
+        return self.headers["admin"]
+
+    @property
+    def email(self) -> str:
+        return f"{self.word}-person@example.com"
+
+    def values(self, route: Route) -> list[dict[str, str]]:
+        """Return what the variables of a route can be, so that it names things of this workspace."""
+        word, upper = self.word, self.word.upper()
+        names = {
+            "secrets": [f"{upper}_HOOK", f"{upper}_TOKEN"],
+            "webhooks": [f"{word}-orders", f"{word}-broken", f"{word}-paused", f"{word}-spare", f"{word}-removed"],
+            "integrations": [f"{word}-shop", f"{word}-removed"],
+            "event-types": [f"{word}.created@1", f"{word}.removed@1"],
+        }
+        values: dict[str, list[dict[str, str]]] = {
+            "deliveries": [{"delivery_id": each} for each in self.deliveries],
+            "dead-letters": [{"letter_id": each} for each in self.letters],
+            "tokens": [{"token_id": each} for each in self.token_ids],
+            "members": [{"email": self.email}],
+            "events": [{"event_id": f"{word}-evt-1"}],
+            "plugins": [{"name": "http"}],
+            "definitions": [
+                {"kind": kind, "name": name}
+                for kind, room in (
+                    ("webhook", "webhooks"),
+                    ("integration", "integrations"),
+                    ("event-type", "event-types"),
+                )
+                for name in names[room]
+            ],
+        }
+        found = values.get(route.room) or [{"name": each} for each in names.get(route.room, [])]
+        return found if route.variables else [{}]
+
+
+class World:
+    """The application, its database, and a receiver that all deliveries go to: `/gone` refuses for good."""
+
+    def __init__(self, database_url: str, redis_url: str = "") -> None:
+        self.product = Product(database_url, redis_url)
+        self.app = create_app(bootstrap.api(self.product.settings, built=self.product.core))
+        self.receiver = Receiver()
+        self.receiver.answer = self._answer
+
+    def open(self) -> None:
+        self.receiver.__enter__()
+
+    def close(self) -> None:
+        self.receiver.__exit__()
+        self.product.close()
+
+    @staticmethod
+    def _answer(hit: Hit) -> Answer:
+        return Answer(410) if hit.path == "/gone" else Answer(200, {"Content-Type": "application/json"}, b"{}")
+
+    @property
+    def client(self) -> FlaskClient:
+        """A client that presents nothing by itself."""
+        return self.app.test_client()
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> TestResponse:
+        """Send JSON; `headers` present a token."""
+        if body is not None:
+            options |= {"data": orjson.dumps(body), "content_type": "application/json"}
+        return self.client.open(path, method=method, **options)
+
+    def token(self, scope: Scope, role: str, **options: Any) -> tuple[dict[str, str], str]:
+        """Make a token; return the header that presents it, and its id."""
+        with self.product.tx(scope) as tx:
+            maker = local_admin(self.product.core.engine, str(scope))
+            row, token = tokens.create(tx, maker, name=f"{scope.workspace} {role}", role=role, **options)  # type: ignore[arg-type]
+        return {"Authorization": f"Bearer {token}"}, tokens.show(tokens.PREFIX, row.id)
+
+    def place(self, organization: str, workspace: str) -> Place:
+        """Make a workspace with something of everything; its word is its name."""
+        scope = self.product.workspace(organization, workspace)
+        made = {role: self.token(scope, role) for role in TOKEN_ROLES}
+        place = Place(scope, workspace, {role: headers for role, (headers, _) in made.items()})
+        place.token_ids = [made["viewer"][1]]
+        self._declare(place)
+        self._deliver(place)
+        return place
+
+    def _declare(self, place: Place) -> None:
+        word, upper = place.word, place.word.upper()
+        spare = {"direction": "outbound", "url": f"{self.receiver.url}/spare", "events": [f"{word}.spare"]}
+        text = _FOLDER.format(word=word, upper=upper, url=self.receiver.url)
+        apply = {"files": [{"path": f"{word}.yaml", "text": text}], "origin": f"folder:{word}"}
+        removed = {"name": f"{word}.removed", "version": 1, "schema": {"type": "object"}}
+        for method, path, body in (
+            ("PUT", f"secrets/{upper}_HOOK", {"value": generate_secret()}),
+            ("PUT", f"secrets/{upper}_TOKEN", {"value": f"{word} token one"}),
+            ("POST", f"secrets/{upper}_TOKEN/rotate", {"value": f"{word} token two"}),
+            ("PUT", f"members/{place.email}", {"role": "viewer", "name": f"{word} person"}),
+            ("POST", "definitions/apply", apply),
+            ("POST", "webhooks", {"name": f"{word}-spare", **spare}),
+            ("POST", "webhooks", {"name": f"{word}-removed", **spare}),
+            (
+                "POST",
+                "integrations",
+                {"name": f"{word}-removed", "plugin": "http", "config": {"base_url": self.receiver.url}},
+            ),
+            ("POST", "event-types", removed),
+            ("DELETE", f"webhooks/{word}-removed", None),
+            ("DELETE", f"integrations/{word}-removed", None),
+            ("DELETE", f"event-types/{word}.removed@1", None),
+            ("POST", f"webhooks/{word}-paused/pause", {"reason": "a test"}),
+        ):
+            answer = self.call(method, f"/api/v1/{path}", body, headers=place.admin | {"If-Match": "*"})
+            assert answer.status_code < 300, (method, path, answer.text)
+
+    def _deliver(self, place: Place) -> None:
+        event = {"type": f"{place.word}.created", "data": {"order_id": f"{place.word}-1"}, "id": f"{place.word}-evt-1"}
+        answer = self.call("POST", "/api/v1/events", event, headers=place.admin)
+        assert answer.status_code == 202, answer.text
+        with self.product.worker():
+            until(lambda: self._states(place) == {"delivered", "dead", "held"}, what="deliveries of every kind")
+        for path, ids in (("deliveries", place.deliveries), ("dead-letters", place.letters)):
+            listed = self.call("GET", f"/api/v1/{path}", headers=place.admin)
+            ids += [each["id"] for each in listed.json["items"]]
+        assert (len(place.deliveries), len(place.letters)) == (3, 1)
+
+    def _states(self, place: Place) -> set[str]:
+        rows = self.product.rows("SELECT state FROM deliveries WHERE workspace_id = :id", id=place.scope.workspace_id)
+        return {row.state for row in rows}
+
+    def dump(self, *but: str) -> dict[str, list[str]]:
+        """Return every row of every table as text, over all workspaces; partitions are part of their table."""
+        tables = self.product.rows(
+            """SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+               AND NOT relispartition ORDER BY 1"""
+        )
+        return {
+            each.name: [
+                row.line for row in self.product.rows(f'SELECT t::text AS line FROM "{each.name}" t ORDER BY 1')
+            ]
+            for each in tables
+            if each.name not in but
+        }
