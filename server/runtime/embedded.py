@@ -134,6 +134,9 @@ class EmbeddedPostgres(EmbeddedServer):
             write_private(port, str(free_port()))
         if not self.data.is_dir():
             self._initialize(programs, user)
+        elif user is not None and self.data.stat().st_uid != user[0]:  # a restored copy, made by root
+            for path in (self.data, *self.data.rglob("*")):
+                os.chown(path, *user, follow_symlinks=False)
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # nobody works here: strays were ended before
 
     def _initialize(self, programs: Path, user: tuple[int, int] | None) -> None:

@@ -14,8 +14,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import structlog
-
 from server.kernel.errors import Conflict, code
 from server.runtime.embedded import EmbeddedPostgres, EmbeddedRedis
 from server.runtime.files import write_private
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from server.config import Settings
 
 HOME_IN_USE = code("HOME_IN_USE", "Another process works on this CROSSDOCK_HOME; `details` has its process id.")
-_log = structlog.get_logger(__name__)
+HOME_UNUSABLE = code("HOME_UNUSABLE", "CROSSDOCK_HOME is no folder that this user can write to.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +55,18 @@ class Home:
         """Be the one that works here.
 
         Raises:
-            Conflict: another process does, and still did after `wait` seconds.
+            Conflict: another process does, and still did after `wait` seconds; or we may not write there.
 
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        number = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            number = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise Conflict(
+                f"cannot work in {self.folder}: {error.strerror}; name another folder with CROSSDOCK_HOME",
+                code=HOME_UNUSABLE,
+                home=str(self.folder),
+            ) from error
         try:
             until = time.monotonic() + wait
             while not _take(number):
@@ -91,7 +96,7 @@ class Home:
     def _is_locked(self) -> bool:
         try:
             number = os.open(self.folder / "lock", os.O_RDWR)
-        except FileNotFoundError:
+        except OSError:  # no such file, or not ours: then it is not our server either
             return False
         try:
             return not _take(number)
@@ -136,8 +141,8 @@ def _find_or_start(settings: Settings, stack: ExitStack, until: float) -> Settin
             return _with_urls(settings, run.database_url, run.redis_url)
         try:
             stack.enter_context(home.lock())
-        except Conflict:
-            if time.monotonic() > until:
+        except Conflict as error:
+            if error.code != HOME_IN_USE or time.monotonic() > until:
                 raise
             time.sleep(0.1)
             continue

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -200,6 +201,18 @@ def test_a_half_made_folder_is_made_anew(folder: Path) -> None:
     server.start()
     assert run_sql(server, "SELECT 1") == [(1,)]
     server.stop()
+
+
+def test_a_copy_of_the_folder_is_a_backup(folder: Path) -> None:
+    server = EmbeddedPostgres(folder / "pg")
+    server.start()
+    run_sql(server, "CREATE TABLE kept AS SELECT 1 AS one")
+    server.stop()
+    shutil.copytree(folder / "pg", folder / "copy")  # by root, it now belongs to root
+    copy = EmbeddedPostgres(folder / "copy")
+    copy.start()
+    assert run_sql(copy, "SELECT one FROM kept") == [(1,)]
+    copy.stop()
 
 
 def test_data_of_another_major_version_is_refused_with_the_way_out(folder: Path) -> None:

@@ -120,3 +120,14 @@ def test_a_command_does_not_wait_for_ever(tmp_path: Path) -> None:
     assert 0.5 <= time.monotonic() - began < 5
     holder.kill()
     holder.communicate()
+
+
+def test_a_home_that_cannot_be_used_is_named_with_the_way_out(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for home in (file, file / "below"):
+        with pytest.raises(Conflict, match="CROSSDOCK_HOME") as caught, Home(home).lock():
+            pass
+        assert caught.value.code == "HOME_UNUSABLE"
+        with pytest.raises(Conflict), local_servers(Settings(home=home)):
+            pass
