@@ -125,7 +125,7 @@ class _Shell:
             found = re.search(r"--done (\d+)--", line)
             if found:
                 assert found[1] == "0", f"{command}\n{''.join(output)}"
-                return "".join(output)
+                return "".join(output) + line[: found.start()]
             output.append(line)
         raise AssertionError(f"the shell ended at: {command}\n{''.join(output)}")
 
