@@ -202,16 +202,35 @@ class World:
         rows = self.product.rows("SELECT state FROM deliveries WHERE workspace_id = :id", id=place.scope.workspace_id)
         return {row.state for row in rows}
 
-    def dump(self, *but: str) -> dict[str, list[str]]:
-        """Return every row of every table as text, over all workspaces; partitions are part of their table."""
-        tables = self.product.rows(
-            """SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-               AND NOT relispartition ORDER BY 1"""
+    def tables(self) -> dict[str, list[str]]:
+        """Return the columns of every table by its name; partitions are part of their table."""
+        rows = self.product.rows(
+            """SELECT c.relname AS name, array_agg(a.attname::text) AS columns
+               FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+               WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+               GROUP BY 1 ORDER BY 1"""
         )
+        return {each.name: each.columns for each in rows}
+
+    def rows_of(self, place: Place) -> dict[str, list[str]]:
+        """Return every row that belongs to a workspace, with the transaction that wrote it: equal when nothing was written."""
         return {
-            each.name: [
-                row.line for row in self.product.rows(f'SELECT t::text AS line FROM "{each.name}" t ORDER BY 1')
+            table: [
+                each.line
+                for each in self.product.rows(
+                    f'SELECT t.xmin::text || t::text AS line FROM "{table}" t WHERE workspace_id = :id ORDER BY 1',
+                    id=place.scope.workspace_id,
+                )
             ]
-            for each in tables
-            if each.name not in but
+            for table, columns in self.tables().items()
+            if "workspace_id" in columns
         }
+
+    def dump(self) -> str:
+        """Return every row of every table as text, bytes in hexadecimal."""
+        rows = [
+            each.line
+            for table in self.tables()
+            for each in self.product.rows(f'SELECT t::text AS line FROM "{table}" t')
+        ]
+        return "\n".join(rows)
