@@ -41,9 +41,14 @@ def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> di
     shown: dict[str, str] = {}
     for name, value in pairs:
         safe = HIDDEN if is_secret_name(name) else redact_text(value)
-        key = str(name)  # aiohttp's names are of a class of their own
-        shown[key] = f"{shown[key]}, {safe}" if key in shown else safe
+        key = _as_text(str(name))  # aiohttp's names are of a class of their own
+        shown[key] = f"{shown[key]}, {_as_text(safe)}" if key in shown else _as_text(safe)
     return shown
+
+
+def _as_text(value: str) -> str:
+    """Return a text that can be stored: bytes that are no UTF-8 come out of HTTP parsers as lone surrogates."""
+    return value.encode("utf-8", "replace").decode()
 
 
 def redact_url(url: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,7 @@ from server.store import Cause, Scope
 from server.webhooks import queries, recording
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from server.events.envelope import Event
@@ -40,6 +41,7 @@ FLUSH_ROWS = 100
 FLUSH_SECONDS = 0.02
 TIMER_SECONDS = 2.0
 _AWAY_SECONDS = 0.5
+_LEDGER_THREADS = 3  # one each to claim, to record and to renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Deliveries:
         self._some = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = False
+        # Threads of their own: look-ups and gates that hang fill the loop's, and leases must be renewed all the same.
+        self._ledger = ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger")
 
     def wake(self) -> None:
         """Look for work now."""
@@ -117,6 +121,11 @@ class Deliveries:
                 task.cancel()
             await asyncio.gather(claiming, *helpers, return_exceptions=True)
             await self.sending.close()
+            self._ledger.shutdown(wait=False)
+
+    async def _book(self, work: Callable[..., Any], *values: Any) -> Any:
+        """Do database work of ours in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._ledger, work, *values)
 
     async def _claim_loop(self) -> None:
         while not self._stopping:
@@ -136,7 +145,7 @@ class Deliveries:
         if room <= 0:
             return False
         try:
-            jobs = await asyncio.to_thread(self._claim_batch, room)
+            jobs = await self._book(self._claim_batch, room)
         except Unavailable as error:
             log.warning("cannot claim", code=error.code)
             await asyncio.sleep(_AWAY_SECONDS)
@@ -202,7 +211,7 @@ class Deliveries:
         batch = self.outcomes
         self.outcomes = []
         try:
-            await asyncio.to_thread(self._record, batch)
+            await self._book(self._record, batch)
         except Unavailable as error:
             log.warning("cannot record, trying again", code=error.code, outcomes=len(batch))
             self.outcomes = batch + self.outcomes
@@ -214,8 +223,30 @@ class Deliveries:
         self._wake.set()
 
     def _record(self, batch: list[Outcome]) -> None:
-        won = recording.record(self.store, self.worker, batch, self.jobs)
-        self.after([each for each in batch if each.claim.ref in won], self.jobs)
+        try:
+            won = recording.record(self.store, self.worker, batch, self.jobs)
+        except Unavailable:
+            raise
+        except Exception as error:  # an outcome that cannot be stored must not take the others, nor the worker, with it
+            if len(batch) > 1:
+                log.warning("cannot store outcomes together", outcomes=len(batch), error=type(error).__name__)
+                for outcome in batch:
+                    self._record([outcome])
+                return
+            log.exception("cannot store an outcome as it is", delivery=str(batch[0].claim.ref))
+            batch = [self._unstorable(batch[0], error)]
+            won = recording.record(self.store, self.worker, batch, self.jobs)
+        try:
+            self.after([each for each in batch if each.claim.ref in won], self.jobs)
+        except Unavailable as error:  # the outcomes are stored: what follows from them comes with the next ones
+            log.warning("cannot follow up", code=error.code, outcomes=len(batch))
+        except Exception:  # as above: nothing that follows is worth the deliveries that are in flight
+            log.exception("cannot follow up", outcomes=len(batch))
+
+    def _unstorable(self, outcome: Outcome, error: Exception) -> Outcome:
+        """Return the outcome that stands for one which breaks the ledger: a failed try, shown as such."""
+        failure = Failure("INTERNAL", f"{type(error).__name__} while recording", "delivery", retryable=True)
+        return recording.unsent(self.jobs[outcome.claim.ref], failure, self.sending.clock.now())
 
     async def _heartbeat_loop(self) -> None:
         while True:
@@ -223,7 +254,7 @@ class Deliveries:
             held = [job.claim for job in self.jobs.values()]
             if held:
                 try:
-                    await asyncio.to_thread(self._beat, held)
+                    await self._book(self._beat, held)
                 except Unavailable as error:
                     log.warning("cannot renew leases", code=error.code, leases=len(held))
             await asyncio.sleep(max(0.1, HEARTBEAT_SECONDS - (time.monotonic() - started)))

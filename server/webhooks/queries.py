@@ -81,11 +81,12 @@ WITH result AS (
     %(reasons)s::text[], %(errors)s::text[], %(uncount)s::boolean[]
   ) AS r(ref, epoch, state, due_at, attempts, status, reason, error, uncount)
 ), done AS (
-  DELETE FROM due USING result r WHERE kind = '{KIND}' AND due.ref = r.ref AND due.epoch = r.epoch AND r.due_at IS NULL
+  DELETE FROM due USING result r
+  WHERE kind = '{KIND}' AND due.ref = r.ref AND due.epoch = r.epoch AND due.leased AND r.due_at IS NULL
   RETURNING due.ref
 ), later AS (
   UPDATE due SET due_at = r.due_at, leased = false, claims = CASE WHEN r.uncount THEN greatest(claims - 1, 0) ELSE claims END
-  FROM result r WHERE kind = '{KIND}' AND due.ref = r.ref AND due.epoch = r.epoch AND r.due_at IS NOT NULL
+  FROM result r WHERE kind = '{KIND}' AND due.ref = r.ref AND due.epoch = r.epoch AND due.leased AND r.due_at IS NOT NULL
   RETURNING due.ref
 ), mine AS (
   SELECT r.* FROM result r JOIN (SELECT ref FROM done UNION ALL SELECT ref FROM later) AS won USING (ref)
@@ -213,7 +214,10 @@ def wake_heads(conn: Connection, keys: Sequence[tuple[UUID, str]]) -> None:
 
 
 def record(conn: Connection, worker: str, outcomes: Sequence[Outcome]) -> set[UUID]:
-    """Store outcomes and their attempts in one statement; return the deliveries whose lease was still ours."""
+    """Store outcomes and their attempts in one statement; return the deliveries whose lease was still ours.
+
+    The same outcome again, after a commit whose answer was lost, changes nothing: its lease has ended with the first.
+    """
     tried = [(each.claim, each.attempt) for each in outcomes if each.attempt]
     rows = conn.exec_driver_sql(
         _RECORD,
