@@ -7,6 +7,7 @@ the workers' two-second timer finds the work.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ _FORGOTTEN_SECONDS = 60
 def connect(url: str) -> redis.Redis:
     """Connect with short time-outs and no retries: a hint that cannot be given at once is not worth waiting for."""
     return redis.Redis.from_url(
-        url, socket_connect_timeout=0.5, socket_timeout=1.0, retry=Retry(NoBackoff(), 0), health_check_interval=30
+        url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=Retry(NoBackoff(), 0), health_check_interval=30
     )
 
 
@@ -51,17 +52,33 @@ class Hints:
         self._quiet_until = 0.0
         self._listed_at = -_LIST_SECONDS
         self._workers: list[str] = []
+        self._away = False
+        self._trying = threading.Lock()
         self.dropped = 0
 
     def __call__(self) -> None:
         """Give a hint to one live worker, or drop it: never raises, never waits for long."""
         if self._clock() < self._quiet_until:
             self.dropped += 1
-            return
+        elif not self._away:
+            self._try()
+        elif self._trying.acquire(
+            blocking=False
+        ):  # one thread finds out whether Redis is back, no other waits for that
+            try:
+                self._try()
+            finally:
+                self._trying.release()
+        else:
+            self.dropped += 1
+
+    def _try(self) -> None:
         try:
             self._give()
+            self._away = False
         except (redis.RedisError, OSError) as error:
             self._quiet_until = self._clock() + _PAUSE_SECONDS
+            self._away = True
             self.dropped += 1
             log.warning("hints pause: Redis is away", error=type(error).__name__, seconds=_PAUSE_SECONDS)
 
