@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import resource
 import signal
 import threading
 import time
@@ -32,6 +34,7 @@ TIMER_SECONDS = 2.0
 STOP_SECONDS = 18.0
 _RQ_WAIT = 30  # RQ blocks half of it on its queue
 _REDIS_BACK = 1.0
+_OPEN_FILES = 1_048_576  # where the hard limit is infinite, as on macOS
 _RUNTIMES: dict[str, Runtime] = {}
 
 
@@ -43,11 +46,18 @@ def drain(worker: str) -> None:
 
 
 class _Bell(SimpleWorker):
-    """RQ's worker without a fork, outside of the main thread: no signal handlers, a timer instead of SIGALRM."""
+    """RQ's worker without a fork, outside of the main thread: no signal handlers, a timer instead of SIGALRM.
+
+    It takes no commands over Redis either, and never waits long for a Redis that was away.
+    """
 
     death_penalty_class = TimerDeathPenalty
+    max_connection_wait_time = _REDIS_BACK
 
     def _install_signal_handlers(self) -> None:
+        pass
+
+    def subscribe(self) -> None:
         pass
 
 
@@ -75,26 +85,25 @@ class Runtime:
         self.parts.deliveries.stop()
 
     def run(self) -> int:
-        """Work until SIGTERM or SIGINT; return the exit status."""
+        """Work until SIGTERM or SIGINT; return the exit status: 1 when a part of ours broke, so that we are started anew."""
+        open_files = allow_open_files()
         _RUNTIMES[self.name] = self
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
-        loop = threading.Thread(target=self._deliver, name="deliveries", daemon=True)
-        chores = threading.Thread(target=self._chores, name="chores", daemon=True)
-        for thread in (loop, chores):
+        parts = {"deliveries": self._deliver, "chores": self._chores, "bell": self._ring, "life": self._live}
+        threads = {name: threading.Thread(target=part, name=name, daemon=True) for name, part in parts.items()}
+        for thread in threads.values():
             thread.start()
-        for target, name in ((self._ring, "bell"), (self._live, "life")):
-            threading.Thread(target=target, name=name, daemon=True).start()
-        log.info("worker is at work", worker=self.name)
-        while loop.is_alive() and not self._stop.is_set():
+        log.info("worker is at work", worker=self.name, open_files=open_files)
+        while all(thread.is_alive() for thread in threads.values()) and not self._stop.is_set():
             self._stop.wait(1.0)
         crashed = not self._stop.is_set()
         self.stop()
         deadline = time.monotonic() + STOP_SECONDS
-        for thread in (loop, chores):
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for name in ("deliveries", "chores"):
+            threads[name].join(max(0.0, deadline - time.monotonic()))
         self._leave()
-        log.info("worker has stopped", worker=self.name, drained=not loop.is_alive())
+        log.info("worker has stopped", worker=self.name, drained=not threads["deliveries"].is_alive())
         return 1 if crashed else 0
 
     def _deliver(self) -> None:
@@ -107,7 +116,9 @@ class Runtime:
                 try:
                     did += chore()
                 except Unavailable as error:
-                    log.warning("a chore waits", chore=getattr(chore, "__name__", "chore"), code=error.code)
+                    log.warning("a chore waits", chore=_name(chore), code=error.code)
+                except Exception:  # one chore that breaks must stop neither the others nor the deliveries
+                    log.exception("a chore broke", chore=_name(chore))
             if did:
                 self.parts.deliveries.wake()
                 continue
@@ -116,16 +127,17 @@ class Runtime:
 
     def _ring(self) -> None:
         """Listen for hints; Redis may go away for as long as it likes."""
-        while not self._stop.is_set():
+        for number in itertools.count(1):
+            if self._stop.is_set():
+                return
             connection = redis.Redis.from_url(self.parts.redis_url, socket_connect_timeout=2, socket_timeout=_RQ_WAIT)
             try:
                 queue = Queue(hints.queue_name(self.name), connection=connection, serializer=JSONSerializer)
-                bell = _Bell(
-                    [queue], connection=connection, name=self.name, serializer=JSONSerializer, worker_ttl=_RQ_WAIT
-                )
+                name = f"{self.name}-{number}"  # RQ remembers for 90 s a name that it has lost, and refuses it
+                bell = _Bell([queue], connection=connection, name=name, serializer=JSONSerializer, worker_ttl=_RQ_WAIT)
                 bell.log_result_lifespan = False
                 bell.work(logging_level="WARNING", with_scheduler=False)
-            except (redis.RedisError, OSError, ValueError) as error:  # ValueError: RQ still knows our name after a loss
+            except Exception as error:  # noqa: BLE001 - whatever breaks in RQ costs hints for a second, never the worker
                 log.warning("no hints for now: Redis is away", error=type(error).__name__)
             finally:
                 connection.close()
@@ -147,6 +159,21 @@ class Runtime:
             hints.leave(self._redis, self.name)
         with contextlib.suppress(Unavailable), self.parts.store.connect() as conn:
             processes.gone(conn, self.parts.process)
+
+
+def allow_open_files() -> int:
+    """Raise the limit of open files, which is often 1,024, as far as we may: each request under way is one; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else hard
+    with contextlib.suppress(ValueError, OSError):  # the system has a limit of its own: ours stays
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, soft), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _name(chore: Any) -> str:
+    """Return what a chore is called: most are a function with its values bound."""
+    function = getattr(chore, "func", chore)
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def run(settings: Settings) -> int:
