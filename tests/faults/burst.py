@@ -1,0 +1,278 @@
+"""A burst of events against a fleet, who receives them, and the history of both: what was answered and what came.
+
+All of it runs on one event loop in a thread. An event's id is chosen by the client, so that it may be sent again until it is
+answered 2xx: only then it counts as accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from tests.support.fleet import Fleet
+
+_GIVE_UP = 60.0
+_TIMEOUT = aiohttp.ClientTimeout(total=15)
+
+
+def type_of(name: str) -> str:
+    """Return the event type of a burst: its own, so that no other webhook means it."""
+    return f"load.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One request of the client: its status or the name of the error, and when and how long."""
+
+    status: int | str
+    at: float
+    seconds: float
+    retry_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One request that came to the receiver."""
+
+    at: float
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event(self) -> str:
+        """The event's id, which the client has put into its data too."""
+        return str(json.loads(self.body)["data"]["id"])
+
+
+@dataclass
+class History:
+    """What the client sent and was answered."""
+
+    sent: set[str] = field(default_factory=set)
+    accepted: dict[str, float] = field(default_factory=dict)
+    tries: list[Try] = field(default_factory=list)
+
+    @property
+    def statuses(self) -> Counter[int | str]:
+        """How often which answer came."""
+        return Counter(each.status for each in self.tries)
+
+    def latency(self, share: float) -> float:
+        """Return a quantile of the seconds that accepted requests took."""
+        return sorted(each.seconds for each in self.tries if each.status == 202)[int(share * (len(self.accepted) - 1))]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the history says. `repeated` counts how often an event came more than once."""
+
+    accepted: int
+    lost: set[str]
+    unexpected: set[str]
+    repeated: dict[str, int]
+    silence: float
+
+    @property
+    def duplicates(self) -> int:
+        """Requests that were not needed."""
+        return sum(self.repeated.values())
+
+
+class Site:
+    """The world outside of the product: one loop with a receiver that counts, and clients. A context manager."""
+
+    def __init__(self) -> None:
+        self.hits: list[Hit] = []
+        self.delay = 0.02
+        self.url = ""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        server = self.run(self._listen()).result(10)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Start something on the loop; returns its future."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def hits_of(self, path: str) -> list[Hit]:
+        """Return what came to one webhook."""
+        return [hit for hit in list(self.hits) if hit.path == path]
+
+    async def _listen(self) -> asyncio.Server:
+        return await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1024)
+
+
+class _Connection(asyncio.Protocol):
+    """As much of HTTP/1.1 as our sender speaks: requests with a length, one after the other."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        head, end, rest = self.buffer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(headers.get("content-length", 0))
+        if len(rest) < length:
+            return
+        self.buffer = rest[length:]
+        self.site.hits.append(Hit(time.monotonic(), first.split(" ")[1], headers, rest[:length]))
+        asyncio.get_running_loop().call_later(self.site.delay, self._answer)
+
+    def _answer(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
+class Burst:
+    """`count` events at `rate` a second by `clients` at a time, each sent to any API process until it is accepted."""
+
+    def __init__(
+        self,
+        site: Site,
+        urls: Sequence[str],
+        token: str,
+        name: str,
+        *,
+        count: int,
+        rate: float,
+        clients: int = 16,
+        path: str = "",
+        data: dict[str, Any] | None = None,
+    ) -> None:
+        self.history = History()
+        self.site = site
+        self.urls = urls
+        self.path = path or f"/{name}"
+        self.name = name
+        self.count = count
+        self.started = time.monotonic()
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._data = data or {}
+        self._next = iter(range(count))
+        self._rate = rate
+        self._done = site.run(self._all(clients))
+
+    def progress(self, share: float, seconds: float = 60.0) -> None:
+        """Wait until a share of the events is accepted."""
+        self._wait(lambda: len(self.history.accepted) >= share * self.count, seconds)
+
+    def sent(self) -> History:
+        """Wait until every event was accepted."""
+        self._done.result(_GIVE_UP + self.count / self._rate + 60)
+        return self.history
+
+    def settled(self, fleet: Fleet, seconds: float = 60.0) -> Verdict:
+        """Wait until every event was accepted, came, and nothing is owed any more; judge."""
+        self.sent()
+        self._wait(lambda: set(self.history.accepted) <= {hit.event for hit in self._hits()}, seconds, strict=False)
+        self._wait(lambda: not fleet.rows("SELECT 1 FROM due WHERE kind = 'delivery' LIMIT 1"), 30, strict=False)
+        verdict = self.judge()
+        print(self.report(verdict))
+        return verdict
+
+    def report(self, verdict: Verdict) -> str:
+        """Return the history in a line: what pytest shows of a test that fails, and `-rP` of all."""
+        waits = self.waits()
+        return (
+            f"{self.name}: accepted {verdict.accepted}, lost {len(verdict.lost)}, unexpected {len(verdict.unexpected)}, "
+            f"duplicates {verdict.duplicates}, silence {verdict.silence:.2f} s, answers {dict(self.history.statuses)}, "
+            f"answered p50 {self.history.latency(0.5):.3f} p99 {self.history.latency(0.99):.3f} s, "
+            f"arrived p50 {waits[len(waits) // 2]:.3f} max {waits[-1]:.3f} s, {time.monotonic() - self.started:.1f} s in all"
+        )
+
+    def judge(self) -> Verdict:
+        """Compare what was accepted with what came."""
+        came = Counter(hit.event for hit in self._hits())
+        times = sorted([self.started, *(hit.at for hit in self._hits())])
+        return Verdict(
+            accepted=len(self.history.accepted),
+            lost=set(self.history.accepted) - set(came),
+            unexpected=set(came) - self.history.sent,
+            repeated={event: count - 1 for event, count in came.items() if count > 1},
+            silence=max((after - before for before, after in pairwise(times)), default=0.0),
+        )
+
+    def first_hit_after(self, moment: float) -> float:
+        """Return the seconds from a moment to the next request that came."""
+        return min((hit.at - moment for hit in self._hits() if hit.at >= moment), default=float("inf"))
+
+    def waits(self) -> list[float]:
+        """Return the seconds from each event's acceptance to its first arrival, sorted."""
+        first: dict[str, float] = {}
+        for hit in self._hits():
+            first.setdefault(hit.event, hit.at)
+        return sorted(first[event] - at for event, at in self.history.accepted.items() if event in first)
+
+    def _hits(self) -> list[Hit]:
+        return self.site.hits_of(self.path)
+
+    async def _all(self, clients: int) -> None:
+        async with aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as session:
+            await asyncio.gather(*(self._client(session) for _ in range(clients)))
+
+    async def _client(self, session: aiohttp.ClientSession) -> None:
+        for number in self._next:
+            await asyncio.sleep(max(0.0, self.started + number / self._rate - time.monotonic()))
+            await self._until_accepted(session, f"{self.name}-{number}")
+
+    async def _until_accepted(self, session: aiohttp.ClientSession, event: str) -> None:
+        self.history.sent.add(event)
+        body = {"type": type_of(self.name), "id": event, "data": {**self._data, "id": event}}
+        give_up = time.monotonic() + _GIVE_UP
+        while time.monotonic() < give_up:
+            tried = await self._try(session, body)
+            self.history.tries.append(tried)
+            if tried.status == 202:
+                self.history.accepted[event] = tried.at + tried.seconds
+                return
+            await asyncio.sleep(random.uniform(0.05, 0.3))
+        raise AssertionError(f"{event} was not accepted within {_GIVE_UP} s: {self.history.statuses}")
+
+    async def _try(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> Try:
+        at = time.monotonic()
+        try:
+            async with session.post(f"{random.choice(self.urls)}/api/v1/events", json=body) as answer:
+                told = await answer.json(content_type=None)
+                assert answer.status != 202 or told["id"] == body["id"], told
+                return Try(answer.status, at, time.monotonic() - at, answer.headers.get("Retry-After"))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Try(type(error).__name__, at, time.monotonic() - at)
+
+    def _wait(self, condition: Any, seconds: float, *, strict: bool = True) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            if self._done.done():
+                self._done.result()
+            if time.monotonic() > end:
+                assert not strict, f"only {len(self.history.accepted)} accepted: {self.history.statuses}"
+                return
+            time.sleep(0.05)
