@@ -92,11 +92,16 @@ class Verdict:
 
 
 class Site:
-    """The world outside of the product: one loop with a receiver that counts, and clients. A context manager."""
+    """The world outside of the product: one loop with a receiver that counts, and clients. A context manager.
+
+    It answers after `delay` seconds, and while `refused_first` refuses the first request of each message.
+    """
 
     def __init__(self) -> None:
         self.hits: list[Hit] = []
         self.delay = 0.02
+        self.refused_first = False
+        self.known: set[str] = set()
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -145,11 +150,15 @@ class _Connection(asyncio.Protocol):
             return
         self.buffer = rest[length:]
         self.site.hits.append(Hit(time.monotonic(), first.split(" ")[1], headers, rest[:length]))
-        asyncio.get_running_loop().call_later(self.site.delay, self._answer)
+        answer = b"204 No Content"
+        if self.site.refused_first and headers["webhook-id"] not in self.site.known:
+            self.site.known.add(headers["webhook-id"])
+            answer = b"503 Later\r\nContent-Length: 0"
+        asyncio.get_running_loop().call_later(self.site.delay, self._answer, answer)
 
-    def _answer(self) -> None:
+    def _answer(self, answer: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            self.transport.write(b"HTTP/1.1 " + answer + b"\r\n\r\n")
 
 
 class Burst:
