@@ -127,7 +127,8 @@ class EmbeddedPostgres(EmbeddedServer):
     def _prepare(self) -> None:
         user, programs = self._user(), self._programs()
         self._check_version(programs)
-        if not (self.folder / "password").is_file():
+        lost = not (self.folder / "password").is_file()
+        if lost:
             write_private(self.folder / "password", secrets.token_hex(24))
         port = self.folder / "port"
         if not port.is_file() or not is_free("127.0.0.1", int(port.read_text())):
@@ -138,6 +139,8 @@ class EmbeddedPostgres(EmbeddedServer):
             for path in (self.data, *self.data.rglob("*")):
                 os.chown(path, *user, follow_symlinks=False)
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # nobody works here: strays were ended before
+        if lost:
+            self._set_password(programs, user)
 
     def _initialize(self, programs: Path, user: tuple[int, int] | None) -> None:
         """Make the data folder beside its place and move it there, so that a kill leaves no half-made one."""
@@ -157,6 +160,16 @@ class EmbeddedPostgres(EmbeddedServer):
             raise self.failed(f"initdb ended with status {status}")
         new.rename(self.data)
 
+    def _set_password(self, programs: Path, user: tuple[int, int] | None) -> None:
+        """Give the role the password of the file, in a server for one user: the data were restored without theirs."""
+        command = [str(programs / "postgres"), "--single", "-D", "{0}", "postgres"]
+        statement = f"ALTER ROLE crossdock LOGIN SUPERUSER PASSWORD '{self.password}';\n"
+        with self.log.open("wb") as log:
+            child = self._spawn(command, user, (self.data,), log, subprocess.PIPE)
+            child.communicate(statement.encode())
+        if child.returncode:
+            raise self.failed("the password could not be set anew")
+
     def _launch(self) -> subprocess.Popen[bytes]:
         settings = _ALWAYS | self.settings | {"port": str(self.port)}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
@@ -165,7 +178,12 @@ class EmbeddedPostgres(EmbeddedServer):
             return self._spawn(command, self._user(), (self.data,), log)
 
     def _spawn(
-        self, command: list[str], user: tuple[int, int] | None, opened: tuple[Path, ...], log: IO[bytes]
+        self,
+        command: list[str],
+        user: tuple[int, int] | None,
+        opened: tuple[Path, ...],
+        log: IO[bytes],
+        given: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         return spawn(
             command,
@@ -173,13 +191,22 @@ class EmbeddedPostgres(EmbeddedServer):
             user=user,
             opened=opened,
             env={key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"},
+            given=given,
             output=log,
         )
 
     def _answers(self) -> bool:
         try:
             self.connect().close()
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                self.stop()
+                file = self.folder / "password"
+                raise Unavailable(
+                    f"{file} is not the password of these data: put the right one there, or remove it and start again",
+                    code=SERVER_FAILED,
+                    source=self.name,
+                ) from error
             return False
         return True
 

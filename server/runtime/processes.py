@@ -25,6 +25,7 @@ def spawn(
     user: tuple[int, int] | None = None,
     opened: Sequence[Path] = (),
     env: Mapping[str, str] | None = None,
+    given: IO[bytes] | int = subprocess.DEVNULL,
     output: IO[bytes] | int = subprocess.DEVNULL,
     errors: IO[bytes] | int = subprocess.STDOUT,
 ) -> subprocess.Popen[bytes]:
@@ -38,7 +39,7 @@ def spawn(
     prefix = [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), str(int(death_signal)), uid, gid]
     return subprocess.Popen(  # noqa: S603 (commands are ours)
         [*prefix, *(str(path) for path in opened), "--", *command],
-        stdin=subprocess.DEVNULL,
+        stdin=given,
         stdout=output,
         stderr=errors,
         env=None if env is None else dict(env),

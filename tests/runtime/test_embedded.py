@@ -215,6 +215,20 @@ def test_a_copy_of_the_folder_is_a_backup(folder: Path) -> None:
     copy.stop()
 
 
+def test_a_wrong_password_is_named_and_a_lost_one_is_made_anew(folder: Path) -> None:
+    server = EmbeddedPostgres(folder / "pg")
+    server.start()
+    server.stop()
+    (server.folder / "password").write_text("another")
+    with pytest.raises(Unavailable, match="not the password of these data"):
+        server.start()
+    assert pids_in(server) == []
+    (server.folder / "password").unlink()
+    server.start()
+    assert run_sql(server, "SELECT 1") == [(1,)]
+    server.stop()
+
+
 def test_data_of_another_major_version_is_refused_with_the_way_out(folder: Path) -> None:
     server = EmbeddedPostgres(folder / "pg")
     server.start()
