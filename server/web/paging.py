@@ -29,6 +29,7 @@ DEFAULT_LIMIT = 50
 MOST = 200
 _CHECK = 6
 _LONGEST = 2000
+_HIGHEST = 2**31 - 1  # PostgreSQL's int: versions and numbers of tries
 
 
 class PageQuery(In):
@@ -107,9 +108,16 @@ def read(text: str, listing: str, *kinds: type[str | int | UUID]) -> Position:
         values: Position = [UUID(each) if kind is UUID else each for kind, each in zip(kinds, given, strict=True)]
     except (ValueError, AttributeError, TypeError) as error:
         raise _invalid() from error
-    if [type(each) for each in values] != list(kinds):
+    if [type(each) for each in values] != list(kinds) or not all(map(_storable, values)):
         raise _invalid()
     return values
+
+
+def _storable(value: str | int | UUID) -> bool:
+    """Say whether a column could hold it: whoever knows how cursors are made can make any."""
+    if isinstance(value, int):
+        return 0 <= value <= _HIGHEST
+    return not isinstance(value, str) or "\x00" not in value
 
 
 def _invalid() -> Invalid:

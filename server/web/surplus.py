@@ -26,7 +26,7 @@ def refuse_surplus(view: Any) -> None:
     """Refuse query parameters and a body that a view is known not to take; an empty object is no body.
 
     Raises:
-        Invalid: UNKNOWN_FIELD for each.
+        Invalid: UNKNOWN_FIELD for each; INVALID_VALUE for a parameter that is given more than once.
         TooLarge, Unsupported, Malformed: it is not even a body that one could take.
 
     """
@@ -35,6 +35,9 @@ def refuse_surplus(view: Any) -> None:
         return
     if "query" not in taken and request.args:
         raise problems.by_location({"query": {key: ["Unknown field."] for key in request.args}})
+    repeated = [key for key, values in request.args.lists() if len(values) > 1]
+    if repeated:  # which of them counts, two readers would say differently
+        raise problems.by_location({"query": {key: ["Given more than once."] for key in repeated}})
     if "json" not in taken and request.method in WRITES and bodies.raw_body():
         body = bodies.read_json()
         if not isinstance(body, dict):
