@@ -83,7 +83,7 @@ BODIES: dict[str, Any] = {
     "put_member": {"role": "viewer"},
     "create_workspace": {"name": "fresh"},
     "create_organization": {"name": "fresh"},
-    "call_integration": {"operation": "request.send", "input": {"method": "GET", "path": "/"}},
+    "call_integration": {"operation": "request.send", "input": {"method": "POST", "path": "/orders"}},
     "check_definitions": _FILES,
     "test_definitions": _FILES,
     "plan_definitions": _FILES,

@@ -70,6 +70,8 @@ class Place:
     headers: dict[str, dict[str, str]]
     """What presents a token of each role."""
     deliveries: list[str] = field(default_factory=list)
+    delivered: str = ""
+    """The one of its deliveries that was delivered."""
     letters: list[str] = field(default_factory=list)
     token_ids: list[str] = field(default_factory=list)
 
@@ -154,7 +156,7 @@ class World:
         scope = self.product.workspace(organization, workspace)
         made = {role: self.token(scope, role) for role in TOKEN_ROLES}
         place = Place(scope, workspace, {role: headers for role, (headers, _) in made.items()})
-        place.token_ids = [made["viewer"][1]]
+        place.token_ids = [self.token(scope, "viewer")[1]]
         self._declare(place)
         self._deliver(place)
         return place
@@ -196,6 +198,9 @@ class World:
         for path, ids in (("deliveries", place.deliveries), ("dead-letters", place.letters)):
             listed = self.call("GET", f"/api/v1/{path}", headers=place.admin)
             ids += [each["id"] for each in listed.json["items"]]
+            place.delivered = next(
+                (each["id"] for each in listed.json["items"] if each.get("state") == "delivered"), place.delivered
+            )
         assert (len(place.deliveries), len(place.letters)) == (3, 1)
 
     def _states(self, place: Place) -> set[str]:

@@ -60,10 +60,16 @@ def test_a_cursor_of_another_listing_or_none_is_refused(client, cursor: str):
     assert answer.json["errors"][0]["pointer"] == "/cursor"
 
 
-@given(st.text(max_size=50), st.integers(-(2**53), 2**53), st.uuids())
+@given(st.text(st.characters(exclude_characters="\0"), max_size=50), st.integers(0, 2**31 - 1), st.uuids())
 def test_what_is_written_is_read(text: str, number: int, identity: UUID):
     text = text.encode(errors="replace").decode()
     assert read(write("l", [text, number, identity]), "l", str, int, UUID) == [text, number, identity]
+
+
+@pytest.mark.parametrize(("value", "kind"), [("a\0", str), (-1, int), (2**31, int), (2**63, int)])
+def test_a_forged_cursor_that_no_column_could_hold_is_invalid(value, kind: type):
+    with pytest.raises(Invalid):
+        read(write("l", [value]), "l", kind)
 
 
 @given(st.text(max_size=80))
