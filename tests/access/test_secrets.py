@@ -150,6 +150,7 @@ def test_the_key_ring_is_changed_without_a_gap(store: Store, engine: Store, ours
 @pytest.mark.parametrize(
     "text",
     ["", "a", "a:", "a:!!!", "a:" + b64encode(b"short").decode(), new_key("a") + "," + new_key("a"), new_key("b b")],
+    ids=["nothing", "no-key", "empty-key", "not-base64", "short", "same-id", "bad-id"],
 )
 def test_a_broken_key_ring_is_refused_without_showing_it(text: str):
     with pytest.raises(Invalid) as caught:
