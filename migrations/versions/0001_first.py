@@ -13,7 +13,9 @@ depends_on = None
 
 ROLES = """
 DO $$
-DECLARE wanted text;
+DECLARE
+  wanted text;
+  right_to_become text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
   FOREACH wanted IN ARRAY ARRAY['crossdock_api', 'crossdock_engine'] LOOP
     BEGIN
@@ -24,7 +26,7 @@ BEGIN
         RAISE EXCEPTION 'the role % is missing and % may not create roles', wanted, current_user
           USING HINT = format('as a superuser: CREATE ROLE %I NOLOGIN; GRANT %I TO %I;', wanted, wanted, current_user);
     END;
-    IF NOT pg_has_role(current_user, wanted, 'SET') THEN EXECUTE format('GRANT %I TO %I', wanted, current_user); END IF;
+    IF NOT pg_has_role(current_user, wanted, right_to_become) THEN EXECUTE format('GRANT %I TO %I', wanted, current_user); END IF;
   END LOOP;
 END $$;
 """
