@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from server.store import Scope
     from server.web.frame import Served
     from server.web.principals import Authenticate, Failures, Principal
-    from server.webhooks.drain import Job
+    from server.webhooks.job import Job
     from server.webhooks.queries import Outcome
 
 API_CONNECTIONS = 32

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from server.store import Store
     from server.telemetry.metrics import Metric, Sample
     from server.web.frame import Served
-    from server.webhooks.drain import Job
+    from server.webhooks.job import Job
     from server.webhooks.queries import Outcome
 
 REQUESTS = metrics.counter(

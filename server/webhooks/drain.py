@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -20,14 +19,13 @@ from server.events import queries as event_store
 from server.kernel.errors import CrossdockError, Failure, Retryable, Unavailable
 from server.queue import claims
 from server.queue.claims import HEARTBEAT_SECONDS
-from server.store import Cause, Scope
 from server.webhooks import queries, recording
+from server.webhooks.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
-    from server.events.envelope import Event
     from server.queue.claims import Claim
     from server.store import Store
     from server.webhooks.queries import Outcome
@@ -42,26 +40,6 @@ FLUSH_SECONDS = 0.02
 TIMER_SECONDS = 2.0
 _AWAY_SECONDS = 0.5
 _LEDGER_THREADS = 3  # one each to claim, to record and to renew
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One claimed delivery with its event and what is known of its webhook."""
-
-    claim: Claim
-    row: Any
-    event: Event
-
-    @property
-    def scope(self) -> Scope:
-        """The tenant of the delivery."""
-        row = self.row
-        return Scope(row.organization_id, row.workspace_id, row.organization, row.workspace)
-
-    @property
-    def cause(self) -> Cause:
-        """A worker acts, because of the event."""
-        return Cause("worker", self.event.correlation_id, self.event.id)
 
 
 class After(Protocol):

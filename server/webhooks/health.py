@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from server.store import Store
     from server.store.repository import SqlRepository
     from server.webhooks.aggregate import Webhook
-    from server.webhooks.drain import Job
+    from server.webhooks.job import Job
     from server.webhooks.queries import Outcome
 
 log = structlog.get_logger("crossdock.webhooks")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from server.store import Store
-    from server.webhooks.drain import Job
+    from server.webhooks.job import Job
 
 HOLDING = frozenset({"paused", "disabled", "draft"})
 ENDED = frozenset({"delivered", "skipped", "discarded"})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from server.kernel.clock import Clock
     from server.kernel.errors import Failure
     from server.transport.aio import Answer, AsyncSender
-    from server.webhooks.drain import Job
+    from server.webhooks.job import Job
     from server.webhooks.targets import Target
 
 AGENT = "Crossdock/1"
