@@ -12,7 +12,7 @@ from server.integrations.gates import Link
 from server.integrations.guards import Call
 from server.integrations.policies import policy_of
 from server.integrations.repository import INTEGRATIONS
-from server.kernel.errors import Conflict, Invalid, NotFound, Permanent, code
+from server.kernel.errors import Conflict, Invalid, NotFound, Permanent, Retryable, code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,8 +50,7 @@ class ByHand:
 
         Raises:
             NotFound: no such integration.
-            Conflict: PLUGIN_MISSING.
-            Retryable, Permanent: a secret or variable that the config refers to cannot be read.
+            Conflict: PLUGIN_MISSING; a secret or variable that the config refers to cannot be read.
 
         """
         with self.store.begin(scope, cause) as tx:
@@ -72,7 +71,7 @@ class ByHand:
 
         Raises:
             NotFound: no such integration, UNKNOWN_OPERATION.
-            Conflict: INTEGRATION_RESTS, PLUGIN_MISSING.
+            Conflict: INTEGRATION_RESTS, PLUGIN_MISSING; a secret or variable that the config refers to cannot be read.
             Invalid: INPUT_INVALID.
             Retryable, Postponed, Permanent: see `Caller.call`.
 
@@ -107,8 +106,13 @@ class ByHand:
             raise Conflict(f"the plugin {integration.body['plugin']} is not installed", code=PLUGIN_MISSING)
         policy = policy_of(integration.body)
         config = integration.body.get("config", {})
-        names = secret_names(config)
-        found = self.secrets.resolve_many(tx, names) if names else {}
+        try:
+            names = secret_names(config)
+            found = self.secrets.resolve_many(tx, names) if names else {}
+            filled = resolve_config(tx, self.secrets, config)
+        except (Retryable, Permanent) as error:
+            # The other system was not even asked: it is for the workspace to set the secret or the variable right.
+            raise Conflict(error.message, code=error.code, source=error.source, **error.details) from error
         return Call(
             organization=tx.scope.organization,
             workspace=tx.scope.workspace,
@@ -116,7 +120,7 @@ class ByHand:
             plugin=plugin,
             operation=operation,
             input=values,
-            config=resolve_config(tx, self.secrets, config),
+            config=filled,
             addresses=self.addresses(tx.scope),
             correlation_id=tx.cause.correlation_id,
             secrets=tuple(value for each in found.values() for value in each),

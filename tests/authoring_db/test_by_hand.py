@@ -142,3 +142,15 @@ def test_plugins_are_listed_and_shown_with_their_operations(api: Client) -> None
     assert [each["name"] for each in shown["operations"]] == ["request.send"]
     assert shown["config_schema"]["type"] == "object"
     api("GET", "/plugins/nothing", status=404)
+
+
+def test_a_secret_that_is_missing_is_for_the_workspace_to_set(
+    api: Client, hand: Hand, secrets: Secrets, receiver: Receiver
+) -> None:
+    declare(hand, secrets, receiver.url)
+    with hand.begin() as tx:
+        secrets.delete(tx, "TOKEN")
+    for path, body in (("call", SEND), ("test", None)):
+        problem = api("POST", f"/integrations/warehouse/{path}", body, 409)
+        assert (problem["code"], problem["details"]) == ("SECRET_MISSING", {"secret": "TOKEN"})
+    assert receiver.hits == []
