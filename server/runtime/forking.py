@@ -85,9 +85,11 @@ def fork(call: Callable[[], int], *, name: str, env: Mapping[str, str], keep: in
     sys.stdout.flush()
     sys.stderr.flush()
     gc.freeze()  # what is loaded by now stays shared: the collector does not write into it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a signal waits until the child has its own handlers
     pid = os.fork()
     if pid == 0:
         _live(partial(_become, parent, name, env, keep), call)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return Forked(pid)
 
 
@@ -133,6 +135,7 @@ def _become(parent: int, name: str, env: Mapping[str, str], keep: int | None) ->
     """Make a process of its own out of the copy: nothing of the parent's but its modules and standard error."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     os.setsid()
     die_with_parent(parent, signal.SIGKILL)
     if LINUX:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -70,7 +71,12 @@ def configure(process: str, level: str = "info", stream: IO[str] | None = None) 
     root.setLevel(_LEVELS[level])
     logging.captureWarnings(capture=True)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))
+        library = logging.getLogger(name)
+        library.setLevel(max(_LEVELS[level], logging.WARNING))
+        library.handlers.clear()  # some bring their own, which would write lines that are not JSON
+        library.propagate = True
+    sys.excepthook = _process_failed
+    threading.excepthook = _thread_failed
 
 
 @contextmanager
@@ -99,6 +105,15 @@ def _named(_logger: Any, _method: str, event: EventDict) -> EventDict:
 def _redacted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
     cleaned: dict[str, Any] = redact(event)
     return cleaned
+
+
+def _process_failed(_kind: type[BaseException], error: BaseException, _trace: object) -> None:
+    structlog.get_logger(__name__).error("process failed", exc_info=error)
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    name = failed.thread.name if failed.thread is not None else ""
+    structlog.get_logger(__name__).error("thread failed", thread=name, exc_info=failed.exc_value)
 
 
 def _dumps(event: Any, **_: Any) -> str:

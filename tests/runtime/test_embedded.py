@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from server.runtime.server import EmbeddedServer
 
-pytestmark = pytest.mark.serial
-
 
 @pytest.fixture
 def folder() -> Iterator[Path]:

@@ -8,8 +8,6 @@ import textwrap
 
 import pytest
 
-pytestmark = pytest.mark.serial
-
 HEAD = """
 import atexit, os, signal, sys, time
 from server.kernel.errors import Conflict, CrossdockError

@@ -190,31 +190,29 @@ def test_a_failed_migration_ends_it_with_its_error(up: Callable[..., Up]) -> Non
     assert "Crossdock is ready" not in server.said()
 
 
-@pytest.mark.parametrize("name", ["api", "worker-1", "postgresql", "redis"])
-def test_what_is_killed_comes_back(up: Callable[..., Up], name: str) -> None:
+def test_what_is_killed_comes_back_and_nothing_else_is_touched(up: Callable[..., Up]) -> None:
     server = up()
     run = server.ready()
-    os.kill(run.pids[name], signal.SIGKILL)
-
-    def is_back() -> bool:
+    for name in ("api", "worker-1", "postgresql", "redis"):
+        before = run
+        os.kill(before.pids[name], signal.SIGKILL)
+        wait_for(lambda name=name, old=before.pids[name]: pid_of(server, name) not in (0, old))
         now = server.home.running()
-        return now is not None and now.pids.get(name, run.pids[name]) != run.pids[name]
-
-    wait_for(is_back)
-    now = server.home.running()
-    assert now is not None
-    assert now.database_url == run.database_url
-    wait_for(lambda: answers(now.database_url))
-    wait_for(lambda: pings(now.redis_url))
-    assert {key: value for key, value in now.pids.items() if key != name} == {
-        key: value for key, value in run.pids.items() if key != name
-    }
+        assert now is not None
+        assert now.database_url == run.database_url
+        assert now.pids | {name: 0} == before.pids | {name: 0}
+        wait_for(lambda run=now: answers(run.database_url) and pings(run.redis_url))
+        run = now
     server.end()
 
 
-def worker_of(server: Up) -> int:
+def pid_of(server: Up, name: str) -> int:
     run = server.home.running()
-    return run.pids.get("worker-1", 0) if run else 0
+    return run.pids.get(name, 0) if run else 0
+
+
+def worker_of(server: Up) -> int:
+    return pid_of(server, "worker-1")
 
 
 def test_what_keeps_exiting_is_started_again_ever_more_slowly(up: Callable[..., Up]) -> None:

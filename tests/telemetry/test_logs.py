@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 import threading
 import warnings
 from typing import TYPE_CHECKING
@@ -21,10 +23,12 @@ def lines() -> Iterator[io.StringIO]:
     """What the process logs; everything is as before afterwards."""
     root, stream = logging.getLogger(), io.StringIO()
     before, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     logs.configure("worker-1", "info", stream)
     yield stream
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
+    sys.excepthook, threading.excepthook = hooks
     root.handlers[:] = before
     root.setLevel(level)
 
@@ -114,3 +118,17 @@ def test_the_context_can_be_handed_to_a_thread(lines: io.StringIO) -> None:
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="CROSSDOCK_LOG_LEVEL"):
         logs.configure("api", "loud")
+
+
+def test_what_nobody_catches_is_a_line_too() -> None:
+    program = (
+        "import threading\nfrom server.telemetry import logs\nlogs.configure('worker')\n"
+        "def fail(): raise ValueError('odd: Bearer abc123456')\n"
+        "thread = threading.Thread(target=fail, name='chores')\nthread.start()\nthread.join()\nfail()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    first, second = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (first["event"], first["thread"], second["event"]) == ("thread failed", "chores", "process failed")
+    assert "ValueError" in first["exception"]
+    assert "abc123456" not in done.stderr
