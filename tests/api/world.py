@@ -114,7 +114,7 @@ class Place:
 
 
 class World:
-    """The application, its database, and a receiver that all deliveries go to: `/gone` refuses for good."""
+    """The application, its database, and a receiver that all deliveries go to: `/gone` is gone, `/bad` refuses."""
 
     def __init__(self, database_url: str, redis_url: str = "") -> None:
         self.product = Product(database_url, redis_url)
@@ -131,7 +131,8 @@ class World:
 
     @staticmethod
     def _answer(hit: Hit) -> Answer:
-        return Answer(410) if hit.path == "/gone" else Answer(200, {"Content-Type": "application/json"}, b"{}")
+        status = {"/gone": 410, "/bad": 400}.get(hit.path, 200)
+        return Answer(status, {"Content-Type": "application/json"}, b"{}")
 
     @property
     def client(self) -> FlaskClient:
