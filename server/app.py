@@ -11,12 +11,16 @@ from flask import Flask, Response
 
 from server import bootstrap
 from server.dashboard import blueprint as dashboard
+from server.telemetry import traces
 from server.web import bodies, guard, openapi, pages, problems
 from server.web.answers import OrjsonProvider
 from server.web.permissions import public, refuse_undeclared
 from server.web.room import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from server.config import Settings
     from server.web.frame import Frame
 
@@ -45,7 +49,20 @@ def create_app(services: Frame) -> Flask:
             app.register_blueprint(room)
     _document(app, api)
     refuse_undeclared(app)
+    app.wsgi_app = _traced(app.wsgi_app)  # type: ignore[method-assign, assignment]  # Flask's own way to wrap it
     return app
+
+
+def _traced(wsgi: WSGIApplication) -> WSGIApplication:
+    """Measure each request as a span, below the caller's where it sent one."""
+
+    def measured(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        parent = traces.read_traceparent({"traceparent": environ.get("HTTP_TRACEPARENT", "")})
+        method, path = environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", "")
+        with traces.span(f"HTTP {method}", parent, **{"http.request.method": method, "url.path": path}):
+            return wsgi(environ, start_response)
+
+    return measured
 
 
 def from_settings(settings: Settings) -> Flask:

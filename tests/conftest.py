@@ -29,6 +29,9 @@ from server.runtime.embedded import FAST, EmbeddedPostgres, EmbeddedRedis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.product import Product
+    from tests.support.receiver import Receiver
+
 _OWN_DATABASE = os.environ.get("CROSSDOCK_TEST_DATABASE_URL", "")
 _OWN_REDIS = os.environ.get("CROSSDOCK_TEST_REDIS_URL", "")
 
@@ -124,6 +127,25 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture
+def product(database_url: str) -> Iterator[Product]:
+    """The product in one process, on a database of this test's own."""
+    from tests.support.product import Product  # here, so that tests without it do not import it all
+
+    product = Product(database_url)
+    yield product
+    product.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A real HTTP receiver on loopback."""
+    from tests.support.receiver import Receiver
+
+    with Receiver() as receiver:
+        yield receiver
 
 
 @contextmanager

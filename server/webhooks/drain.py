@@ -19,6 +19,7 @@ from server.events import queries as event_store
 from server.kernel.errors import CrossdockError, Failure, Retryable, Unavailable
 from server.queue import claims
 from server.queue.claims import HEARTBEAT_SECONDS
+from server.telemetry import traces
 from server.webhooks import queries, recording
 from server.webhooks.job import Job
 
@@ -153,10 +154,11 @@ class Deliveries:
         try:
             outcome = recording.without_trying(job, self.sending.clock.now())
             if outcome is None:
-                outcome = await self.sending.attempt(job, await self._target(job))
+                with traces.span("webhook delivery", **_attributes(job)):
+                    outcome = await self.sending.attempt(job, await self._target(job))
         except CrossdockError as error:
             outcome = recording.unsent(job, error.failure, self.sending.clock.now())
-        except Exception as error:
+        except Exception as error:  # the border of one delivery: a fault of ours must not end the worker
             log.exception("delivery broke", delivery=str(job.claim.ref))
             failure = Failure("INTERNAL", f"{type(error).__name__} while delivering", "delivery", retryable=True)
             outcome = recording.unsent(job, failure, self.sending.clock.now())
@@ -240,3 +242,12 @@ class Deliveries:
     def _beat(self, held: list[Claim]) -> None:
         with self.store.connect() as conn:
             claims.heartbeat(conn, queries.KIND, held)
+
+
+def _attributes(job: Job) -> dict[str, str]:
+    return {
+        "crossdock.workspace": str(job.scope),
+        "crossdock.webhook": job.row.webhook_name,
+        "crossdock.event.type": job.event.type,
+        "crossdock.correlation_id": job.event.correlation_id,
+    }

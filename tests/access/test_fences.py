@@ -29,7 +29,7 @@ WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.at
 """
 _SAMPLES = {
     "bigint": "7", "integer": "7", "smallint": "7", "double precision": "7", "numeric": "7", "real": "7", "boolean": "true",
-    "text": "'x'", "uuid": "gen_random_uuid()", "bytea": "'\\x00'", "jsonb": "'{}'", "timestamp with time zone": "now()",
+    "text": "'x'", "uuid": "gen_random_uuid()", "bytea": "'\\x00'", "jsonb": "'{}'", "json": "'{}'", "timestamp with time zone": "now()",
     "interval": "'1 s'", "text[]": "'{}'", "uuid[]": "'{}'", "date": "now()", "inet": "'::1'",
 }  # fmt: skip
 

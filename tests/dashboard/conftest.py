@@ -5,27 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.oncall import new_token, pages_app, sign_in
-from tests.support.product import Product
-from tests.support.receiver import Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flask import Flask
     from flask.testing import FlaskClient
 
-
-@pytest.fixture
-def product(database_url: str) -> Iterator[Product]:
-    product = Product(database_url)
-    yield product
-    product.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
+    from tests.support.product import Product
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,23 +18,6 @@ from server.kernel.ids import new_uuid
 from server.store.repository import SqlRepository
 from tests.support.product import Product, until
 from tests.support.receiver import Answer, Receiver
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def product(database_url: str) -> Iterator[Product]:
-    product = Product(database_url)
-    yield product
-    product.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
-
 
 FIGURES = BreakerFigures(failures=3, successes=2, reset=60)
 

@@ -12,13 +12,13 @@ from playwright.sync_api import sync_playwright
 from werkzeug.serving import make_server
 
 from tests.support.oncall import new_token, pages_app
-from tests.support.product import Product
-from tests.support.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, BrowserContext, Page
+
+    from tests.support.product import Product
 
 _ARGUMENTS = [
     "--no-sandbox",
@@ -38,19 +38,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def product(database_url: str) -> Iterator[Product]:
-    product = Product(database_url)
-    yield product
-    product.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -10,11 +10,15 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from server.telemetry import traces
+from tests.support.product import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+    from tests.support.product import Product
+    from tests.support.receiver import Receiver
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -83,6 +87,25 @@ def test_spans_arrive_nested_and_below_the_parent_of_the_request(collector: Coll
     assert publish.parent_span_id == request.span_id
     assert inside == f"00-{request.trace_id.hex()}-{request.span_id.hex()}-01"
     assert attributes(publish) == {"count": 3}
+
+
+def test_a_request_and_the_delivery_that_it_owes_are_spans(
+    collector: Collector, product: Product, receiver: Receiver
+) -> None:
+    product.webhook("hook", receiver.url)
+    client = product.client()
+    event = {"type": "order.created", "data": {}, "correlation_id": "corr-1"}
+    assert client.post("/api/v1/events?x=secret", json=event).status_code == 422
+    assert client.post("/api/v1/events", json=event, headers={"traceparent": PARENT}).status_code == 202
+    with product.worker():
+        until(lambda: product.states() == {"delivered": 1})
+    traces.shutdown()
+    spans = {span.name: span for span in collector.spans}
+    assert spans["HTTP POST"].trace_id.hex() == PARENT.split("-")[1]
+    assert attributes(spans["HTTP POST"])["url.path"] == "/api/v1/events"
+    delivery = attributes(spans["webhook delivery"])
+    assert (delivery["crossdock.webhook"], delivery["crossdock.correlation_id"]) == ("hook", "corr-1")
+    assert "secret" not in str(collector.spans)
 
 
 def test_no_span_carries_a_credential(collector: Collector) -> None:
