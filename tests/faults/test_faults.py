@@ -290,13 +290,18 @@ def test_two_workspaces_with_the_same_names_never_meet(fleet: Fleet, shoot: Call
 
 
 @pytest.mark.serial
-def test_an_accepted_event_goes_out_at_once_and_not_with_the_timer(shoot: Callable[..., Burst]) -> None:
-    assert_hints_arrive(shoot)
+def test_an_accepted_event_goes_out_at_once_and_not_with_the_timer(fleet: Fleet, shoot: Callable[..., Burst]) -> None:
+    for name in fleet.workers[1:]:
+        fleet.end(name)  # the timers of several would hide that there are no hints
+    waits = assert_hints_arrive(shoot)
+    assert waits[len(waits) * 9 // 10] < 1.0, waits
 
 
-def assert_hints_arrive(shoot: Callable[..., Burst]) -> None:
-    """Send single events, slower than they are delivered and faster than the timer: they must not wait for it."""
+def assert_hints_arrive(shoot: Callable[..., Burst]) -> list[float]:
+    """Send single events, slower than they are delivered and faster than the timer; return how long each took."""
     burst = shoot(Form(12, 3.7, 1), clients=1)
     burst.sent()
     until(lambda: len(burst.waits()) == burst.count, 10, "all have come")
-    assert statistics.median(burst.waits()) < 0.5, burst.waits()
+    waits = burst.waits()
+    assert statistics.median(waits) < 0.5, waits
+    return waits
