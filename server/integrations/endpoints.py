@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from server.documents.values import is_secret
 from server.integrations.gates import Link
 from server.integrations.policies import policy_of
 from server.kernel.errors import Retryable, code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from server.sdk.plugin import Plugin
     from server.store import Tx
@@ -24,11 +25,12 @@ AT_WORK = frozenset({"active", "failing"})
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where webhooks of an integration go, with its credentials and its policy."""
+    """Where webhooks of an integration go, with its credentials and its policy; `secrets` are not to be shown."""
 
     base_url: str
     headers: Mapping[str, str]
     link: Link
+    secrets: tuple[str, ...] = ()
 
 
 class Endpoints:
@@ -53,11 +55,25 @@ class Endpoints:
         plugin = None if row is None else self.plugins.get(row.body["plugin"])
         if row is None or plugin is None:
             raise Retryable(f"no integration {integration} here", code=ENDPOINT_MISSING, source="delivery")
-        endpoint = plugin.adapter_factory().endpoint(self.resolve(tx, row.body.get("config", {})))
+        config = row.body.get("config", {})
+        filled = self.resolve(tx, config)
+        endpoint = plugin.adapter_factory().endpoint(filled)
         if endpoint is None:
             raise Retryable(f"{integration}: its plugin takes no webhooks", code=ENDPOINT_MISSING, source="delivery")
         base = endpoint.base_url
         if endpoint.query:
             base += ("&" if "?" in base else "?") + urlencode(endpoint.query)
         link = Link(tx.scope.workspace_id, row.id, policy_of(row.body))
-        return Found(base, endpoint.headers, link)
+        return Found(base, endpoint.headers, link, tuple(_secrets(config, filled)))
+
+
+def _secrets(config: Any, filled: Any) -> Iterator[str]:
+    """Yield what stands now where a configuration referred to a secret."""
+    if is_secret(config):
+        yield filled
+    elif isinstance(config, dict):
+        for key, each in config.items():
+            yield from _secrets(each, filled[key])
+    elif isinstance(config, list):
+        for each, value in zip(config, filled, strict=True):
+            yield from _secrets(each, value)

@@ -13,6 +13,7 @@ from server.integrations.guards import Call
 from server.integrations.policies import policy_of
 from server.integrations.repository import INTEGRATIONS
 from server.kernel.errors import Conflict, Invalid, NotFound, Permanent, Retryable, code
+from server.transport.redaction import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,7 +88,7 @@ class ByHand:
                 f"{call.plugin.name} has no operation {operation[:100]}", code=UNKNOWN_OPERATION, known=list(known)
             )
         try:
-            return self.caller.call(call)
+            output = self.caller.call(call)
         except Permanent as error:
             if error.code != INPUT_INVALID:
                 raise
@@ -97,6 +98,9 @@ class ByHand:
                 for each in error.details["errors"]
             ]
             raise Invalid(error.message, code=INPUT_INVALID, source=error.source, errors=places) from error
+        # A careless system answers with what it was sent, and who may call it may not read its secrets.
+        shown: dict[str, Any] = hide(output, call.secrets)
+        return shown
 
     def _prepare(
         self, tx: Tx, integration: Integration, operation: str, values: Mapping[str, Any], *, key: str | None = None

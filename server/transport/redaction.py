@@ -6,9 +6,10 @@ in a header or a query (`?key=…`, `?sig=…`, `X-Auth`).
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_plus
 
 from server.telemetry.redaction import HIDDEN, hides, redact_text
 
@@ -61,7 +62,41 @@ def _redact_pair(pair: re.Match[str]) -> str:
 
 
 def redact_secrets(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text without the given secrets, as they are or percent-encoded, and without what looks like one."""
-    for secret in sorted((each for each in secrets if len(each) >= _SHORTEST_SECRET), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return redact_url(redact_text(text))
+    """Return the text without the given secrets and without what looks like one."""
+    return redact_url(redact_text(_hide_text(text, _written(secrets))))
+
+
+def hide(value: Any, secrets: Iterable[str]) -> Any:
+    """Return JSON without the given secrets; all else stays as it is, since it is data. For what may echo them."""
+    written = _written(secrets)
+    return _hide(value, written) if written else value
+
+
+def hide_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
+    """Return an answer's body without the given secrets."""
+    for each in _written(secrets):
+        content = content.replace(each.encode(), HIDDEN.encode())
+    return content
+
+
+def _written(secrets: Iterable[str]) -> list[str]:
+    """Return each secret as it is, as JSON writes it, and percent-encoded; the longest first."""
+    known = {each for each in secrets if len(each) >= _SHORTEST_SECRET}
+    ways = known | {json.dumps(each)[1:-1] for each in known} | {quote(each, safe="") for each in known}
+    return sorted(ways, key=len, reverse=True)
+
+
+def _hide(value: Any, written: list[str]) -> Any:
+    if isinstance(value, str):
+        return _hide_text(value, written)
+    if isinstance(value, dict):
+        return {_hide_text(key, written): _hide(each, written) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_hide(each, written) for each in value]
+    return value
+
+
+def _hide_text(text: str, written: list[str]) -> str:
+    for each in written:
+        text = text.replace(each, HIDDEN)
+    return text

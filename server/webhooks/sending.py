@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from server.kernel.errors import CrossdockError
 from server.kernel.ids import new_uuid
 from server.transport.aio import Request
-from server.transport.redaction import redact_headers
+from server.transport.redaction import hide, hide_bytes, redact_headers
 from server.webhooks import outcomes, recording
 from server.webhooks.queries import Attempt, Outcome
 from server.webhooks.rendering import Rendered, Skipped, render
@@ -64,14 +64,12 @@ class Sending:
             headers["webhook-signature"] = target.signer.sign(
                 job.row.message_id, int(started.timestamp()), rendered.body
             )
-        request = Request(
-            rendered.method, target.origin + rendered.path, headers, rendered.body, target.webhook.timeout
-        )
+        request = Request(rendered.method, _url(target, rendered.path), headers, rendered.body, target.webhook.timeout)
         try:
             answer = await self.sender.send(request)
         except CrossdockError as error:
             outcome = "timeout" if "TIME" in error.code else ("failure" if error.retryable else "refused")
-            tried = self._attempt(job, headers, started, outcome, None, error.failure)
+            tried = self._attempt(job, target, headers, started, outcome, None, error.failure)
             return recording.failed(
                 job,
                 error.failure,
@@ -86,9 +84,9 @@ class Sending:
     def _judge(self, job: Job, target: Target, headers: dict[str, str], started: datetime, answer: Answer) -> Outcome:
         verdict = outcomes.verdict(answer.status)
         if verdict == "delivered":
-            return recording.delivered(job, self._attempt(job, headers, started, "success", answer))
+            return recording.delivered(job, self._attempt(job, target, headers, started, "success", answer))
         failure = outcomes.status_failure(answer.status)
-        tried = self._attempt(job, headers, started, "failure", answer, failure)
+        tried = self._attempt(job, target, headers, started, "failure", answer, failure)
         now = self.clock.now()
         if verdict == "retry":
             pause = outcomes.retry_after(answer.status, answer.headers.get("Retry-After"), now)
@@ -99,6 +97,7 @@ class Sending:
     def _attempt(
         self,
         job: Job,
+        target: Target,
         headers: dict[str, str],
         started: datetime,
         outcome: str,
@@ -111,9 +110,9 @@ class Sending:
             started_at=started,
             outcome=outcome,
             status=answer.status if answer else None,
-            request_headers=redact_headers(headers),
-            response_headers=redact_headers(answer.headers) if answer else None,
-            response_body=answer.body if answer else None,
+            request_headers=hide(redact_headers(headers), target.secrets),
+            response_headers=hide(redact_headers(answer.headers), target.secrets) if answer else None,
+            response_body=hide_bytes(answer.body, target.secrets) if answer else None,
             error=failure,
             timings=dict(answer.timings) if answer else {},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -45,6 +45,8 @@ class Target:
     headers: Mapping[str, str]
     signer: Signer | None
     link: Link | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Of the integration: a careless receiver echoes them, and people who may read attempts may not read secrets."""
 
 
 class Secrets(Protocol):
@@ -97,6 +99,7 @@ class Targets:
             found.headers if found else _NONE,
             Signer(keys) if keys else None,
             link=found.link if found else None,
+            secrets=found.secrets if found else (),
         )
         if len(self._cache) >= _CACHED:
             self._cache.clear()

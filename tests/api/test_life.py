@@ -282,6 +282,16 @@ def test_a_paused_webhook_holds_what_it_owes_until_it_is_resumed(desk: Desk, wor
     assert sorted(orjson.loads(each)["data"]["n"] for each in bodies) == [1, 2]
 
 
+def test_the_query_of_an_address_is_sent(desk: Desk, world: World):
+    url = f"{world.receiver.url}/asked?channel=7"
+    desk("POST", "/webhooks", {"name": "asked", "direction": "outbound", "url": url, "events": ["q.r"]}, 201)
+    desk("POST", "/events", {"type": "q.r", "data": {}}, 202)
+    with world.product.worker():
+        until(lambda: [each for each in desk("GET", "/deliveries")["items"] if each["state"] == "delivered"])
+    [hit] = [each for each in world.receiver.hits if each.path.startswith("/asked")]
+    assert hit.path == "/asked?channel=7"
+
+
 def test_a_dead_letter_is_retried_or_given_up(desk: Desk, world: World):
     desk(
         "POST",

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from server.transport.redaction import is_secret_name, redact_headers, redact_secrets, redact_url
+from server.transport.redaction import hide, hide_bytes, is_secret_name, redact_headers, redact_secrets, redact_url
 
 SECRET = "s3cr3t-Value42"
 
@@ -72,3 +72,11 @@ def test_a_long_text_costs_no_more_than_its_length(text):
     redact_secrets(text, ["secret"])
     redact_url(text)
     assert time.perf_counter() - started < 0.5
+
+
+def test_what_echoes_a_secret_is_shown_without_it_and_else_as_it_is():
+    secrets = ['pa"ss/word', "abc"]
+    echoed = {'a pa"ss/word': ["pa%22ss%2Fword", 'pa\\"ss/word', 1, None], "token=x": "abc"}
+    assert hide(echoed, secrets) == {"a [redacted]": ["[redacted]", "[redacted]", 1, None], "token=x": "abc"}
+    assert hide_bytes(b'\xff{"a": "pa\\"ss/word"}', secrets) == b'\xff{"a": "[redacted]"}'
+    assert hide(echoed, []) is echoed
