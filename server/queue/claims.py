@@ -22,20 +22,28 @@ HEARTBEAT_SECONDS = 2
 LANE_LIMIT = 10
 _LOOK_AHEAD = 4
 
-# Candidates are looked at oldest first; a lane (one webhook) takes no more than its limit, leased ones included.
+# Orphans, whose lease ran out, go before all else: behind a backlog they would wait for its end on top of their lease. The
+# others are looked at oldest first; a lane (one webhook) takes no more than its limit, leased ones included.
 _CLAIM = f"""
-WITH busy AS MATERIALIZED (
-  SELECT lane, count(*) AS n FROM due WHERE kind = %(kind)s AND leased AND due_at > now() GROUP BY lane
+WITH leases AS MATERIALIZED (
+  SELECT ref, lane, due_at FROM due WHERE kind = %(kind)s AND leased
+), busy AS MATERIALIZED (
+  SELECT lane, count(*) AS n FROM leases WHERE due_at > now() GROUP BY lane
+), orphans AS MATERIALIZED (
+  SELECT due.ref, due.lane, due.lane_limit, due.due_at, 0 AS turn FROM due JOIN leases USING (ref)
+  WHERE leases.due_at <= now() AND due.kind = %(kind)s AND due.leased AND due.due_at <= now()
+  ORDER BY due.due_at LIMIT %(look)s FOR UPDATE OF due SKIP LOCKED
 ), candidates AS MATERIALIZED (
-  SELECT ref, lane, lane_limit, due_at FROM due
-  WHERE kind = %(kind)s AND due_at <= now()
+  SELECT ref, lane, lane_limit, due_at, 1 AS turn FROM due
+  WHERE kind = %(kind)s AND NOT leased AND due_at <= now()
     AND NOT EXISTS (SELECT FROM busy WHERE busy.lane = due.lane AND busy.n >= due.lane_limit)
   ORDER BY due_at LIMIT %(look)s FOR UPDATE SKIP LOCKED
 ), ranked AS (
-  SELECT ref, due_at, lane_limit, row_number() OVER (PARTITION BY lane ORDER BY due_at, ref) + coalesce(b.n, 0) AS place
-  FROM candidates c LEFT JOIN busy b USING (lane)
+  SELECT ref, due_at, lane_limit, turn,
+         row_number() OVER (PARTITION BY lane ORDER BY turn, due_at, ref) + coalesce(b.n, 0) AS place
+  FROM (TABLE orphans UNION ALL TABLE candidates) c LEFT JOIN busy b USING (lane)
 ), chosen AS (
-  SELECT ref, due_at FROM ranked WHERE place <= lane_limit ORDER BY due_at, ref LIMIT %(limit)s
+  SELECT ref, due_at FROM ranked WHERE place <= lane_limit ORDER BY turn, due_at, ref LIMIT %(limit)s
 )
 UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds', leased = true, epoch = epoch + 1, claims = claims + 1
 FROM chosen WHERE due.kind = %(kind)s AND due.ref = chosen.ref

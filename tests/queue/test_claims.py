@@ -55,6 +55,19 @@ def test_an_expired_lease_is_due_again_with_a_new_epoch_and_the_old_result_is_dr
         assert claims.finish(conn, KIND, [second]) == {second.ref}
 
 
+def test_an_orphan_does_not_queue_behind_a_backlog(product: Product) -> None:
+    lane = uuid4()
+    orphans = put(product, 3, lane, most=3)
+    take(product)
+    backlog = put(product, 10, lane, most=3)
+    with product.core.engine.connect() as conn:  # the backlog is older than the moment at which the leases ran out
+        conn.execute(text("UPDATE due SET due_at = now() - interval '1 hour' WHERE NOT leased"))
+        conn.execute(text("UPDATE due SET due_at = now() - interval '1 second' WHERE leased"))
+    assert sorted(claim.ref for claim in take(product)) == sorted(orphans)
+    assert take(product) == []
+    assert len(backlog) == 10
+
+
 def test_a_heartbeat_keeps_the_lease(product: Product) -> None:
     put(product, 1)
     [claim] = take(product)
