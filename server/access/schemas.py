@@ -9,13 +9,13 @@ from server.access.tenants import NAME as TENANT
 from server.access.tokens import LONGEST_LIFE
 from server.web.paging import PageQuery
 from server.web.permissions import PERMISSIONS, TOKEN_ROLES
-from server.web.room import In, Moment, Out, Real, Text
+from server.web.room import In, Moment, Out, Pattern, Real, Text
 
 _ROLE = validate.OneOf(TOKEN_ROLES)
 
 
 def _name() -> fields.String:
-    return fields.String(required=True, validate=validate.Regexp(f"^{NAME.pattern}\\Z"))
+    return fields.String(required=True, validate=Pattern(NAME.pattern))
 
 
 class SecretValue(In):
@@ -121,7 +121,7 @@ class MemberOut(Out):
 class TenantNew(In):
     """A name for an organization or workspace."""
 
-    name = fields.String(required=True, validate=validate.Regexp(f"^{TENANT.pattern}\\Z"))
+    name = fields.String(required=True, validate=Pattern(TENANT.pattern))
 
 
 class WorkspaceOut(Out):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import get_args
 
 from marshmallow import fields, validate
@@ -10,11 +9,11 @@ from marshmallow import fields, validate
 from server.documents.reading import MAX_FILES
 from server.kernel.lifecycle import State
 from server.web.paging import PageQuery, page_of
-from server.web.room import Flag, In, Json, Moment, Out, Text, Whole
+from server.web.room import Flag, In, Json, Moment, Out, Pattern, Text, Whole
 
 KINDS = {"integration": "Integration", "webhook": "Webhook", "event-type": "EventType"}
 """How a kind is written in paths and answers, and what it is called in a file."""
-ORIGIN = re.compile(r"api|folder:[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
+ORIGIN = r"api|folder:[A-Za-z0-9][A-Za-z0-9._/-]{0,99}"
 STATES = get_args(State)
 
 
@@ -36,7 +35,7 @@ class PlanInSchema(FilesSchema):
 
     origin = fields.String(
         load_default="api",
-        validate=validate.Regexp(ORIGIN, error="`api` or `folder:NAME`"),
+        validate=Pattern(ORIGIN, error="`api` or `folder:NAME`"),
         metadata={"description": "Who owns these definitions: `folder:NAME`, or `api`."},
     )
     prune = Flag(load_default=False, metadata={"description": "Remove what the origin owns and no file declares."})
@@ -48,7 +47,7 @@ class ApplyInSchema(PlanInSchema):
     base = fields.String(
         load_default=None,
         allow_none=True,
-        validate=validate.Regexp(re.compile(r"[0-9a-f]{64}"), error="the `base` of a plan"),
+        validate=Pattern(r"[0-9a-f]{64}", error="the `base` of a plan"),
         metadata={"description": "The `base` of the plan that was looked at: refused when it moved."},
     )
 

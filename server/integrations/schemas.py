@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from server.sdk.manifest import OPERATION, TIERS
 from server.web.paging import page_of
-from server.web.room import In, Json, Moment, Out
+from server.web.room import In, Json, Moment, Out, Pattern
 
 
 class HealthSchema(Out):
@@ -23,7 +23,7 @@ class CallSchema(In):
 
     operation = fields.String(
         required=True,
-        validate=validate.And(validate.Length(max=100), validate.Regexp(OPERATION, error="noun.verb is needed")),
+        validate=[validate.Length(max=100), Pattern(OPERATION.strip("^$"), error="noun.verb is needed")],
         metadata={"description": "`noun.verb`, one of the plugin's operations."},
     )
     input = fields.Dict(load_default=dict, metadata={"description": "What the operation's input schema takes."})

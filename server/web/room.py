@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import marshmallow
@@ -48,6 +49,19 @@ class Text(fields.String):
             validate.Regexp(_PLAIN, error="Control characters are not taken."),
         ]
         super().__init__(validate=bounds, **options)
+
+
+class Pattern(validate.Regexp):
+    """The whole text has this form. The pattern has no anchors: the document writes them as JSON Schema reads them."""
+
+    def __init__(self, pattern: str, *, error: str | None = None) -> None:
+        super().__init__(f"^(?:{pattern})$", error=error)
+        self._whole = re.compile(pattern)
+
+    def __call__(self, value: Any) -> Any:
+        if self._whole.fullmatch(value) is None:
+            raise marshmallow.ValidationError(self._format_error(value))
+        return value
 
 
 class Whole(fields.Integer):

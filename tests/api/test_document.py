@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,3 +126,12 @@ def test_what_has_versions_says_if_match(world: World, document: dict):
         answers = operation(document, route)["responses"].keys()
         assert ("412" in answers) == (told is not None), route.name
         assert ("428" in answers) == (told is not None and told["required"]), route.name
+
+
+def test_patterns_are_written_as_json_schema_reads_them(document: dict):
+    patterns = set(re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(document)))
+    assert len(patterns) > 5
+    for pattern in patterns:
+        assert pattern.startswith("^"), pattern
+        assert pattern.endswith("$"), pattern
+        assert "\\Z" not in pattern, pattern
