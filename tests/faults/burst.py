@@ -102,19 +102,22 @@ class Site:
         self.delay = 0.02
         self.refused_first = False
         self.known: set[str] = set()
+        self.connections: set[Any] = set()
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        server = self.run(self._listen()).result(10)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._server: asyncio.Server = self.run(self._listen()).result(10)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.run(self._close()).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Start something on the loop; returns its future."""
@@ -123,6 +126,15 @@ class Site:
     def hits_of(self, path: str) -> list[Hit]:
         """Return what came to one webhook."""
         return [hit for hit in list(self.hits) if hit.path == path]
+
+    async def _close(self) -> None:
+        self._server.close()
+        for connection in list(self.connections):
+            connection.close()
+        ours = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in ours:
+            task.cancel()
+        await asyncio.gather(*ours, return_exceptions=True)
 
     async def _listen(self) -> asyncio.Server:
         return await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1024)
@@ -137,6 +149,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
+        self.site.connections.add(transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.site.connections.discard(self.transport)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
