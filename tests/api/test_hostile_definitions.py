@@ -17,7 +17,7 @@ TEXTS = {
     "a tag that runs code": "!!python/object/apply:os.system ['id']\n",
     "a tag inside": HOOK + "map: {a: !!python/name:os.system }\n",
     "3,000 brackets": "[" * 3000,
-    "900 levels": "".join(" " * depth + "a:\n" for depth in range(900)),
+    "700 levels": "".join(" " * depth + "a:\n" for depth in range(700)),
     "a key that comes twice": HOOK + "name: other\n",
     "a key of a list": HOOK + "? [a, b]\n: c\n",
     "a merge": "base: &b {name: x}\n<<: *b\n",
