@@ -51,8 +51,8 @@ def wait_until_dead(pids: list[int], seconds: float = 10.0) -> None:
 def pids_in(server: EmbeddedServer) -> list[int]:
     return [
         process.pid
-        for process in psutil.process_iter()
-        if process.name() in server.programs and at(process) == server.data
+        for process in psutil.process_iter(["name"])  # asked for here, so that one that ends meanwhile is passed over
+        if process.info["name"] in server.programs and at(process) == server.data
     ]
 
 

@@ -27,6 +27,7 @@ from server.webhooks.aggregate import Webhook
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from flask import Flask
     from flask.testing import FlaskClient
 
 
@@ -43,6 +44,8 @@ class Product:
             **settings,
         )
         self.core = bootstrap.core(self.settings)
+        self._apps: dict[str, Flask] = {}
+        self._lock = threading.Lock()
         self.cause = Cause("test", "cor_test")
         self.scope = self.workspace("default", "default")
 
@@ -71,8 +74,12 @@ class Product:
 
     def client(self, scope: Scope | None = None) -> FlaskClient:
         """Return a client that is the admin of a workspace."""
-        principal = local_admin(self.core.engine, str(scope or self.scope))
-        return create_app(bootstrap.api(self.settings, principal=principal, built=self.core)).test_client()
+        name = str(scope or self.scope)
+        with self._lock:  # one application per workspace; and two threads that make one trip over each other's parsers
+            if name not in self._apps:
+                principal = local_admin(self.core.engine, name)
+                self._apps[name] = create_app(bootstrap.api(self.settings, principal=principal, built=self.core))
+        return self._apps[name].test_client()
 
     def tx(self, scope: Scope | None = None) -> Any:
         """Open a transaction under the API's role."""
