@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BESIDE := not pages and not serial and not faults
 ALONE := serial and not pages and not faults
 UV_VERSION := 0.13.9
 # How many test processes run at once; each has its own PostgreSQL and Redis.
@@ -38,9 +39,10 @@ up: install  ## everything in one process tree on the embedded default; ARGS='--
 	@exec $(BIN)/crossdock up $(ARGS)
 
 # No target hides pytest's "no tests were collected" (5): a part of the suite that has gone is a failure.
-# What starts, kills and times real processes gets one second try, alone and in sight: a machine can stall for a minute.
+# What failed gets one second try, alone and in sight: most of it starts, kills and times real processes, and a small machine
+# can stall. What fails twice is a failure.
 test: dev  ## the whole suite with its own servers: what can run side by side, then what needs the machine to itself
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "not pages and not serial and not faults"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "$(BESIDE)" || $(BIN)/python -m pytest -q -m "$(BESIDE)" --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest -q -m "$(ALONE)" || $(BIN)/python -m pytest -q -m "$(ALONE)" --last-failed --last-failed-no-failures none
 
 test-fast: dev  ## the first part of it, stopping at the first failure; ARGS='tests/mapping'
