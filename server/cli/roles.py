@@ -32,20 +32,18 @@ def api(shell: Shell, host: str, port: int, processes: int) -> None:
 @click.pass_obj
 def worker(shell: Shell) -> int:
     """Do the work that is due, until SIGTERM."""
-    from server import bootstrap  # noqa: PLC0415 (see server/cli/__init__.py)
-    from server.worker import Runtime  # noqa: PLC0415
+    from server.worker import run  # noqa: PLC0415 (see server/cli/__init__.py)
 
-    return Runtime(bootstrap.worker(_prepared(shell.settings, "worker"))).run()
+    return run(_prepared(shell.settings, "worker"))
 
 
 @click.command
 @click.pass_obj
 def scheduler(shell: Shell) -> int:
     """Keep the clock: what happens every so often, until SIGTERM. Of several, one does each thing."""
-    from server import bootstrap  # noqa: PLC0415 (see server/cli/__init__.py)
-    from server.scheduler import Scheduler  # noqa: PLC0415
+    from server.scheduler import run  # noqa: PLC0415 (see server/cli/__init__.py)
 
-    return Scheduler(bootstrap.scheduler(_prepared(shell.settings, "scheduler"))).run()
+    return run(_prepared(shell.settings, "scheduler"))
 
 
 def _prepared(settings: Settings, role: str) -> Settings:

@@ -83,7 +83,7 @@ class Caller:
             return kept
         try:
             output = self._through_gate(adapter, call, until)
-        except BaseException:
+        except BaseException:  # whatever ends the call, Ctrl-C too: the key must not stay held; it goes on up
             if call.idempotency_key:
                 self._keys.free(call)
             raise

@@ -132,7 +132,7 @@ class Guard:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.connect((address, port))
             self.policy.vet(str(connection.getpeername()[0]), port)
-        except BaseException:
+        except BaseException:  # whatever it was, no socket that was not vetted stays open; it goes on up
             connection.close()
             raise
         return connection
