@@ -14,7 +14,7 @@ from server.kernel.ids import new_uuid
 from server.mapping import EvaluationError
 from server.queue import claims, dead_letters
 from server.queue.dead_letters import DeadLetter
-from server.webhooks import queries
+from server.webhooks import ordering, queries
 from server.webhooks.outbound import OutboundWebhook, webhook_of
 from server.webhooks.queries import Owed
 from server.webhooks.rendering import order_key
@@ -140,7 +140,7 @@ class Owing:
         if not ordered:
             return []
         counts = Counter((route.webhook_id, key) for _, route, key in ordered)
-        taken = queries.count_up(tx.conn, tx.scope.workspace_id, dict(counts))
+        taken = ordering.count_up(tx.conn, tx.scope.workspace_id, dict(counts))
         given: Counter[tuple[UUID, str]] = Counter()
         owed = []
         for event, route, key in ordered:

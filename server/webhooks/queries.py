@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from server.queue.claims import Claim
 
 KIND = "delivery"
-BLOCKING = "('pending', 'held', 'dead')"  # what an ordered key waits for
 
 _OWE = f"""
 WITH new AS (
@@ -38,16 +37,6 @@ SELECT '{KIND}', id, %(workspace)s, webhook_id, lane_limit,
        CASE WHEN waits OR state = 'held' THEN 'infinity' ELSE now() END
 FROM new WHERE state <> 'dead'
 """
-_COUNT_UP = """
-INSERT INTO order_counters (workspace_id, webhook_id, order_key, last_no)
-SELECT %(workspace)s, webhook_id, order_key, n
-FROM unnest(%(webhooks)s::uuid[], %(keys)s::text[], %(counts)s::bigint[]) AS k(webhook_id, order_key, n)
-ORDER BY webhook_id, order_key
-ON CONFLICT (webhook_id, order_key) DO UPDATE SET last_no = order_counters.last_no + excluded.last_no
-RETURNING webhook_id, order_key, last_no,
-  EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = order_counters.webhook_id AND d.order_key = order_counters.order_key
-          AND d.state IN ('pending', 'held', 'dead')) AS busy
-"""
 _LOAD = """
 SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d.attempts, d.attempts_before, d.order_key,
        d.created_at, d.expires_at, w.name AS webhook_name,
@@ -59,20 +48,6 @@ LEFT JOIN integrations i ON i.workspace_id = w.workspace_id AND i.name = w.body 
 JOIN workspaces s ON s.id = d.workspace_id
 JOIN organizations o ON o.id = s.organization_id
 WHERE d.id = ANY(%(ids)s::uuid[])
-"""
-_LOCK_KEYS = """
-SELECT FROM order_counters c JOIN unnest(%(webhooks)s::uuid[], %(keys)s::text[]) AS k(webhook_id, order_key)
-  ON c.webhook_id = k.webhook_id AND c.order_key = k.order_key
-ORDER BY c.webhook_id, c.order_key FOR UPDATE OF c
-"""
-_WAKE_HEADS = f"""
-UPDATE due SET due_at = now() FROM (
-  SELECT DISTINCT ON (d.webhook_id, d.order_key) d.id, d.state
-  FROM unnest(%(webhooks)s::uuid[], %(keys)s::text[]) AS k(webhook_id, order_key)
-  JOIN deliveries d ON d.webhook_id = k.webhook_id AND d.order_key = k.order_key AND d.state IN {BLOCKING}
-  ORDER BY d.webhook_id, d.order_key, d.order_no
-) AS head
-WHERE due.kind = '{KIND}' AND due.ref = head.id AND head.state = 'pending' AND due.due_at = 'infinity'
 """
 _RECORD = f"""
 WITH result AS (
@@ -181,36 +156,9 @@ def owe(conn: Connection, workspace_id: int, now: datetime, owed: Sequence[Owed]
     )
 
 
-def count_up(
-    conn: Connection, workspace_id: int, keys: dict[tuple[UUID, str], int]
-) -> dict[tuple[UUID, str], tuple[int, bool]]:
-    """Take the next order numbers of keys, and their lock until commit; return (last number, whether one is unfinished)."""
-    ordered = sorted(keys, key=lambda key: (key[0].bytes, key[1]))
-    rows = conn.exec_driver_sql(
-        _COUNT_UP,
-        {
-            "workspace": workspace_id,
-            "webhooks": [webhook for webhook, _ in ordered],
-            "keys": [key for _, key in ordered],
-            "counts": [keys[each] for each in ordered],
-        },
-    )
-    return {(row.webhook_id, row.order_key): (row.last_no, row.busy) for row in rows}
-
-
 def load(conn: Connection, ids: Sequence[UUID]) -> Sequence[Row[Any]]:
     """Return the deliveries with the state of their webhooks."""
     return conn.exec_driver_sql(_LOAD, {"ids": list(ids)}).all()
-
-
-def lock_keys(conn: Connection, keys: Sequence[tuple[UUID, str]]) -> None:
-    """Take the lock of order keys until commit, always in the same order."""
-    conn.exec_driver_sql(_LOCK_KEYS, _keys(keys))
-
-
-def wake_heads(conn: Connection, keys: Sequence[tuple[UUID, str]]) -> None:
-    """Make the oldest unfinished delivery of each key due, if it may go."""
-    conn.exec_driver_sql(_WAKE_HEADS, _keys(keys))
 
 
 def record(conn: Connection, worker: str, outcomes: Sequence[Outcome]) -> set[UUID]:
@@ -257,10 +205,6 @@ def attempt_times(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[dat
         {"ids": list(ids)},
     )
     return {row.delivery_id: (row.first, row.last) for row in rows}
-
-
-def _keys(keys: Sequence[tuple[UUID, str]]) -> dict[str, Any]:
-    return {"webhooks": [webhook for webhook, _ in keys], "keys": [key for _, key in keys]}
 
 
 def _moment(value: datetime | str | None) -> str | None:

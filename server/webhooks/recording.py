@@ -10,7 +10,7 @@ from server.kernel.ids import new_uuid
 from server.kernel.policies import RetrySchedule
 from server.queue import dead_letters
 from server.queue.dead_letters import DeadLetter
-from server.webhooks import outcomes, queries
+from server.webhooks import ordering, outcomes, queries
 from server.webhooks.outcomes import DELIVERY_EXPIRED, DELIVERY_POISON, WEBHOOK_REMOVED
 from server.webhooks.queries import Attempt, Outcome
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from server.webhooks.job import Job
 
 HOLDING = frozenset({"paused", "disabled", "draft"})
-ENDED = frozenset({"delivered", "skipped", "discarded"})
 _INFINITY = "infinity"
 
 
@@ -106,13 +105,9 @@ def record(store: Store, worker: str, batch: Sequence[Outcome], jobs: Mapping[UU
         Unavailable: DATABASE_AWAY, nothing was stored.
 
     """
-    keys = sorted({(each.claim.lane, each.order_key) for each in batch if each.order_key and each.state in ENDED})
     with store.connect() as conn:
-        if keys:
-            queries.lock_keys(conn, keys)
         won = queries.record(conn, worker, batch)
-        if keys:
-            queries.wake_heads(conn, keys)
+        ordering.after(conn, [each for each in batch if each.claim.ref in won])
         lost_ones = [each for each in batch if each.state == "dead" and each.claim.ref in won]
         if lost_ones:
             times = queries.attempt_times(conn, [each.claim.ref for each in lost_ones])

@@ -9,7 +9,7 @@ from server.events.envelope import NewEvent, to_json
 from server.kernel.errors import Conflict, NotFound, code
 from server.kernel.ids import new_uuid, show
 from server.queue import claims, dead_letters
-from server.webhooks import queries
+from server.webhooks import ordering, queries
 from server.webhooks.outbound import webhook_of
 from server.webhooks.owing import HELD_STATES, message_id
 
@@ -110,8 +110,8 @@ class Reopening:
         )
         keys = sorted({(row.webhook_id, row.order_key) for row in rows if row.order_key})
         if keys:
-            queries.lock_keys(tx.conn, keys)
-            queries.wake_heads(tx.conn, keys)
+            ordering.lock_keys(tx.conn, keys)
+            ordering.wake_heads(tx.conn, keys)
             tx.after_commit("hint", self.hint)
 
 
@@ -185,8 +185,8 @@ def release(tx: Tx, webhook_ids: Sequence[UUID], hint: Callable[[], None]) -> in
     )
     keys = sorted({(row.webhook_id, row.order_key) for row in rows if row.order_key})
     if keys:
-        queries.lock_keys(tx.conn, keys)
-        queries.wake_heads(tx.conn, keys)
+        ordering.lock_keys(tx.conn, keys)
+        ordering.wake_heads(tx.conn, keys)
     if rows:
         tx.after_commit("hint", hint)
     return len(rows)
