@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,13 +22,12 @@ TICK_SECONDS = 2.0
 
 
 class Scheduler:
-    """Ticks every two seconds until it is told to stop."""
+    """Ticks every two seconds until it is told to stop. What is due, and who does it, is known to the database alone."""
 
     def __init__(self, timer: Timer) -> None:
         self.process = timer.process
         self.store = timer.store
-        self.chores = timer.chores
-        self._next = dict.fromkeys((chore.name for chore in timer.chores), 0.0)
+        self.chores = {f"chore:{chore.name}": chore for chore in timer.chores}
         self._stop = threading.Event()
 
     def stop(self, *_: Any) -> None:
@@ -48,8 +46,6 @@ class Scheduler:
                 log.warning("the tick waits", code=error.code)
             self._stop.wait(TICK_SECONDS)
         with contextlib.suppress(Unavailable), self.store.connect() as conn:
-            for chore in self.chores:
-                leases.release(conn, f"chore:{chore.name}", self.process.id)
             processes.gone(conn, self.process)
         return 0
 
@@ -57,22 +53,28 @@ class Scheduler:
         """Say that we live, and do the chores whose time has come and whose lease we get.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is away; a chore that it has broken off is due again once its hold is over.
 
         """
         with self.store.connect() as conn:
             processes.seen(conn, self.process)
-        for chore in self.chores:
-            now = time.monotonic()
-            if now < self._next[chore.name] or self._stop.is_set():
-                continue
-            self._next[chore.name] = now + chore.every
-            with self.store.connect() as conn:
-                mine = leases.hold(conn, f"chore:{chore.name}", self.process.id, chore.every * 1.5 + TICK_SECONDS)
-            if mine is not None:
-                did = chore.run()
-                if did:
-                    log.info("chore done", chore=chore.name, did=did)
+            due = leases.due(conn, list(self.chores))
+        for name in due:
+            if self._stop.is_set():
+                return
+            self._do(name)
+
+    def _do(self, name: str) -> None:
+        with self.store.connect() as conn:
+            epoch = leases.take(conn, name, self.process.id)
+        if epoch is None:
+            return
+        chore = self.chores[name]
+        did = chore.run()
+        with self.store.connect() as conn:
+            leases.done(conn, name, self.process.id, epoch, chore.every)
+        if did:
+            log.info("chore done", chore=chore.name, did=did)
 
 
 def run(settings: Settings) -> int:
