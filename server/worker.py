@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import resource
 import signal
 import threading
 import time
@@ -24,6 +23,7 @@ from server import bootstrap
 from server.kernel.errors import Unavailable
 from server.queue import hints
 from server.store import processes
+from server.transport.limits import allow_open_files
 
 if TYPE_CHECKING:
     from server.bootstrap import Worker
@@ -34,7 +34,7 @@ TIMER_SECONDS = 2.0
 STOP_SECONDS = 7.0  # `up` has 20 s for all; what a slow receiver still holds then is due again by its lease
 _RQ_WAIT = 30  # RQ blocks half of it on its queue
 _REDIS_BACK = 1.0
-_OPEN_FILES = 1_048_576  # where the hard limit is infinite, as on macOS
+_REDIS_LONGEST = 5.0  # hints are there again 10 s after Redis at most: this, and the time-out of one try
 _RUNTIMES: dict[str, Runtime] = {}
 
 
@@ -52,7 +52,7 @@ class _Bell(SimpleWorker):
     """
 
     death_penalty_class = TimerDeathPenalty
-    max_connection_wait_time = _REDIS_BACK
+    max_connection_wait_time = _REDIS_LONGEST
 
     def _install_signal_handlers(self) -> None:
         pass
@@ -127,11 +127,14 @@ class Runtime:
 
     def _ring(self) -> None:
         """Listen for hints; Redis may go away for as long as it likes."""
+        pause = _REDIS_BACK
         for number in itertools.count(1):
             if self._stop.is_set():
                 return
             connection = redis.Redis.from_url(self.parts.redis_url, socket_connect_timeout=2, socket_timeout=_RQ_WAIT)
             try:
+                self._redis.ping()  # with its short time-outs and in one line, before RQ says it in twenty
+                pause = _REDIS_BACK
                 queue = Queue(hints.queue_name(self.name), connection=connection, serializer=JSONSerializer)
                 name = f"{self.name}-{number}"  # RQ remembers for 90 s a name that it has lost, and refuses it
                 bell = _Bell([queue], connection=connection, name=name, serializer=JSONSerializer, worker_ttl=_RQ_WAIT)
@@ -141,7 +144,8 @@ class Runtime:
                 log.warning("no hints for now: Redis is away", error=type(error).__name__)
             finally:
                 connection.close()
-            self._stop.wait(_REDIS_BACK)
+            self._stop.wait(pause)
+            pause = min(2 * pause, _REDIS_LONGEST)
 
     def _live(self) -> None:
         while not self._stop.is_set():
@@ -159,15 +163,6 @@ class Runtime:
             hints.leave(self._redis, self.name)
         with contextlib.suppress(Unavailable), self.parts.store.connect() as conn:
             processes.gone(conn, self.parts.process)
-
-
-def allow_open_files() -> int:
-    """Raise the limit of open files, which is often 1,024, as far as we may: each request under way is one; return it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else hard
-    with contextlib.suppress(ValueError, OSError):  # the system has a limit of its own: ours stays
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, soft), hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _name(chore: Any) -> str:

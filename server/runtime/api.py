@@ -18,6 +18,7 @@ from server.runtime.gateway import BODY_SECONDS, Gateway
 from server.runtime.launch import PR_SET_PDEATHSIG
 from server.runtime.ports import check_port, numeric
 from server.telemetry import logs, metrics, traces
+from server.transport.limits import allow_open_files
 
 if TYPE_CHECKING:
     from server.config import Settings
@@ -52,6 +53,7 @@ def serve_api(
 
     name = os.environ.get("CROSSDOCK_PROCESS", "api")
     logs.configure(name, settings.log_level)
+    allow_open_files()
     if metrics.FOLDER_VARIABLE not in os.environ:
         folder = settings.home.resolve() / "metrics" / f"api-{port}"
         metrics.empty_folder(folder)

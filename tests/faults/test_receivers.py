@@ -81,7 +81,7 @@ def test_a_worker_raises_its_limit_of_open_files() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     code = """if True:
         import resource
-        from server.worker import allow_open_files
+        from server.transport.limits import allow_open_files
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         print(allow_open_files())
     """
