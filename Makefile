@@ -54,8 +54,9 @@ test-pages: dev  ## the pages in a real browser: chromium on the PATH, or CHROMI
 faults: dev  ## the long fault suite
 	$(BIN)/python -m pytest -q -m faults --timeout 900 $(ARGS)
 
-bench: dev  ## what the figures in docs/ were measured with
-	@for each in tests/benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+bench: dev  ## the figures of docs/benchmarks.md, on this machine
+	$(BIN)/python tests/benchmarks/deliveries.py $(ARGS)
+	$(BIN)/python tests/benchmarks/mapping.py
 
 lint: dev  ## style, imports, layers
 	$(BIN)/ruff check .
