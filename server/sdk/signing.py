@@ -152,20 +152,26 @@ def _decoded(text: str) -> bytes | None:
 
 
 class Signer:
-    """Signs for one webhook: keys are decoded once, and each key adds one signature.
+    """Signs for one webhook: keys are decoded once, and each adds one signature, `v1` or `v1a` by its kind.
 
     Raises:
-        Invalid: KEY_INVALID for a key that cannot sign, or for none at all.
+        Invalid: KEY_INVALID for a key that cannot sign, for none at all, or with `only_private` for a shared secret.
 
     """
 
     __slots__ = ("_keys",)
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], *, only_private: bool = False) -> None:
         read = [read_key(key) for key in keys]
         self._keys: tuple[Key, ...] = tuple(key for key in read if not isinstance(key, PublicKey))
         if len(self._keys) != len(read) or not read:
             raise _bad_key("signing needs a whsec_ or whsk_ key")
+        if only_private and not all(isinstance(key, PrivateKey) for key in self._keys):
+            raise _bad_key("a v1a signature needs a whsk_ key")
+
+    def headers(self, message_id: str, timestamp: int, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002 - the signature of every scheme
+        """Return the headers that show the signature; id and timestamp have headers of their own in every request."""
+        return {"webhook-signature": self.sign(message_id, timestamp, body)}
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
         """Return the value of `webhook-signature`; `timestamp` is in whole seconds since 1970."""
@@ -229,6 +235,12 @@ def _signatures(header: str) -> list[tuple[str, bytes]]:
 
 def _refused(reason: str) -> Unauthenticated:
     return Unauthenticated(_REFUSED, code=SIGNATURE_REFUSED, source="signing", reason=reason)
+
+
+def public_keys(keys: Sequence[str]) -> list[str]:
+    """Return the `whpk_…` half of each key that has one, in order; what is no Standard Webhooks key has none."""
+    private = [read_key(key) for key in keys if key.startswith(PRIVATE_PREFIX)]
+    return [key.public for key in private if isinstance(key, PrivateKey)]
 
 
 def sign_v1(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
