@@ -28,6 +28,7 @@ from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
 from server.integrations.endpoints import Endpoints
 from server.integrations.gates import SharedGate
+from server.integrations.keys import SqlKeys
 from server.integrations.plugins import discover
 from server.integrations.spec import plugin_facts
 from server.integrations.usecases import ByHand
@@ -145,7 +146,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     shared = built or core(settings, connections=API_CONNECTIONS)
     store = shared.tenant
     authenticate: Authenticate = TokenAuthentication(shared.engine) if principal is None else _Always(principal)
-    caller = Caller(clock=shared.clock, gate=shared.gate)
+    caller = Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine))
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),

@@ -21,6 +21,7 @@ from server.sdk.context import Context, Tenant
 from server.sdk.schemas import Schema
 from server.transport.failures import TIMEOUT
 from server.transport.limits import PLUGIN_LIMITS, Limits
+from server.transport.redaction import hide
 from server.transport.sync import Connections
 
 if TYPE_CHECKING:
@@ -72,24 +73,16 @@ class Caller:
         Raises:
             Retryable: worth another try. An operation that writes may have done its work: repeat it with its key.
             Postponed: nothing was sent: CIRCUIT_OPEN, THROTTLED, PLUGIN_BUSY, or the key is held by another.
-            Permanent, Skipped: not to be tried again.
+            Permanent, Skipped: not to be tried again; under a key the same failure is raised for a day.
 
         """
         until = time.monotonic() + call.timeout
         adapter = self._adapter(call)
         self._validate(adapter, call, until)
-        kept = self._keys.claim(call) if call.idempotency_key else None
-        if kept is not None:
-            return kept
-        try:
-            output = self._through_gate(adapter, call, until)
-        except BaseException:  # whatever ends the call, Ctrl-C too: the key must not stay held; it goes on up
-            if call.idempotency_key:
-                self._keys.free(call)
-            raise
-        if call.idempotency_key:
-            self._keys.keep(call, output)
-        return output
+        operation = adapter.operation(call.operation)
+        if call.idempotency_key is None or operation is None or not operation.writes:
+            return self._through_gate(adapter, call, until)
+        return self._once(adapter, call, until)
 
     def health(self, call: Call) -> Health:
         """Ask how the other system is; whatever goes wrong is `unhealthy` with the failure in its details."""
@@ -136,6 +129,25 @@ class Caller:
             errors = [{"pointer": each.pointer, "message": each.message} for each in result.errors]
             message = f"the input is invalid at {errors[0]['pointer'] or '/'}: {errors[0]['message']}"
             raise Permanent(message, code=INPUT_INVALID, source=call.source, errors=errors)
+
+    def _once(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:
+        """Make the call if nobody has made it under its key yet, and return the one result."""
+        claimed = self._keys.claim(call)
+        if claimed.output is not None:
+            return claimed.output
+        hold = claimed.hold
+        if hold is None:
+            return self._through_gate(adapter, call, until)
+        try:
+            # what is kept may echo what it was sent; a credential is not stored, and everybody gets the same
+            output: dict[str, Any] = hide(self._through_gate(adapter, call, until), call.secrets)
+        except Permanent as error:
+            self._keys.fail(hold, error)
+            raise
+        except BaseException:  # whatever ends the call, Ctrl-C too: the key must not stay held; it goes on up
+            self._keys.free(hold)
+            raise
+        return self._keys.keep(hold, output)
 
     def _through_gate(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:
         if self._gate is None or call.link is None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from server.kernel.errors import code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from server.integrations.gates import Link
+    from server.kernel.errors import Permanent
     from server.sdk.plugin import Plugin
     from server.transport.addresses import AddressPolicy
 
@@ -29,7 +31,9 @@ class Call:
 
     `config` has its secrets resolved, `secrets` are their values, to be kept out of every message. `timeout` (seconds)
     bounds the whole call; `link` leads to the integration's breaker and bucket.
-    `addresses` is the workspace's policy. `idempotency_key` is the same at every try.
+    `addresses` is the workspace's policy. `idempotency_key` is the same at every try of a write, `run:step:item`; a person's
+    try anew after a mend has a new one, since a refusal is kept under the old. `patience` (seconds, 2 at most) is how long
+    to wait for another call with the same key: 0 for a step that may be due again.
     """
 
     organization: str
@@ -47,6 +51,7 @@ class Call:
     user: str | None = None
     retry_count: int = 0
     idempotency_key: str | None = None
+    patience: float = 2.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,28 +65,63 @@ class Call:
         return (self.organization, self.workspace, self.integration)
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A key that is ours: `owner` is of this one call, `epoch` rises with every owner."""
+
+    workspace_id: int
+    integration_id: UUID
+    key: str
+    owner: UUID
+    epoch: int = 0
+    source: str = ""
+
+    def at(self, epoch: int) -> Hold:
+        """Return the hold with its epoch."""
+        return replace(self, epoch=epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim gave: the output that is kept, or a hold; neither, and nothing is kept of this call."""
+
+    output: dict[str, Any] | None = None
+    hold: Hold | None = None
+
+
 class Keys(Protocol):
     """Keeps the result of a write under the call's idempotency key."""
 
-    def claim(self, call: Call) -> dict[str, Any] | None:
-        """Return the kept output, or None and hold the key; raise Postponed while another holds it."""
+    def claim(self, call: Call) -> Claimed:
+        """Return the kept output, or hold the key; raise a kept failure, or Postponed while another holds it."""
+        ...
 
-    def keep(self, call: Call, output: dict[str, Any]) -> None:
-        """Keep the output and let the key go."""
+    def keep(self, hold: Hold, output: dict[str, Any]) -> dict[str, Any]:
+        """Keep the output and let the key go; return the output that counts."""
+        ...
 
-    def free(self, call: Call) -> None:
+    def fail(self, hold: Hold, error: Permanent) -> None:
+        """Keep a failure that the same again would only repeat, and let the key go."""
+        ...
+
+    def free(self, hold: Hold) -> None:
         """Let the key go without a result."""
+        ...
 
 
 class NoKeys:
     """Keeps nothing."""
 
-    def claim(self, call: Call) -> dict[str, Any] | None:  # noqa: ARG002 - the port's signature
+    def claim(self, call: Call) -> Claimed:  # noqa: ARG002 - the port's signature
         """Never know a result."""
-        return None
+        return Claimed()
 
-    def keep(self, call: Call, output: dict[str, Any]) -> None:
+    def keep(self, hold: Hold, output: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - the port's signature
+        """Forget."""
+        return output
+
+    def fail(self, hold: Hold, error: Permanent) -> None:
         """Forget."""
 
-    def free(self, call: Call) -> None:
+    def free(self, hold: Hold) -> None:
         """Forget."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from server.integrations import keys
 from server.kernel.errors import Failure, Unavailable
 from server.queue import dead_letters
 from server.queue.dead_letters import DeadLetter
@@ -94,6 +95,7 @@ def chores(engine: Store, settings: Settings, hint: Callable[[], None]) -> list[
         Chore("forget-event-keys", _HOUR, partial(forget_event_keys, engine, days)),
         Chore("forget-dead-letters", _HOUR, partial(forget_dead_letters, engine, days)),
         Chore("forget-idempotency-keys", 300.0, partial(forget_idempotency_keys, engine)),
+        Chore("forget-call-results", 300.0, partial(forget_call_results, engine)),
         Chore("expire-held-deliveries", 30.0, partial(expire_held, engine)),
         Chore("release-stranded-deliveries", 30.0, partial(release_stranded, engine, hint)),
         Chore("forget-processes", _HOUR, partial(forget_processes, engine)),
@@ -140,6 +142,11 @@ def forget_dead_letters(engine: Store, days: int) -> int:
 def forget_idempotency_keys(engine: Store) -> int:
     """Delete idempotency keys older than they are kept; return how many."""
     return _repeat(engine, idempotency.forget)
+
+
+def forget_call_results(engine: Store) -> int:
+    """Delete the results of calls whose day is over; return how many."""
+    return _repeat(engine, keys.forget)
 
 
 def forget_processes(engine: Store) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from server.integrations.calls import Caller
 from server.integrations.gates import Link, Wait
-from server.integrations.guards import Call
+from server.integrations.guards import Call, Claimed, Hold
 from server.integrations.patience import NoPlaceError, Patience
 from server.integrations.plugins import discover
 from server.integrations.policies import PRESETS
@@ -246,14 +246,19 @@ class Watching:
     def record(self, _link, *, succeeded):
         self.seen.append(succeeded)
 
-    def claim(self, _call):
+    def claim(self, call):
         self._see("claim")
-        return self.kept
+        hold = Hold(1, UUID(int=1), call.idempotency_key, UUID(int=2), 1)
+        return Claimed(output=self.kept) if self.kept else Claimed(hold=hold)
 
-    def keep(self, _call, output):
+    def keep(self, _hold, output):
         self.seen.append(("keep", output["status"]))
+        return output
 
-    def free(self, _call):
+    def fail(self, _hold, error):
+        self.seen.append(("fail", error.code))
+
+    def free(self, _hold):
         self.seen.append("free")
 
 
@@ -267,7 +272,7 @@ def watched(watching):
         ("ok", "", ["claim", "wait", True, ("keep", 200)]),
         ("500", "", ["claim", "wait", False, "free"]),
         ("429", "", ["claim", "wait", False, "free"]),
-        ("404", "", ["claim", "wait", True, "free"]),
+        ("404", "", ["claim", "wait", True, ("fail", "UPSTREAM_NOT_FOUND")]),
         ("ok", "claim", ["claim"]),
         ("ok", "wait", ["claim", "wait", "free"]),
     ],
@@ -285,6 +290,14 @@ def test_a_kept_result_is_given_again_without_a_call(mock):
     watching = Watching(kept={"status": 201})
     assert watched(watching).call(http_call(mock, idempotency_key="key_1", link=LINK)) == {"status": 201}
     assert (watching.seen, mock.received) == (["claim"], [])
+
+
+def test_nothing_is_kept_of_a_read_or_of_a_call_without_a_key(mock):
+    watching = Watching()
+    caller = watched(watching)
+    assert caller.call(call_of("hostile", "answer.give", {"how": "good"}, idempotency_key="k", link=LINK))
+    caller.call(http_call(mock, link=LINK))
+    assert watching.seen == ["wait", True] * 2
 
 
 def test_a_fault_of_the_plugin_says_nothing_about_the_other_system():
