@@ -61,6 +61,9 @@ def _plain_ascii(value: ScalarNode, checker: Checker) -> None:
 def check_webhook(root: MappingNode, checker: Checker) -> None:
     """Check the path, the integration, the event types, what expressions read, and the tests' events."""
     _check_target(root, checker)
+    stuck = root.key("on_stuck")
+    if stuck is not None and root.get("order_by") is None:
+        checker.error(CONTRADICTION, stuck, '"on_stuck" goes with "order_by": without an order nobody waits')
     types = list(_subscribed(root, checker))
     for name, body in types:
         _check_against(root, name, body, checker)

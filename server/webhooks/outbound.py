@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = "20s"
 DEFAULT_EXPIRES = "5d"
 DEFAULT_IN_FLIGHT = 10
+DEFAULT_ON_STUCK = "block"
 DEFAULT_JITTER = Decimal("0.2")
 DEFAULT_INITIAL = "1s"
 DEFAULT_MULTIPLIER = 2
@@ -38,6 +39,7 @@ class OutboundWebhook:
     headers: Mapping[str, str] = field(default_factory=dict)
     when: str | None = None
     order_by: str | None = None
+    on_stuck: str = DEFAULT_ON_STUCK
     sign_scheme: str | None = None
     sign_secrets: tuple[str, ...] = ()
     retry: RetrySchedule = field(default_factory=RetrySchedule)
@@ -70,6 +72,7 @@ def webhook_of(body: Mapping[str, Any]) -> OutboundWebhook:
         headers=request.get("headers", {}),
         when=body.get("when"),
         order_by=body.get("order_by"),
+        on_stuck=body.get("on_stuck", DEFAULT_ON_STUCK),
         sign_scheme=sign["scheme"] if sign else None,
         sign_secrets=_secret_names(sign["key"]) if sign else (),
         retry=retry_of(body.get("retry")),

@@ -15,6 +15,7 @@ from server.mapping import EvaluationError
 from server.queue import claims, dead_letters
 from server.queue.dead_letters import DeadLetter
 from server.webhooks import ordering, queries
+from server.webhooks.ordering import PARKED
 from server.webhooks.outbound import OutboundWebhook, webhook_of
 from server.webhooks.queries import Owed
 from server.webhooks.rendering import order_key
@@ -145,11 +146,11 @@ class Owing:
         owed = []
         for event, route, key in ordered:
             of_key = (route.webhook_id, key)
-            last, busy = taken[of_key]
+            last, head = taken[of_key]
             number = last - counts[of_key] + 1 + given[of_key]
-            owed.append(
-                _of_route(event.uid, route, now, order_key=key, order_no=number, waits=busy or given[of_key] > 0)
-            )
+            waits = head is not None or given[of_key] > 0
+            stuck = {"state": "held", "reason": PARKED} if head == "dead" and route.webhook.on_stuck == "park" else {}
+            owed.append(_of_route(event.uid, route, now, order_key=key, order_no=number, waits=waits, **stuck))
             given[of_key] += 1
         return owed
 

@@ -19,6 +19,7 @@ from server.webhooks.outbound import (
     DEFAULT_JITTER,
     DEFAULT_MAX,
     DEFAULT_MULTIPLIER,
+    DEFAULT_ON_STUCK,
     DEFAULT_TIMEOUT,
     OutboundWebhook,
     webhook_of,
@@ -105,6 +106,13 @@ OUTBOUND = Kind(
             ),
             Field("when", ExpressionText(PLACE), "Only events for which this holds are sent; the others end skipped."),
             Field("order_by", ExpressionText(PLACE), "Events with the same value go out one after the other."),
+            Field(
+                "on_stuck",
+                Choice(("block", "park", "skip")),
+                "What a dead letter does to those behind it: `block`, they wait until it is retried or discarded; `park`, they "
+                "are held meanwhile, and a resume sends them without it; `skip`, they go on.",
+                default=DEFAULT_ON_STUCK,
+            ),
             Field("sign", _SIGN, "The signature that the receiver verifies."),
             Field(
                 "retry",
@@ -120,7 +128,6 @@ OUTBOUND = Kind(
             Field("map", MapValue(PLACE), "What is sent, made of the event; see the mapping language."),
             Field("tests", TESTS, "Given an event, which requests are sent."),
             Field("priority", Choice(("low", "normal", "high")), "Which go first.", coming=True),
-            Field("on_stuck", Choice(("block", "park", "skip")), "What a dead head of an order does.", coming=True),
             Field("fallback", FreeJson(), "Where it goes when tries are used up.", coming=True),
             Field("auth", Config(), "Credentials to the receiver without an integration.", coming=True),
             Field("rate_limit", Config(), "How fast requests may go.", coming=True),

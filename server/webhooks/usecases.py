@@ -10,6 +10,7 @@ from server.kernel.errors import Conflict, NotFound, code
 from server.kernel.ids import new_uuid, show
 from server.queue import claims, dead_letters
 from server.webhooks import ordering, queries
+from server.webhooks.ordering import Ended
 from server.webhooks.outbound import webhook_of
 from server.webhooks.owing import HELD_STATES, message_id
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from server.webhooks.owing import Owing
 
 DELIVERY_HELD = code("DELIVERY_HELD", "The webhook is paused or disabled; resume it, and its deliveries go out.")
-_REOPENED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,18 @@ class Reopening:
         self.hint = hint
 
     def reopen(self, tx: Tx, refs: Sequence[UUID]) -> None:
-        """Make deliveries due now with a new schedule and a new expiry; those of a held webhook are held."""
+        """Make deliveries due now with a new schedule and a new expiry; those of a held webhook are held.
+
+        A dead one goes on in its place of the order; one that had ended otherwise, or waited, goes out beside it.
+        """
+        keys = _keys_of(tx, refs)
+        if keys:  # the counter of a key that nobody used for long is gone: it comes back as the key's lock
+            ordering.count_up(tx.conn, tx.scope.workspace_id, dict.fromkeys(keys, 0))
         rows = tx.all(
             """UPDATE deliveries d
                SET state = CASE WHEN w.state IN ('paused', 'disabled') THEN 'held' ELSE 'pending' END,
                    attempts_before = attempts, finished_at = NULL, reason = 'retried',
+                   order_no = CASE WHEN d.state = 'dead' THEN d.order_no END,
                    expires_at = now() + (d.expires_at - d.created_at)
                FROM webhooks w
                WHERE d.workspace_id = :workspace_id AND d.id = ANY(:refs) AND w.id = d.webhook_id
@@ -98,6 +105,7 @@ class Reopening:
 
     def discard(self, tx: Tx, refs: Sequence[UUID]) -> None:
         """Give deliveries up; the next of their order keys goes."""
+        ordering.lock_keys(tx.conn, _keys_of(tx, refs))
         rows = tx.all(
             """UPDATE deliveries SET state = 'discarded', finished_at = now()
                WHERE workspace_id = :workspace_id AND id = ANY(:refs) AND state IN ('dead', 'held', 'pending')
@@ -108,11 +116,20 @@ class Reopening:
             "DELETE FROM due WHERE workspace_id = :workspace_id AND kind = 'delivery' AND ref = ANY(:refs)",
             refs=[row.id for row in rows],
         )
-        keys = sorted({(row.webhook_id, row.order_key) for row in rows if row.order_key})
-        if keys:
-            ordering.lock_keys(tx.conn, keys)
-            ordering.wake_heads(tx.conn, keys)
+        gone = [Ended(row.id, (row.webhook_id, row.order_key)) for row in rows if row.order_key is not None]
+        if gone:
+            ordering.ended(tx.conn, gone)
             tx.after_commit("hint", self.hint)
+
+
+def _keys_of(tx: Tx, refs: Sequence[UUID]) -> list[ordering.Key]:
+    """Return the order keys of deliveries: their lock comes before the deliveries themselves are touched."""
+    rows = tx.all(
+        """SELECT DISTINCT webhook_id, order_key FROM deliveries
+           WHERE workspace_id = :workspace_id AND id = ANY(:refs) AND order_key IS NOT NULL""",
+        refs=list(refs),
+    )
+    return [(row.webhook_id, row.order_key) for row in rows]
 
 
 def retry(tx: Tx, reopening: Reopening, delivery_id: UUID) -> None:
@@ -166,27 +183,37 @@ def _resolve(tx: Tx, ids: Sequence[UUID], reopens: dict[str, dead_letters.Reopen
     return len(opened)
 
 
-def release(tx: Tx, webhook_ids: Sequence[UUID], hint: Callable[[], None]) -> int:
-    """Let the held deliveries of webhooks go, oldest first, at most 10,000 at a time; return how many went."""
+def release(tx: Tx, webhook_ids: Sequence[UUID], hint: Callable[[], None], *, parked: bool = False) -> int:
+    """Let the held deliveries of webhooks go, oldest first, at most 10,000 at a time; return how many went.
+
+    With `parked` also those that wait behind a dead head: it gives up its place, and they keep their order without it.
+    """
+    found = tx.all(
+        """SELECT id, webhook_id, order_key FROM deliveries
+           WHERE workspace_id = :workspace_id AND state = 'held' AND webhook_id = ANY(:webhooks)
+             AND (:parked OR reason IS DISTINCT FROM 'parked')
+           ORDER BY id LIMIT :limit""",
+        webhooks=list(webhook_ids),
+        parked=parked,
+        limit=ordering.AT_ONCE,
+    )
+    keys = {(row.webhook_id, row.order_key) for row in found if row.order_key is not None}
+    ordering.lock_keys(tx.conn, keys)
     rows = tx.all(
         """WITH held AS (
-             SELECT id, created_at, webhook_id, order_key FROM deliveries
-             WHERE workspace_id = :workspace_id AND state = 'held' AND webhook_id = ANY(:webhooks)
-             ORDER BY id LIMIT :limit FOR UPDATE
+             SELECT id, created_at, webhook_id, order_key, order_no, reason FROM deliveries
+             WHERE workspace_id = :workspace_id AND state = 'held' AND id = ANY(:ids) ORDER BY id FOR UPDATE
            ), pending AS (
              UPDATE deliveries d SET state = 'pending', reason = NULL FROM held WHERE d.id = held.id
            ), moved AS (
              UPDATE due SET due_at = held.created_at FROM held
-             WHERE due.kind = 'delivery' AND due.ref = held.id AND held.order_key IS NULL
+             WHERE due.kind = 'delivery' AND due.ref = held.id AND held.order_no IS NULL
            )
-           SELECT webhook_id, order_key FROM held""",
-        webhooks=list(webhook_ids),
-        limit=_REOPENED_AT_ONCE,
+           SELECT webhook_id, order_key, reason FROM held""",
+        ids=[row.id for row in found],
     )
-    keys = sorted({(row.webhook_id, row.order_key) for row in rows if row.order_key})
-    if keys:
-        ordering.lock_keys(tx.conn, keys)
-        ordering.wake_heads(tx.conn, keys)
+    ordering.pass_over(tx.conn, [(row.webhook_id, row.order_key) for row in rows if row.reason == ordering.PARKED])
+    ordering.wake_heads(tx.conn, keys)
     if rows:
         tx.after_commit("hint", hint)
     return len(rows)
