@@ -57,6 +57,11 @@ class Publisher:
         _, events = self._store(tx, [new])
         return events[0]
 
+    def publish_ours(self, tx: Tx, news: Sequence[NewEvent]) -> None:
+        """Store and owe operational events of our own: no workspace's schema may refuse them."""
+        _, events = self._store(tx, news)
+        self._owe(tx, events)
+
     def publish_journal(self, tx: Tx) -> None:
         """Append what the transaction's aggregates recorded to the journal and publish it: a before-commit hook."""
         entries = journal.write(tx)
