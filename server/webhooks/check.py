@@ -18,6 +18,7 @@ from server.sdk.headers import FRAMING
 from server.transport.headers import vet_header
 from server.webhooks.compiling import PLACE
 from server.webhooks.dry_run import given_events
+from server.webhooks.signing import check_signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +62,7 @@ def _plain_ascii(value: ScalarNode, checker: Checker) -> None:
 def check_webhook(root: MappingNode, checker: Checker) -> None:
     """Check the path, the integration, the event types, what expressions read, and the tests' events."""
     _check_target(root, checker)
+    check_signing(root, _own_headers(root), checker)
     stuck = root.key("on_stuck")
     if stuck is not None and root.get("order_by") is None:
         checker.error(CONTRADICTION, stuck, '"on_stuck" goes with "order_by": without an order nobody waits')
@@ -80,6 +82,13 @@ def _check_target(root: MappingNode, checker: Checker) -> None:
     if bodies and all(takes_webhooks(body, checker.catalog) is False for body in bodies):
         place = root.get("integration") or root
         checker.error(NO_ENDPOINT, place, f"the plugin of the Integration {shown(integration)} takes no webhooks")
+
+
+def _own_headers(root: MappingNode) -> dict[str, ScalarNode]:
+    """Return the headers of `request` by name in lower case, each with the node of its key."""
+    request = root.get("request")
+    headers = request.get("headers") if isinstance(request, MappingNode) else None
+    return {str(key.value).lower(): key for key, _ in headers.entries} if isinstance(headers, MappingNode) else {}
 
 
 def _patterns(root: MappingNode) -> list[tuple[str, ScalarNode]]:

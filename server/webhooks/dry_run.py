@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -21,6 +21,7 @@ from server.kernel.errors import CrossdockError, Failure
 from server.webhooks.outbound import OutboundWebhook, webhook_of
 from server.webhooks.outcomes import verdict
 from server.webhooks.rendering import Rendered, Skipped, render
+from server.webhooks.signing import written_by
 
 if TYPE_CHECKING:
     from server.documents.catalog import Catalog
@@ -148,6 +149,7 @@ def dry_run(webhook: OutboundWebhook, event: Event, base_path: str, answers: lis
         return DryRun((), "dead", failure=error.failure)
     if isinstance(rendered, Skipped):
         return DryRun((), "skipped")
+    rendered = replace(rendered, headers=rendered.headers | added_by(webhook))
     end: End = "waiting"
     tried = 0
     for status in answers[: webhook.retry.tries]:
@@ -159,6 +161,11 @@ def dry_run(webhook: OutboundWebhook, event: Event, base_path: str, answers: lis
     if end == "waiting" and tried == webhook.retry.tries:
         end = "dead"
     return DryRun((rendered,) * tried, end, tried)
+
+
+def added_by(webhook: OutboundWebhook) -> dict[str, str]:
+    """Return the headers that the signature adds, with placeholders for what only a secret can make."""
+    return written_by(webhook.sign) if webhook.sign else {}
 
 
 def run_tests(definition: Definition, catalog: Catalog) -> list[Outcome]:

@@ -27,7 +27,8 @@ DEFAULT_MAX = "30s"
 class OutboundWebhook:
     """An outbound webhook as the delivery engine sees it. Times in seconds; `map` and expressions as written.
 
-    `sign_secrets` are names of secrets, the newest first. `url` and `integration`: exactly one is set.
+    `sign` is the declaration, `sign_secrets` the names of its
+    secrets, the newest first. `url` and `integration`: exactly one is set.
     """
 
     name: str
@@ -40,7 +41,7 @@ class OutboundWebhook:
     when: str | None = None
     order_by: str | None = None
     on_stuck: str = DEFAULT_ON_STUCK
-    sign_scheme: str | None = None
+    sign: Mapping[str, Any] | None = None
     sign_secrets: tuple[str, ...] = ()
     retry: RetrySchedule = field(default_factory=RetrySchedule)
     timeout: float = parse_duration(DEFAULT_TIMEOUT)
@@ -73,7 +74,7 @@ def webhook_of(body: Mapping[str, Any]) -> OutboundWebhook:
         when=body.get("when"),
         order_by=body.get("order_by"),
         on_stuck=body.get("on_stuck", DEFAULT_ON_STUCK),
-        sign_scheme=sign["scheme"] if sign else None,
+        sign=sign,
         sign_secrets=_secret_names(sign["key"]) if sign else (),
         retry=retry_of(body.get("retry")),
         timeout=parse_duration(body.get("timeout", DEFAULT_TIMEOUT)),

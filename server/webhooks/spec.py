@@ -8,7 +8,7 @@ from server.documents.expressions import ExpressionText, MapValue, TemplateText
 from server.documents.fields import Field, Keyed, ListOf, MappingOf, Object, OneOf
 from server.documents.kinds import ACTIVE, Kind, coming_kind, head_fields
 from server.documents.scalars import Choice, Duration, EventTypeName, Integer, Number, Url
-from server.documents.values import SECRET_ONLY, Config, FreeJson, Reference
+from server.documents.values import Config, FreeJson, Reference
 from server.webhooks.check import check_header, check_webhook
 from server.webhooks.compiling import PLACE
 from server.webhooks.dry_run import TESTS, run_tests
@@ -24,6 +24,7 @@ from server.webhooks.outbound import (
     OutboundWebhook,
     webhook_of,
 )
+from server.webhooks.signing import SIGN
 
 __all__ = ["INBOUND", "OUTBOUND", "OutboundWebhook", "webhook_of"]
 
@@ -68,23 +69,6 @@ _REQUEST = Object(
     ),
     name="request",
 )
-_SIGN = Object(
-    (
-        Field(
-            "scheme",
-            Choice(("standard-webhooks",), coming=("standard-webhooks-v1a", "github", "stripe", "slack", "hmac")),
-            "How requests are signed.",
-            required=True,
-        ),
-        Field(
-            "key",
-            OneOf((SECRET_ONLY, ListOf(SECRET_ONLY, 1, 5))),
-            "The secret, or several while the receiver changes over; each signs.",
-            required=True,
-        ),
-    ),
-    name="sign",
-)
 
 
 OUTBOUND = Kind(
@@ -113,7 +97,7 @@ OUTBOUND = Kind(
                 "are held meanwhile, and a resume sends them without it; `skip`, they go on.",
                 default=DEFAULT_ON_STUCK,
             ),
-            Field("sign", _SIGN, "The signature that the receiver verifies."),
+            Field("sign", SIGN, "The signature that the receiver verifies."),
             Field(
                 "retry",
                 OneOf((Keyed(("schedule",), _SCHEDULE), _GROWING)),

@@ -83,7 +83,7 @@ FAULTS = [
     (ORDERS + 'request: {headers: {X-Y: "a\\r\\nb: c"}}\n', '"a\\r', "WRONG_VALUE", None),
     (ORDERS + "request: {headers: {Authorization: Bearer abcdefghij}}\n", "Bearer", "CREDENTIAL", None),
     (ORDERS + "request: {headers: {X-Api-Key: abc}}\n", "abc", "CREDENTIAL", None),
-    (ORDERS + "sign: {scheme: stripe, key: {secret: A}}\n", "stripe", "NOT_YET", None),
+    (ORDERS + "sign: {scheme: strype, key: {secret: A}}\n", "strype", "WRONG_VALUE", "stripe"),
     (ORDERS + "sign: {scheme: standard-webhooks, key: abc}\n", "abc", "WRONG_TYPE", None),
     (ORDERS + "sign: {scheme: standard-webhooks, key: {secret: '%%'}}\n", "'%%'", "WRONG_VALUE", None),
     (ORDERS + "sign: {scheme: standard-webhooks}\n", "{scheme", "MISSING_KEY", None),
