@@ -11,16 +11,19 @@ import json
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+from tests.faults.history import judge
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from tests.faults.history import Record, Verdict
     from tests.support.fleet import Fleet
 
 _GIVE_UP = 60.0
@@ -36,6 +39,7 @@ def type_of(name: str) -> str:
 class Try:
     """One request of the client: its status or the name of the error, and when and how long."""
 
+    event: str
     status: int | str
     at: float
     seconds: float
@@ -50,19 +54,16 @@ class Hit:
     path: str
     headers: dict[str, str]
     body: bytes
-
-    @property
-    def event(self) -> str:
-        """The event's id, which the client has put into its data too."""
-        return str(json.loads(self.body)["data"]["id"])
+    event: str  # its id, which the client has put into its data too
 
 
 @dataclass
-class History:
+class Sent:
     """What the client sent and was answered."""
 
-    sent: set[str] = field(default_factory=set)
+    began: dict[str, float] = field(default_factory=dict)
     accepted: dict[str, float] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
     tries: list[Try] = field(default_factory=list)
 
     @property
@@ -75,31 +76,18 @@ class History:
         return sorted(each.seconds for each in self.tries if each.status == 202)[int(share * (len(self.accepted) - 1))]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the history says. `repeated` counts how often an event came more than once."""
-
-    accepted: int
-    lost: set[str]
-    unexpected: set[str]
-    repeated: dict[str, int]
-    silence: float
-
-    @property
-    def duplicates(self) -> int:
-        """Requests that were not needed."""
-        return sum(self.repeated.values())
-
-
 class Site:
     """The world outside of the product: one loop with a receiver that counts, and clients. A context manager.
 
-    It answers after `delay` seconds, and while `refused_first` refuses the first request of each message.
+    It answers after `delay` seconds (some paths after `delays`), refuses what comes to the paths `closed` with 503, and while
+    `refused_first` the first request of each message.
     """
 
     def __init__(self) -> None:
-        self.hits: list[Hit] = []
+        self.hits: dict[str, list[Hit]] = defaultdict(list)
         self.delay = 0.02
+        self.delays: dict[str, float] = {}
+        self.closed: set[str] = set()
         self.refused_first = False
         self.known: set[str] = set()
         self.connections: set[Any] = set()
@@ -125,7 +113,7 @@ class Site:
 
     def hits_of(self, path: str) -> list[Hit]:
         """Return what came to one webhook."""
-        return [hit for hit in list(self.hits) if hit.path == path]
+        return list(self.hits[path])
 
     async def _close(self) -> None:
         self._server.close()
@@ -165,12 +153,14 @@ class _Connection(asyncio.Protocol):
         if len(rest) < length:
             return
         self.buffer = rest[length:]
-        self.site.hits.append(Hit(time.monotonic(), first.split(" ")[1], headers, rest[:length]))
+        path, body, site = first.split(" ")[1], rest[:length], self.site
+        event = str(json.loads(body)["data"].get("id", ""))
+        site.hits[path].append(Hit(time.monotonic(), path, headers, body, event))
         answer = b"204 No Content"
-        if self.site.refused_first and headers["webhook-id"] not in self.site.known:
-            self.site.known.add(headers["webhook-id"])
+        if path in site.closed or (site.refused_first and headers["webhook-id"] not in site.known):
+            site.known.add(headers["webhook-id"])
             answer = b"503 Later\r\nContent-Length: 0"
-        asyncio.get_running_loop().call_later(self.site.delay, self._answer, answer)
+        asyncio.get_running_loop().call_later(site.delays.get(path, site.delay), self._answer, answer)
 
     def _answer(self, answer: bytes) -> None:
         if not self.transport.is_closing():
@@ -178,7 +168,10 @@ class _Connection(asyncio.Protocol):
 
 
 class Burst:
-    """`count` events at `rate` a second by `clients` at a time, each sent to any API process until it is accepted."""
+    """`count` events at `rate` a second by `clients` at a time, each sent to any API process until it is accepted.
+
+    Of every `gives_up`-th event the client does not insist: it sends it once, and never learns what became of it.
+    """
 
     def __init__(
         self,
@@ -192,25 +185,37 @@ class Burst:
         clients: int = 16,
         path: str = "",
         data: dict[str, Any] | None = None,
+        gives_up: int = 0,
     ) -> None:
-        self.history = History()
+        self.history = Sent()
         self.site = site
         self.urls = urls
         self.path = path or f"/{name}"
         self.name = name
         self.count = count
         self.started = time.monotonic()
+        self.faults: list[Record] = []
         self._headers = {"Authorization": f"Bearer {token}"}
         self._data = data or {}
         self._next = iter(range(count))
         self._rate = rate
+        self._gives_up = gives_up
         self._done = site.run(self._all(clients))
 
-    def progress(self, share: float, seconds: float = 60.0) -> None:
-        """Wait until a share of the events is accepted."""
-        self._wait(lambda: len(self.history.accepted) >= share * self.count, seconds)
+    @contextmanager
+    def fault(self, name: str) -> Iterator[None]:
+        """Write into the history what is done to the product inside of the block."""
+        at = time.monotonic()
+        try:
+            yield
+        finally:
+            self.faults.append({"what": "fault", "name": name, "at": at, "until": time.monotonic()})
 
-    def sent(self) -> History:
+    def progress(self, share: float, seconds: float = 60.0) -> None:
+        """Wait until a share of the events is accepted or given up."""
+        self._wait(lambda: self._answered() >= share * self.count, seconds)
+
+    def sent(self) -> Sent:
         """Wait until every event was accepted."""
         self._done.result(_GIVE_UP + self.count / self._rate + 60)
         return self.history
@@ -218,33 +223,43 @@ class Burst:
     def settled(self, fleet: Fleet, seconds: float = 60.0) -> Verdict:
         """Wait until every event was accepted, came, and nothing is owed any more; judge."""
         self.sent()
-        self._wait(lambda: set(self.history.accepted) <= {hit.event for hit in self._hits()}, seconds, strict=False)
+        self.arrived(seconds)
         self._wait(lambda: not fleet.rows("SELECT 1 FROM due WHERE kind = 'delivery' LIMIT 1"), 30, strict=False)
         verdict = self.judge()
         print(self.report(verdict))
         return verdict
+
+    def arrived(self, seconds: float = 60.0) -> None:
+        """Wait until every accepted event came, or the time is over."""
+        self._wait(lambda: set(self.history.accepted) <= {hit.event for hit in self._hits()}, seconds, strict=False)
 
     def report(self, verdict: Verdict) -> str:
         """Return the history in a line: what pytest shows of a test that fails, and `-rP` of all."""
         waits = self.waits()
         return (
             f"{self.name}: accepted {verdict.accepted}, lost {len(verdict.lost)}, unexpected {len(verdict.unexpected)}, "
-            f"duplicates {verdict.duplicates}, silence {verdict.silence:.2f} s, answers {dict(self.history.statuses)}, "
+            f"duplicates {verdict.duplicates}, recovered {len(verdict.recovered)}, recovery {verdict.recovery:.2f} s, "
+            f"silence {verdict.silence:.2f} s, answers {dict(self.history.statuses)}, "
             f"answered p50 {self.history.latency(0.5):.3f} p99 {self.history.latency(0.99):.3f} s, "
             f"arrived p50 {waits[len(waits) // 2]:.3f} max {waits[-1]:.3f} s, {time.monotonic() - self.started:.1f} s in all"
         )
 
+    def records(self) -> list[Record]:
+        """Return the history of this burst: see history.py."""
+        tries = (
+            {"what": "try", "event": each.event, "status": each.status, "at": each.at, "seconds": each.seconds}
+            for each in list(self.history.tries)
+        )
+        hits = (
+            {"what": "hit", "event": hit.event, "message": hit.headers["webhook-id"], "path": hit.path, "at": hit.at}
+            for hit in self._hits()
+        )
+        sent = ({"what": "sent", "event": event, "at": at} for event, at in self.history.began.items())
+        return [*sent, *tries, *hits, *self.faults]
+
     def judge(self) -> Verdict:
         """Compare what was accepted with what came."""
-        came = Counter(hit.event for hit in self._hits())
-        times = sorted([self.started, *(hit.at for hit in self._hits())])
-        return Verdict(
-            accepted=len(self.history.accepted),
-            lost=set(self.history.accepted) - set(came),
-            unexpected=set(came) - self.history.sent,
-            repeated={event: count - 1 for event, count in came.items() if count > 1},
-            silence=max((after - before for before, after in pairwise(times)), default=0.0),
-        )
+        return judge(self.records())
 
     def first_hit_after(self, moment: float) -> float:
         """Return the seconds from a moment to the next request that came."""
@@ -260,6 +275,9 @@ class Burst:
     def _hits(self) -> list[Hit]:
         return self.site.hits_of(self.path)
 
+    def _answered(self) -> int:
+        return len(self.history.accepted) + len(self.history.given_up)
+
     async def _all(self, clients: int) -> None:
         async with aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as session:
             await asyncio.gather(*(self._client(session) for _ in range(clients)))
@@ -267,10 +285,11 @@ class Burst:
     async def _client(self, session: aiohttp.ClientSession) -> None:
         for number in self._next:
             await asyncio.sleep(max(0.0, self.started + number / self._rate - time.monotonic()))
-            await self._until_accepted(session, f"{self.name}-{number}")
+            event = f"{self.name}-{number}"
+            self.history.began[event] = time.monotonic()
+            await self._until_accepted(session, event, once=bool(self._gives_up) and number % self._gives_up == 0)
 
-    async def _until_accepted(self, session: aiohttp.ClientSession, event: str) -> None:
-        self.history.sent.add(event)
+    async def _until_accepted(self, session: aiohttp.ClientSession, event: str, *, once: bool) -> None:
         body = {"type": type_of(self.name), "id": event, "data": {**self._data, "id": event}}
         give_up = time.monotonic() + _GIVE_UP
         while time.monotonic() < give_up:
@@ -278,6 +297,9 @@ class Burst:
             self.history.tries.append(tried)
             if tried.status == 202:
                 self.history.accepted[event] = tried.at + tried.seconds
+                return
+            if once:
+                self.history.given_up.add(event)
                 return
             await asyncio.sleep(random.uniform(0.05, 0.3))
         raise AssertionError(f"{event} was not accepted within {_GIVE_UP} s: {self.history.statuses}")
@@ -288,11 +310,12 @@ class Burst:
             async with session.post(f"{random.choice(self.urls)}/api/v1/events", json=body) as answer:
                 told = await answer.json(content_type=None)
                 assert answer.status != 202 or told["id"] == body["id"], told
-                return Try(answer.status, at, time.monotonic() - at, answer.headers.get("Retry-After"))
+                seconds = time.monotonic() - at
+                return Try(body["id"], answer.status, at, seconds, answer.headers.get("Retry-After"))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return Try(type(error).__name__, at, time.monotonic() - at)
+            return Try(body["id"], type(error).__name__, at, time.monotonic() - at)
 
-    def _wait(self, condition: Any, seconds: float, *, strict: bool = True) -> None:
+    def _wait(self, condition: Callable[[], Any], seconds: float, *, strict: bool = True) -> None:
         end = time.monotonic() + seconds
         while not condition():
             if self._done.done():

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import itertools
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from server.runtime.embedded import EmbeddedPostgres, EmbeddedRedis
-from tests.faults.burst import Site
+from tests.faults.burst import Burst, Site, type_of
 from tests.support.fleet import Fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from server.store import Scope
+    from tests.faults.forms import Form
+
+_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +47,25 @@ def fleet(running_fleet: Fleet) -> Fleet:
     """The fleet with every process at work."""
     running_fleet.mend()
     return running_fleet
+
+
+@pytest.fixture
+def shoot(fleet: Fleet, site: Site) -> Callable[..., Burst]:
+    """Begin a burst at a webhook of its own."""
+
+    def begin(
+        form: Form, name: str = "", scope: Scope | None = None, path: str = "", webhook: Any = None, **more: Any
+    ) -> Burst:
+        name = name or f"burst-{next(_NUMBERS)}"
+        path = path or f"/{name}"
+        body = {
+            "events": [type_of(name)],
+            "max_in_flight": 50,
+            "retry": {"schedule": ["1s"] * 20, "jitter": 0.2},
+            **(webhook or {}),
+        }
+        fleet.product.webhook(name, site.url + path, scope, **body)
+        token = fleet.token(scope)
+        return Burst(site, fleet.urls, token, name, count=form.count, rate=form.rate, path=path, **more)
+
+    return begin
