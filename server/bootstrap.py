@@ -29,7 +29,9 @@ from server.integrations.calls import Caller
 from server.integrations.endpoints import Endpoints
 from server.integrations.gates import SharedGate
 from server.integrations.keys import SqlKeys
+from server.integrations.places import Places
 from server.integrations.plugins import discover
+from server.integrations.sharers import Sharers
 from server.integrations.spec import plugin_facts
 from server.integrations.usecases import ByHand
 from server.kernel.clock import Clock, SystemClock
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from flask import Blueprint
+    from redis import Redis
 
     from server.config import Settings
     from server.queue.dead_letters import Reopen
@@ -114,7 +117,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
         secrets=Secrets(KeyRing.read(settings.keys)),
         plugins=discover(),
         addresses=AddressPolicy(settings.allow_networks),
-        gate=SharedGate(Breakers(engine), Buckets(redis)),
+        gate=_gate(engine, redis),
         hint=hint,
         publisher=publisher,
         owing=owing,
@@ -122,6 +125,11 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
         reopening=reopening,
         reopens={"delivery": reopening, reactions.KIND: reactions.Reopening()},
     )
+
+
+def _gate(engine: Store, redis: Redis | None) -> SharedGate:
+    sharers = Sharers(redis)
+    return SharedGate(Breakers(engine), Buckets(redis, sharers), Places(redis, sharers))
 
 
 def _no_hint() -> None:

@@ -1,4 +1,4 @@
-"""Whether a call of an integration may go now: its breaker and its bucket, asked in that order."""
+"""Whether a call of an integration may go now: its breaker, its places and its buckets, asked in that order."""
 
 from __future__ import annotations
 
@@ -8,30 +8,58 @@ from typing import TYPE_CHECKING, Protocol
 from server.integrations.breakers import Guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from server.integrations.breakers import Breakers
     from server.integrations.buckets import Buckets
-    from server.integrations.policies import Policy
+    from server.integrations.places import Places
+    from server.integrations.policies import Policy, RateFigures
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """What has a bucket of its own beside the integration's: a webhook."""
+
+    id: UUID
+    rate: RateFigures
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The integration behind a call, with its policy."""
+    """The integration behind a call, with its policy. `own` is the caller's bucket; without an integration it is all."""
 
     workspace_id: int
-    integration_id: UUID
-    policy: Policy
+    integration_id: UUID | None
+    policy: Policy | None
+    own: Limited | None = None
 
     @property
-    def guarded(self) -> Guarded:
+    def guarded(self) -> Guarded | None:
         """What the breaker needs."""
+        if self.integration_id is None or self.policy is None:
+            return None
         return Guarded(self.workspace_id, self.integration_id, self.policy.breaker)
+
+    @property
+    def buckets(self) -> Iterator[Limited]:
+        """What must have a token each."""
+        if self.own is not None:
+            yield self.own
+        if self.integration_id is not None and self.policy is not None and self.policy.rate is not None:
+            yield Limited(self.integration_id, self.policy.rate)
+
+    @property
+    def places(self) -> tuple[UUID, int] | None:
+        """Whose places are needed, and how many there are."""
+        if self.integration_id is None or self.policy is None or self.policy.concurrency is None:
+            return None
+        return self.integration_id, self.policy.concurrency
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not now: `reason` is `breaker` or `rate`."""
+    """Not now: `reason` is `breaker`, `rate` or `concurrency`."""
 
     seconds: float
     reason: str
@@ -52,33 +80,60 @@ class Gate(Protocol):
 class SharedGate:
     """The gate that all processes share. May block for a statement or a command: call it outside of event loops."""
 
-    def __init__(self, breakers: Breakers, buckets: Buckets) -> None:
+    def __init__(self, breakers: Breakers, buckets: Buckets, places: Places) -> None:
         self.breakers = breakers
         self.buckets = buckets
+        self.places = places
 
     def wait(self, link: Link) -> Wait | None:
-        """Ask the breaker, then the bucket.
+        """Ask the breaker, then for a place, then for tokens. Who is refused holds nothing.
 
         Raises:
             Unavailable: the database is away.
 
         """
-        seconds = self.breakers.wait(link.guarded)
+        guarded = link.guarded
+        seconds = self.breakers.wait(guarded) if guarded is not None else None
         if seconds is not None:
             return Wait(seconds, "breaker")
-        if link.policy.rate is None:
-            return None
-        seconds = self.buckets.wait(link.workspace_id, link.integration_id, link.policy.rate)
+        if link.places is not None:
+            seconds = self.places.take(link.workspace_id, *link.places)
+            if seconds is not None:
+                self._probe_back(guarded)
+                return Wait(seconds, "concurrency")
+        seconds = self._tokens(link)
         if seconds is None:
             return None
-        self.breakers.record(link.guarded, succeeded=None)
+        self._leave(link)
+        self._probe_back(guarded)
         return Wait(seconds, "rate")
 
     def record(self, link: Link, *, succeeded: bool | None) -> None:
-        """Count an outcome.
+        """Count an outcome, and give the place back.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is away; the place is given back all the same.
 
         """
-        self.breakers.record(link.guarded, succeeded=succeeded)
+        self._leave(link)
+        if link.guarded is not None:
+            self.breakers.record(link.guarded, succeeded=succeeded)
+
+    def _tokens(self, link: Link) -> float | None:
+        taken: list[Limited] = []
+        for each in link.buckets:
+            seconds = self.buckets.wait(link.workspace_id, each.id, each.rate)
+            if seconds is not None:
+                for other in taken:
+                    self.buckets.give_back(other.id)
+                return seconds
+            taken.append(each)
+        return None
+
+    def _leave(self, link: Link) -> None:
+        if link.places is not None:
+            self.places.release(link.workspace_id, link.places[0])
+
+    def _probe_back(self, guarded: Guarded | None) -> None:
+        if guarded is not None:
+            self.breakers.record(guarded, succeeded=None)

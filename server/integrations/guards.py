@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 CIRCUIT_OPEN = code("CIRCUIT_OPEN", "The integration fails, so its calls wait until a probe succeeds.")
 THROTTLED = code("THROTTLED", "The integration's rate limit is used up for now; the call waits.")
+CONCURRENCY = code(
+    "CONCURRENCY", "As many calls of the integration are under way as its policy allows; the call waits."
+)
 REFUSALS = {
     "breaker": (CIRCUIT_OPEN, "the integration fails; calls wait until a probe succeeds"),
     "rate": (THROTTLED, "the rate limit is used up for now"),
+    "concurrency": (CONCURRENCY, "as many calls are under way as the policy allows"),
 }
 """What the gate's reasons are called in a synchronous call."""
 

@@ -110,7 +110,7 @@ class SqlKeys:
             Unavailable: the database is away; nothing was called.
 
         """
-        if call.link is None or call.idempotency_key is None:
+        if call.link is None or call.link.integration_id is None or call.idempotency_key is None:
             return Claimed()
         hold = Hold(call.link.workspace_id, call.link.integration_id, call.idempotency_key, uuid4(), source=call.source)
         digest, pause = _digest(call), _FIRST_LOOK

@@ -34,12 +34,16 @@ class RateFigures:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How an integration is called. `named` when its definition says so, and not just by default."""
+    """How an integration is called. `named` when its definition says so, and not just by default.
+
+    `concurrency` is how many calls may be under way at the same time over all processes; None: any number.
+    """
 
     timeout: float
     retry: RetrySchedule
     breaker: BreakerFigures
     rate: RateFigures | None = None
+    concurrency: int | None = None
     named: bool = False
 
 
@@ -77,9 +81,15 @@ def policy_of(body: Mapping[str, Any]) -> Policy:
     if "breaker" in written:
         policy = replace(policy, breaker=_breaker(written["breaker"], policy.breaker))
     if "rate_limit" in written:
-        rate = written["rate_limit"]
-        policy = replace(policy, rate=RateFigures(int(rate["capacity"]), float(rate["per_second"])))
+        policy = replace(policy, rate=rate_of(written["rate_limit"]))
+    if "concurrency" in written:
+        policy = replace(policy, concurrency=int(written["concurrency"]))
     return policy
+
+
+def rate_of(written: Mapping[str, Any]) -> RateFigures:
+    """Return the figures of a checked `rate_limit`."""
+    return RateFigures(int(written["capacity"]), float(written["per_second"]))
 
 
 def _retry(written: Mapping[str, Any], preset: RetrySchedule) -> RetrySchedule:

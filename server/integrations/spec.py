@@ -77,6 +77,15 @@ _RETRY = Object(
     ),
     name="retry",
 )
+RATE_LIMIT = Object(
+    (
+        Field("capacity", Integer(1, 1_000_000), "How many may come at once.", required=True),
+        Field(
+            "per_second", Number(Decimal("0.001"), Decimal(1_000_000)), "How many a second after that.", required=True
+        ),
+    ),
+    name="rate_limit",
+)
 _POLICY = Object(
     (
         Field("preset", Choice(PRESETS), "The preset whose figures hold where none is given.", default="default"),
@@ -94,23 +103,10 @@ _POLICY = Object(
             ),
             "When calls are held back because the system fails.",
         ),
+        Field("rate_limit", RATE_LIMIT, "How fast calls may come."),
         Field(
-            "rate_limit",
-            Object(
-                (
-                    Field("capacity", Integer(1, 1_000_000), "Calls that may come at once.", required=True),
-                    Field(
-                        "per_second",
-                        Number(Decimal("0.001"), Decimal(1_000_000)),
-                        "Calls a second after that.",
-                        required=True,
-                    ),
-                ),
-                name="rate_limit",
-            ),
-            "How fast calls may come.",
+            "concurrency", Integer(1, 10_000), "Calls at the same time, those of webhooks and all processes together."
         ),
-        Field("concurrency", Integer(1, 10_000), "Calls at the same time.", coming=True),
     ),
     name="policy",
 )
