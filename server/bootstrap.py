@@ -44,6 +44,8 @@ from server.operations.health import Health
 from server.operations.integrations import externals
 from server.operations.metrics import Backlog
 from server.queue import hints
+from server.replays.api import blueprint as replays_room
+from server.replays.drain import drain as drain_replays
 from server.store import Cause, Store, processes
 from server.store.repository import SqlRepository
 from server.transport.addresses import AddressPolicy
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
 
 API_CONNECTIONS = 32
 WORKER_CONNECTIONS = 8
+LEDGER_CONNECTIONS = 3
 PURGE_SECONDS = 300.0
 
 
@@ -158,6 +161,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
+        replays_room(store, shared.hint),
         access_room(Access(store, shared.engine, shared.secrets)),
         integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, lambda _: shared.addresses)),
         operations_room(Operations(store, health_of(shared, caller), Backlog(shared.engine), settings.metrics_token)),
@@ -217,18 +221,21 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     shared = built or core(settings)
     process = processes.Process("worker")
     endpoints = Endpoints(shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config))
-    targets = Targets(shared.engine, endpoints, shared.secrets.resolve)
+    targets = Targets(shared.engine, endpoints, shared.secrets)
     sending = Sending(AsyncSender(shared.addresses), shared.clock, shared.gate)
 
     def after(outcomes: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> None:
         metrics.count_outcomes(outcomes, jobs)
         health.react(shared.engine, shared.webhooks, outcomes, jobs)
 
-    deliveries = Deliveries(shared.engine, targets, sending, process.name, after)
+    ledger = Store(settings.database_url, "crossdock_engine", pool=LEDGER_CONNECTIONS, by_index=True)
+    watch = hints.Watch(hints.connect(settings.redis_url), process.name) if settings.redis_url else None
+    deliveries = Deliveries(ledger, targets, sending, process.name, after, watch)
     services = reactions.Services(shared.hint)
     chores = [
         partial(fanouts.drain, shared.engine, shared.clock),
         partial(reactions.drain, shared.engine, services),
+        partial(drain_replays, shared.engine, shared.reopening),
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 import structlog
+import uvloop
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
@@ -73,8 +74,6 @@ class Runtime:
 
     def wake(self) -> None:
         """Look for due work now; called from any thread."""
-        with contextlib.suppress(redis.RedisError, OSError):
-            hints.taken(self._redis, self.name)
         self._wake.set()
         self.parts.deliveries.wake()
 
@@ -107,7 +106,8 @@ class Runtime:
         return 1 if crashed else 0
 
     def _deliver(self) -> None:
-        asyncio.run(self.parts.deliveries.run())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self.parts.deliveries.run())
 
     def _chores(self) -> None:
         while not self._stop.is_set():

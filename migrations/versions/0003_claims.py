@@ -1,4 +1,8 @@
-"""Claims: fair over workspaces and lanes, with a priority."""
+"""Claims: fair over workspaces and lanes, with a priority.
+
+A claim is a function, so that one round trip does it whole, and claims of one kind go one after the other: what a lane may have
+under way is exact over all workers. The lock is held while the server executes, never while a client thinks.
+"""
 
 from alembic import op
 
@@ -7,6 +11,166 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# Rows under way and rows that wait are in indexes of their own: neither makes the other's longer.
+DUE = """
+ALTER TABLE due ADD COLUMN priority smallint NOT NULL DEFAULT 1;  -- 0 high, 1 normal, 2 low
+DROP INDEX due_next, due_leased, due_by_lane;
+CREATE INDEX due_next ON due (kind, due_at) WHERE NOT leased;
+CREATE INDEX due_lanes ON due (kind, workspace_id, priority, lane, due_at) WHERE NOT leased;
+CREATE INDEX due_leased ON due (kind, due_at) WHERE leased;
+"""
+
+CLAIM = """
+-- Claims at most `wanted` due rows of a kind. While all that is due fits into one look, the oldest of the highest priority go first.
+-- Behind a backlog each workspace gets the same share, each lane of it a turn, from where `cursors` ("workspace:priority" to
+-- lane) left off; `first_class` is the priority that chooses first. A lane never has more under way than its limit, those
+-- in `slow` no more than one. Orphans, whose lease ran out, go before all else. Losing a claim in a crash of the server does no
+-- harm, so nobody waits for the disk; epochs grow by chance, so that a claim that was lost and one made anew never share one.
+CREATE FUNCTION crossdock_claim(
+  for_kind text, wanted int, lease float, first_class int, after_workspace bigint, cursors jsonb, slow uuid[])
+RETURNS TABLE (ref uuid, workspace_id bigint, lane uuid, priority smallint, epoch int, claims int, was_due timestamptz)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  t timestamptz;
+  until_ timestamptz;
+  left_ int := wanted;
+  look int := greatest(wanted * 2, 100);
+  seen int;
+  spaces bigint[];
+  busy jsonb;
+  turn int;
+  share int;
+  space bigint;
+  class int;
+  cursor_ uuid;
+  start_ uuid;
+  wrapped boolean;
+  head record;
+  free int;
+  taken int;
+  probes int := 0;
+  nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+  SET LOCAL synchronous_commit = off;
+  PERFORM pg_advisory_xact_lock(7310003, hashtext(for_kind));
+  t := clock_timestamp();
+  until_ := t + lease * interval '1 second';
+
+  RETURN QUERY
+    WITH orphans AS MATERIALIZED (
+      SELECT d.ref, d.due_at FROM due d WHERE d.kind = for_kind AND d.leased AND d.due_at <= t
+      ORDER BY d.due_at LIMIT left_ FOR UPDATE SKIP LOCKED)
+    UPDATE due d SET due_at = until_, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
+    FROM orphans o WHERE d.kind = for_kind AND d.ref = o.ref
+    RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, o.due_at;
+  GET DIAGNOSTICS taken = ROW_COUNT;
+  left_ := left_ - taken;
+
+  SELECT count(*) INTO seen FROM (
+    SELECT FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.due_at <= t ORDER BY d.due_at LIMIT look) AS s;
+  IF seen = 0 OR left_ <= 0 THEN
+    RETURN;
+  END IF;
+
+  IF seen < look THEN
+    RETURN QUERY
+      WITH busy AS MATERIALIZED (
+        SELECT d.lane, count(*) AS n FROM due d WHERE d.kind = for_kind AND d.leased GROUP BY d.lane
+      ), heads AS MATERIALIZED (
+        SELECT d.ref, d.lane, d.lane_limit, d.priority, d.due_at FROM due d
+        WHERE d.kind = for_kind AND NOT d.leased AND d.due_at <= t
+        ORDER BY d.due_at LIMIT look FOR UPDATE SKIP LOCKED
+      ), ranked AS (
+        SELECT h.*, row_number() OVER (PARTITION BY h.lane ORDER BY h.due_at, h.ref) + coalesce(b.n, 0) AS place
+        FROM heads h LEFT JOIN busy b USING (lane)
+      ), chosen AS (
+        SELECT r.ref, r.due_at FROM ranked r
+        WHERE r.place <= CASE WHEN r.lane = ANY (slow) THEN 1 ELSE r.lane_limit END
+        ORDER BY r.priority, r.due_at, r.ref LIMIT left_
+      )
+      UPDATE due d SET due_at = until_, leased = true, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
+      FROM chosen c WHERE d.kind = for_kind AND d.ref = c.ref
+      RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at;
+    RETURN;
+  END IF;
+
+  SELECT coalesce(jsonb_object_agg(b.lane, b.n), '{}') INTO busy FROM (
+    SELECT d.lane, count(*) AS n FROM due d WHERE d.kind = for_kind AND d.leased GROUP BY d.lane) AS b;
+  WITH RECURSIVE walk AS (
+    (SELECT d.workspace_id FROM due d WHERE d.kind = for_kind AND NOT d.leased ORDER BY d.workspace_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.workspace_id FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.workspace_id > w.workspace_id
+            ORDER BY d.workspace_id LIMIT 1)
+    FROM walk w WHERE w.workspace_id IS NOT NULL
+  )
+  SELECT array_agg(s.workspace_id ORDER BY s.workspace_id <= after_workspace, s.workspace_id) INTO spaces
+  FROM (SELECT w.workspace_id FROM walk w WHERE w.workspace_id IS NOT NULL LIMIT 1000) AS s;
+
+  FOR turn IN 1..4 LOOP  -- what some workspaces left of their share, the others get
+    EXIT WHEN left_ <= 0 OR probes >= 1000 OR spaces IS NULL;
+    share := greatest(1, left_ / cardinality(spaces));
+    FOREACH space IN ARRAY spaces LOOP
+      EXIT WHEN left_ <= 0;
+      free := least(share, left_);
+      seen := free;  -- what this workspace may still take
+      FOREACH class IN ARRAY CASE first_class WHEN 0 THEN '{0,1,2}'::int[] WHEN 1 THEN '{1,0,2}'::int[] ELSE '{2,0,1}'::int[] END LOOP
+        start_ := coalesce((cursors ->> (space || ':' || class))::uuid, nobody);
+        cursor_ := start_;
+        wrapped := start_ = nobody;
+        WHILE seen > 0 AND probes < 1000 LOOP
+          probes := probes + 1;
+          SELECT d.lane, d.due_at, d.lane_limit INTO head FROM due d
+          WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane > cursor_
+          ORDER BY d.lane, d.due_at LIMIT 1;
+          IF NOT FOUND THEN
+            EXIT WHEN wrapped;
+            wrapped := true;
+            cursor_ := nobody;
+            CONTINUE;
+          END IF;
+          EXIT WHEN wrapped AND start_ <> nobody AND head.lane > start_;
+          cursor_ := head.lane;
+          CONTINUE WHEN head.due_at > t;
+          taken := coalesce((busy ->> cursor_::text)::int, 0);
+          free := least(CASE WHEN cursor_ = ANY (slow) THEN 1 ELSE head.lane_limit END - taken, seen);
+          CONTINUE WHEN free <= 0;
+          RETURN QUERY
+            WITH chosen AS MATERIALIZED (
+              SELECT d.ref, d.due_at FROM due d
+              WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane = cursor_
+                AND d.due_at <= t
+              ORDER BY d.due_at LIMIT free FOR UPDATE SKIP LOCKED)
+            UPDATE due d SET due_at = until_, leased = true, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
+            FROM chosen c WHERE d.kind = for_kind AND d.ref = c.ref
+            RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at;
+          GET DIAGNOSTICS free = ROW_COUNT;
+          busy := busy || jsonb_build_object(cursor_::text, taken + free);
+          seen := seen - free;
+          left_ := left_ - free;
+        END LOOP;
+        cursors := cursors || jsonb_build_object(space || ':' || class, cursor_);
+        EXIT WHEN seen <= 0;
+      END LOOP;
+    END LOOP;
+  END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[]) TO crossdock_engine;
+"""
+
+# Workers keep what they send with in memory; a number tells them that a secret of the workspace has changed.
+SECRETS = """
+ALTER TABLE workspaces ADD COLUMN secrets_version bigint NOT NULL DEFAULT 0;
+CREATE FUNCTION crossdock_touch_secrets() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  UPDATE workspaces SET secrets_version = secrets_version + 1 WHERE id = coalesce(NEW.workspace_id, OLD.workspace_id);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER touched AFTER INSERT OR UPDATE OR DELETE ON secrets FOR EACH ROW EXECUTE FUNCTION crossdock_touch_secrets();
+"""
+
 
 def upgrade() -> None:
-    op.execute("SELECT 1")
+    for statements in (DUE, CLAIM, SECRETS):
+        op.execute(statements)

@@ -155,11 +155,16 @@ class Secrets:
         """
         return self.resolve_many(tx, [name])[name]
 
-    def resolve_many(self, tx: Tx, names: Collection[str]) -> dict[str, list[str]]:
-        """Resolve several by one query; see `resolve`."""
+    def valid(self, tx: Tx, names: Collection[str]) -> tuple[dict[str, list[str]], float | None]:
+        """Return the values of those that are there, newest first, and the seconds until the first of them ends.
+
+        Raises:
+            Retryable: SECRET_UNREADABLE.
+
+        """
         rows = tx.all(
-            f"""SELECT name, version, key_id, ciphertext FROM secrets WHERE {_LIVE} AND name = ANY (:names)
-                ORDER BY version DESC""",
+            f"""SELECT name, version, key_id, ciphertext, extract(epoch FROM valid_until - now())::float AS ends
+                FROM secrets WHERE {_LIVE} AND name = ANY (:names) ORDER BY version DESC""",
             names=list(names),
         )
         found: dict[str, list[str]] = {}
@@ -167,6 +172,11 @@ class Secrets:
             place = place_of(tx.scope.organization_id, tx.scope.workspace_id, row.name, row.version)
             value = self.ring.decrypt(row.key_id, bytes(row.ciphertext), place)
             found.setdefault(row.name, []).append(value.decode())
+        return found, min((row.ends for row in rows if row.ends is not None), default=None)
+
+    def resolve_many(self, tx: Tx, names: Collection[str]) -> dict[str, list[str]]:
+        """Resolve several by one query; see `resolve`."""
+        found, _ = self.valid(tx, names)
         for name in names:
             if name not in found:
                 raise Retryable(

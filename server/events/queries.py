@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from server.events.envelope import Event
+from server.events.envelope import Event, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -19,34 +17,30 @@ if TYPE_CHECKING:
     from server.events.envelope import NewEvent
     from server.store import Tx
 
-COLUMNS = ", ".join(each.name for each in fields(Event))
+NAMES = tuple(each.name for each in fields(Event))
+COLUMNS = ", ".join(NAMES)
 _KEYS = """
 INSERT INTO event_keys (workspace_id, source, id, content_hash, uid)
-SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::uuid[]) AS k(source, id, content_hash, uid)
+SELECT %s, source, id, decode(content_hash, 'hex'), uid
+FROM json_to_recordset(%s::json) AS k(source text, id text, content_hash text, uid uuid)
 ORDER BY source, id
 ON CONFLICT DO NOTHING RETURNING uid
 """
 _EVENTS = f"""
 INSERT INTO events ({COLUMNS})
-SELECT uid, workspace_id, id, source, type, subject, time, recorded_at, data, correlation_id, causation_id, principal,
-       schema_version, extensions::jsonb
-FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
-            %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[])
-  AS e(uid, workspace_id, id, source, type, subject, time, recorded_at, data, correlation_id, causation_id, principal,
-       schema_version, extensions)
+SELECT {COLUMNS} FROM json_to_recordset(%s::json)
+  AS e(uid uuid, workspace_id bigint, id text, source text, type text, subject text, time timestamptz, recorded_at timestamptz,
+       data text, correlation_id text, causation_id text, principal text, schema_version int, extensions jsonb)
 """
 
 
 def claim_keys(tx: Tx, keyed: Sequence[tuple[Event, bytes]]) -> set[UUID]:
     """Store the keys of new events; return the uids that are new. Waits for another publisher of one key."""
-    values = (
-        tx.scope.workspace_id,
-        [event.source for event, _ in keyed],
-        [event.id for event, _ in keyed],
-        [hash_ for _, hash_ in keyed],
-        [event.uid for event, _ in keyed],
-    )
-    return {row.uid for row in tx.conn.exec_driver_sql(_KEYS, values)}
+    rows = [
+        {"source": event.source, "id": event.id, "content_hash": hash_.hex(), "uid": event.uid}
+        for event, hash_ in keyed
+    ]
+    return {row.uid for row in tx.conn.exec_driver_sql(_KEYS, (tx.scope.workspace_id, to_json(rows)))}
 
 
 def known_keys(tx: Tx, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row[Any]]:
@@ -61,11 +55,8 @@ def known_keys(tx: Tx, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str],
 
 def insert(tx: Tx, events: Sequence[Event]) -> None:
     """Store events whose keys are claimed, in one statement."""
-    if not events:
-        return
-    columns: list[list[Any]] = [[getattr(event, each.name) for event in events] for each in fields(Event)]
-    columns[-1] = [None if value is None else orjson.dumps(value).decode() for value in columns[-1]]
-    tx.conn.exec_driver_sql(_EVENTS, tuple(columns))
+    if events:
+        tx.conn.exec_driver_sql(_EVENTS, (to_json(events),))
 
 
 def read(row: Any) -> Event:

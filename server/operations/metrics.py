@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from server.store.processes import alive
@@ -73,14 +74,20 @@ def observe(served: Served) -> None:
 
 def count_outcomes(outcomes: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> None:
     """Count what became of deliveries: something that the delivery engine does after recording."""
+    tried: Counter[tuple[str, str]] = Counter()
+    ended: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:
         workspace = str(jobs[outcome.claim.ref].scope)
         if outcome.attempt is not None:
-            ATTEMPTS.add(workspace=workspace, outcome=outcome.attempt.outcome)
+            tried[workspace, outcome.attempt.outcome] += 1
             if "total" in outcome.attempt.timings:
                 ATTEMPT_SECONDS.observe(outcome.attempt.timings["total"] / 1000, workspace=workspace)
         if outcome.state in _ENDED:
-            ENDED.add(workspace=workspace, state=outcome.state)
+            ended[workspace, outcome.state] += 1
+    for (workspace, name), number in tried.items():
+        ATTEMPTS.add(number, workspace=workspace, outcome=name)
+    for (workspace, name), number in ended.items():
+        ENDED.add(number, workspace=workspace, state=name)
 
 
 class Backlog:

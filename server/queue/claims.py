@@ -3,12 +3,19 @@
 A claim pushes `due_at` on by the lease, so that work whose worker died is due again by itself; a heartbeat pushes it
 again. Every result carries the epoch of its claim, and one with an old epoch changes nothing. `infinity` is held: no
 claim sees it. Times are the database's: workers' clocks do not matter.
+
+A row belongs to a workspace and to a lane in it (the webhook of a delivery), with a limit of how many of the lane may be under
+way. Behind a backlog workspaces take turns, and in each of them priorities and lanes do.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
+
+from orjson import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,34 +27,15 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 6
 HEARTBEAT_SECONDS = 2
 LANE_LIMIT = 10
-_LOOK_AHEAD = 4
+HIGH, NORMAL, LOW = 0, 1, 2
+_CHOOSES_FIRST = (16, 4, 1)  # how often each priority does, behind a backlog: none starves
+_CURSORS = 1000
 
-# Orphans, whose lease ran out, go before all else: behind a backlog they would wait for its end on top of their lease. The
-# others are looked at oldest first; a lane (one webhook) takes no more than its limit, leased ones included.
+# The rules of a claim (orphans first, lanes within their limits, workspaces and priorities in turn) are the function's, in
+# migration 0003: one round trip, and claims of a kind go one after the other.
 _CLAIM = f"""
-WITH leases AS MATERIALIZED (
-  SELECT ref, lane, due_at FROM due WHERE kind = %(kind)s AND leased
-), busy AS MATERIALIZED (
-  SELECT lane, count(*) AS n FROM leases WHERE due_at > now() GROUP BY lane
-), orphans AS MATERIALIZED (
-  SELECT due.ref, due.lane, due.lane_limit, due.due_at, 0 AS turn FROM due JOIN leases USING (ref)
-  WHERE leases.due_at <= now() AND due.kind = %(kind)s AND due.leased AND due.due_at <= now()
-  ORDER BY due.due_at LIMIT %(look)s FOR UPDATE OF due SKIP LOCKED
-), candidates AS MATERIALIZED (
-  SELECT ref, lane, lane_limit, due_at, 1 AS turn FROM due
-  WHERE kind = %(kind)s AND NOT leased AND due_at <= now()
-    AND NOT EXISTS (SELECT FROM busy WHERE busy.lane = due.lane AND busy.n >= due.lane_limit)
-  ORDER BY due_at LIMIT %(look)s FOR UPDATE SKIP LOCKED
-), ranked AS (
-  SELECT ref, due_at, lane_limit, turn,
-         row_number() OVER (PARTITION BY lane ORDER BY turn, due_at, ref) + coalesce(b.n, 0) AS place
-  FROM (TABLE orphans UNION ALL TABLE candidates) c LEFT JOIN busy b USING (lane)
-), chosen AS (
-  SELECT ref, due_at FROM ranked WHERE place <= lane_limit ORDER BY turn, due_at, ref LIMIT %(limit)s
-)
-UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds', leased = true, epoch = epoch + 1, claims = claims + 1
-FROM chosen WHERE due.kind = %(kind)s AND due.ref = chosen.ref
-RETURNING due.ref, due.workspace_id, due.lane, due.epoch, due.claims, chosen.due_at AS was_due
+SELECT ref, workspace_id, lane, priority, epoch, claims, was_due
+FROM crossdock_claim(%(kind)s, %(limit)s, {LEASE_SECONDS}, %(first)s, %(after)s, %(cursors)s::jsonb, %(slow)s::uuid[])
 """
 _HEARTBEAT = f"""
 UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds'
@@ -65,10 +53,11 @@ FROM unnest(%(refs)s::uuid[], %(epochs)s::int[], %(times)s::timestamptz[]) AS mi
 WHERE due.kind = %(kind)s AND due.ref = mine.ref AND due.epoch = mine.epoch RETURNING due.ref
 """
 _ADD = """
-INSERT INTO due (kind, ref, workspace_id, lane, due_at, lane_limit)
-SELECT %(kind)s, ref, workspace_id, lane, coalesce(due_at, now()), lane_limit
-FROM unnest(%(refs)s::uuid[], %(workspaces)s::bigint[], %(lanes)s::uuid[], %(times)s::timestamptz[], %(limits)s::int[])
-  AS new(ref, workspace_id, lane, due_at, lane_limit)
+INSERT INTO due (kind, ref, workspace_id, lane, due_at, lane_limit, priority)
+SELECT %(kind)s, ref, workspace_id, lane, coalesce(due_at, now()), lane_limit, priority
+FROM unnest(%(refs)s::uuid[], %(workspaces)s::bigint[], %(lanes)s::uuid[], %(times)s::timestamptz[], %(limits)s::int[],
+            %(priorities)s::int[])
+  AS new(ref, workspace_id, lane, due_at, lane_limit, priority)
 ON CONFLICT (kind, ref) DO UPDATE SET due_at = excluded.due_at, leased = false, epoch = due.epoch + 1, claims = 0
 """
 
@@ -93,13 +82,49 @@ class Due:
     lane: UUID
     at: datetime | str | None = None
     lane_limit: int = LANE_LIMIT
+    priority: int = NORMAL
+
+
+class Claimer:
+    """Claims work of one kind, and remembers where the round over workspaces and their lanes has got to."""
+
+    def __init__(self, kind: str, random: Random | None = None) -> None:
+        self.kind = kind
+        self._random = random or Random()  # noqa: S311 - spreads turns, keeps no secret
+        self._workspace = 0
+        self._cursors: OrderedDict[str, str] = OrderedDict()
+
+    def __call__(self, conn: Connection, limit: int, slow: Sequence[UUID] = ()) -> list[Claim]:
+        """Claim at most `limit` due rows; of each lane in `slow` no more than one is under way, over all claimers."""
+        values = {
+            "kind": self.kind,
+            "limit": limit,
+            "first": self._random.choices((HIGH, NORMAL, LOW), _CHOOSES_FIRST)[0],
+            "after": self._workspace,
+            "cursors": dumps(self._cursors).decode(),
+            "slow": list(slow),
+        }
+        rows = conn.exec_driver_sql(_CLAIM, values).all()
+        for row in rows:
+            self._remember(f"{row.workspace_id}:{row.priority}", str(row.lane))
+            self._workspace = row.workspace_id
+        return [
+            Claim(ref, workspace, lane, epoch, claims)
+            for _, ref, workspace, lane, epoch, claims in sorted(
+                (row.was_due, row.ref, row.workspace_id, row.lane, row.epoch, row.claims) for row in rows
+            )
+        ]
+
+    def _remember(self, place: str, lane: str) -> None:
+        self._cursors[place] = lane
+        self._cursors.move_to_end(place)
+        if len(self._cursors) > _CURSORS:
+            self._cursors.popitem(last=False)
 
 
 def claim(conn: Connection, kind: str, limit: int) -> list[Claim]:
-    """Claim at most `limit` due rows, oldest first, and no more of a lane than its limit, over all claimers."""
-    rows = conn.exec_driver_sql(_CLAIM, {"kind": kind, "limit": limit, "look": limit * _LOOK_AHEAD}).all()
-    oldest_first = sorted(rows, key=lambda row: (row.was_due, row.ref))
-    return [Claim(row.ref, row.workspace_id, row.lane, row.epoch, row.claims) for row in oldest_first]
+    """Claim at most `limit` due rows: for what is drained in small numbers, every round from the start."""
+    return Claimer(kind)(conn, limit)
 
 
 def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:
@@ -131,6 +156,7 @@ def add(conn: Connection, kind: str, work: Sequence[Due]) -> None:
         "workspaces": [each.workspace_id for each in work],
         "lanes": [each.lane for each in work],
         "limits": [each.lane_limit for each in work],
+        "priorities": [each.priority for each in work],
         "times": [None if each.at is None else _moment(each.at) for each in work],
     }
     conn.exec_driver_sql(_ADD, values)

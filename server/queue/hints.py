@@ -29,6 +29,8 @@ _ALIVE_SECONDS = 6.0
 _LIST_SECONDS = 1.0
 _HINT_MILLISECONDS = 2000
 _FORGOTTEN_SECONDS = 60
+_AWAKE_MILLISECONDS = 3000
+_AWAKE_AGAIN = 1.0
 
 
 def connect(url: str) -> redis.Redis:
@@ -88,7 +90,7 @@ class Hints:
             self.dropped += 1
             return
         worker = random.choice(workers)  # noqa: S311 - spreads load, keeps no secret
-        if self.connection.set(f"crossdock:hint:{worker}", 1, nx=True, px=_HINT_MILLISECONDS):
+        if self.connection.set(_key(worker), 1, nx=True, px=_HINT_MILLISECONDS):
             queue = Queue(queue_name(worker), connection=self.connection, serializer=JSONSerializer)
             queue.enqueue_call(JOB, args=(worker,), timeout=30, result_ttl=0, ttl=10, failure_ttl=60)
 
@@ -115,6 +117,35 @@ def leave(connection: redis.Redis, worker: str) -> None:
     Queue(queue_name(worker), connection=connection, serializer=JSONSerializer).delete(delete_jobs=True)
 
 
-def taken(connection: redis.Redis, worker: str) -> None:
-    """Let the next hint come: called before the worker looks for work, so that no hint falls between."""
-    connection.delete(f"crossdock:hint:{worker}")
+class Watch:
+    """Says for a worker whether it looks for work by itself just now: then nobody needs to ring for it."""
+
+    def __init__(self, connection: redis.Redis, worker: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
+        self._key = _key(worker)
+        self._clock = clock
+        self._quiet_until = 0.0
+        self._said_at = -_AWAKE_AGAIN
+
+    def awake(self) -> None:
+        """Say so, at most once a second; while Redis is away nothing is said, and nobody waits for it."""
+        now = self._clock()
+        if now >= self._quiet_until and now - self._said_at >= _AWAKE_AGAIN:
+            self._said_at = now
+            self._say(lambda: self._connection.set(self._key, 1, px=_AWAKE_MILLISECONDS))
+
+    def asleep(self) -> None:
+        """Let hints come again; look for work once more after it, so that none falls between."""
+        self._said_at = -_AWAKE_AGAIN
+        if self._clock() >= self._quiet_until:
+            self._say(lambda: self._connection.delete(self._key))
+
+    def _say(self, command: Callable[[], object]) -> None:
+        try:
+            command()
+        except (redis.RedisError, OSError):
+            self._quiet_until = self._clock() + _PAUSE_SECONDS
+
+
+def _key(worker: str) -> str:
+    return f"crossdock:hint:{worker}"

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 DATABASE_AWAY = code("DATABASE_AWAY", "The database cannot be reached or is full; nothing was stored. Try again.")
 Role = Literal["crossdock_api", "crossdock_engine"]
+_BY_INDEX = (
+    " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+)
 _AWAY_STATES = frozenset({"53100", "53200", "53300", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "55P03"})
 
 
@@ -92,7 +95,11 @@ class Tx:
 
 
 class Store:
-    """A pool of connections under one role, and the transactions made on it."""
+    """A pool of connections under one role, and the transactions made on it.
+
+    With `by_index` every plan is made once and reads by indexes only: for the few statements of the engine that look up what they
+    know the keys of. A plan made while a table is empty would read it from end to end, and go on so when it has grown.
+    """
 
     def __init__(
         self,
@@ -102,6 +109,7 @@ class Store:
         pool: int = 8,
         statement_timeout: int = 30,
         before_commit: Sequence[Callable[[Tx], None]] = (),
+        by_index: bool = False,
     ) -> None:
         self.url = url
         self.role = role
@@ -120,7 +128,7 @@ class Store:
                 "connect_timeout": 5,
                 "application_name": role,
                 "options": f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s "
-                "-c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+                "-c idle_in_transaction_session_timeout=60s -c timezone=UTC" + (_BY_INDEX if by_index else ""),
                 "tcp_user_timeout": 15000,
             },
         )
@@ -165,6 +173,17 @@ class Store:
         """
         with reachable(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def statements(self) -> Iterator[Connection]:
+        """Open a connection on which each statement is a transaction of its own: no round trip to begin or to commit.
+
+        Raises:
+            Unavailable: DATABASE_AWAY, the statement under way may have been stored.
+
+        """
+        with reachable(), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def close(self) -> None:
         """Close every pooled connection."""

@@ -47,6 +47,11 @@ def configure(endpoint: str, process: str, version: str = "") -> None:
     atexit.register(shutdown)
 
 
+def on() -> bool:
+    """Tell whether spans go anywhere; what is on a hot path asks first."""
+    return _Tracing.tracer is not None
+
+
 def shutdown() -> None:
     """Send what is left and stop: part of a graceful end."""
     provider = _Tracing.provider

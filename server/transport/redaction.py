@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
@@ -25,6 +26,7 @@ _WORD = re.compile(r"[^a-z0-9]+")
 _USERINFO = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,31}+://)[^\s/?#@]*+@")
 _PAIR = re.compile(r"(?<![^?&;#=\s])([^?&;#=\s]++)=([^&;#\s]*+)")
 _SHORTEST_SECRET = 4
+_KEPT_LENGTH = 256
 
 
 def is_secret_name(name: str) -> bool:
@@ -41,10 +43,27 @@ def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> di
     pairs = headers.items() if hasattr(headers, "items") else headers
     shown: dict[str, str] = {}
     for name, value in pairs:
-        safe = HIDDEN if is_secret_name(name) else redact_text(value)
-        key = _as_text(str(name))  # aiohttp's names are of a class of their own
-        shown[key] = f"{shown[key]}, {_as_text(safe)}" if key in shown else _as_text(safe)
+        key, safe = _redact_header(str(name), value)
+        shown[key] = f"{shown[key]}, {safe}" if key in shown else safe
     return shown
+
+
+def _redact_header(name: str, value: str) -> tuple[str, str]:
+    key, hidden = _header_name(name)
+    if hidden:
+        return key, HIDDEN
+    return key, _header_value(value) if len(value) <= _KEPT_LENGTH else _as_text(redact_text(value))
+
+
+@lru_cache(maxsize=1024)
+def _header_name(name: str) -> tuple[str, bool]:
+    return _as_text(name), is_secret_name(name)
+
+
+@lru_cache(maxsize=4096)
+def _header_value(value: str) -> str:
+    """Return a value as it is shown; most come again and again."""
+    return _as_text(redact_text(value))
 
 
 def _as_text(value: str) -> str:
@@ -79,14 +98,19 @@ def hide_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
     return content
 
 
-def _written(secrets: Iterable[str]) -> list[str]:
+def _written(secrets: Iterable[str]) -> tuple[str, ...]:
+    return _ways(tuple(secrets))
+
+
+@lru_cache(maxsize=1024)
+def _ways(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """Return each secret as it is, as JSON writes it, and percent-encoded; the longest first."""
     known = {each for each in secrets if len(each) >= _SHORTEST_SECRET}
     ways = known | {json.dumps(each)[1:-1] for each in known} | {quote(each, safe="") for each in known}
-    return sorted(ways, key=len, reverse=True)
+    return tuple(sorted(ways, key=len, reverse=True))
 
 
-def _hide(value: Any, written: list[str]) -> Any:
+def _hide(value: Any, written: tuple[str, ...]) -> Any:
     if isinstance(value, str):
         return _hide_text(value, written)
     if isinstance(value, dict):
@@ -96,7 +120,7 @@ def _hide(value: Any, written: list[str]) -> Any:
     return value
 
 
-def _hide_text(text: str, written: list[str]) -> str:
+def _hide_text(text: str, written: tuple[str, ...]) -> str:
     for each in written:
         text = text.replace(each, HIDDEN)
     return text

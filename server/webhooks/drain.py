@@ -10,35 +10,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from server.events import queries as event_store
 from server.kernel.errors import CrossdockError, Failure, Retryable, Unavailable
 from server.queue import claims
-from server.queue.claims import HEARTBEAT_SECONDS
+from server.queue.claims import HEARTBEAT_SECONDS, Claimer
 from server.telemetry import traces
 from server.webhooks import queries, recording
 from server.webhooks.job import Job
+from server.webhooks.pace import Pace, SlowLanes, Unwatched
+from server.webhooks.targets import TARGET_UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from server.queue.claims import Claim
-    from server.store import Store
+    from server.store import Scope, Store
+    from server.webhooks.pace import Watch
     from server.webhooks.queries import Outcome
     from server.webhooks.sending import Sending
-    from server.webhooks.targets import Target, Targets
+    from server.webhooks.targets import Key, Targets
 
 log = structlog.get_logger("crossdock.webhooks")
 IN_FLIGHT = 1000
 BATCH = 200
 FLUSH_ROWS = 100
 FLUSH_SECONDS = 0.02
-TIMER_SECONDS = 2.0
+ENOUGH = 400  # with that many in flight there is no hurry to claim a handful more
+_ROOM_SECONDS = 0.05
+_WORTH_ASKING = 5  # so many that have ended make room in lanes; for fewer the next look comes soon enough
 _AWAY_SECONDS = 0.5
 _LEDGER_THREADS = 3  # one each to claim, to record and to renew
 
@@ -54,7 +59,15 @@ class After(Protocol):
 class Deliveries:
     """Drains due deliveries on the loop that runs it. `wake` may be called from any thread."""
 
-    def __init__(self, store: Store, targets: Targets, sending: Sending, worker: str, after: After) -> None:
+    def __init__(
+        self,
+        store: Store,
+        targets: Targets,
+        sending: Sending,
+        worker: str,
+        after: After,
+        watch: Watch | None = None,
+    ) -> None:
         self.store = store
         self.targets = targets
         self.sending = sending
@@ -62,9 +75,11 @@ class Deliveries:
         self.after = after
         self.jobs: dict[UUID, Job] = {}
         self.outcomes: list[Outcome] = []
+        self.slow = SlowLanes()
+        self.pace = Pace(watch or Unwatched())
+        self._claimer = Claimer(queries.KIND)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake = asyncio.Event()
         self._some = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = False
@@ -74,7 +89,11 @@ class Deliveries:
     def wake(self) -> None:
         """Look for work now."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake.set)
+            self._loop.call_soon_threadsafe(self._rung)
+
+    def _rung(self) -> None:
+        self.pace.busy()
+        self.pace.ring()
 
     def stop(self) -> None:
         """Claim nothing more; what is in flight ends and is recorded."""
@@ -109,22 +128,21 @@ class Deliveries:
     async def _claim_loop(self) -> None:
         while not self._stopping:
             if not await self._claim():
-                await self._pause()
+                await self.pace.rest()
         while self.jobs:  # noqa: ASYNC110 - the flush loop empties it; nobody signals that
             await asyncio.sleep(FLUSH_SECONDS)
 
-    async def _pause(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), TIMER_SECONDS)
-        self._wake.clear()
-
     async def _claim(self) -> bool:
         """Claim and start what there is room for; tell whether it is worth asking again at once."""
-        room = min(IN_FLIGHT - len(self.jobs), BATCH)
-        if room <= 0:
-            return False
+        room = IN_FLIGHT - len(self.jobs)
+        if room < BATCH and len(self.jobs) >= ENOUGH:
+            await self.pace.room(_ROOM_SECONDS)
+            room = IN_FLIGHT - len(self.jobs)
+        wanted = min(room, BATCH)
+        if wanted <= 0:
+            return True
         try:
-            jobs = await self._book(self._claim_batch, room)
+            jobs = await self._book(self._claim_batch, wanted)
         except Unavailable as error:
             log.warning("cannot claim", code=error.code)
             await asyncio.sleep(_AWAY_SECONDS)
@@ -134,49 +152,65 @@ class Deliveries:
             task = asyncio.create_task(self._deliver(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return bool(jobs)
+        if jobs:
+            self.pace.busy()
+        return len(jobs) == wanted
 
     def _claim_batch(self, limit: int) -> list[Job]:
-        with self.store.connect() as conn:
-            claimed = claims.claim(conn, queries.KIND, limit)
+        with self.store.statements() as conn:
+            claimed = self._claimer(conn, limit, self.slow())
             if not claimed:
                 return []
             rows = {row.id: row for row in queries.load(conn, [each.ref for each in claimed])}
-            events = {event.uid: event for event in event_store.by_uids(conn, {row.event_uid for row in rows.values()})}
-            lost = [each for each in claimed if each.ref not in rows or rows[each.ref].event_uid not in events]
-            claims.finish(conn, queries.KIND, lost)  # retention took the delivery away
-        missing = {each.ref for each in lost}
-        return [
-            Job(each, rows[each.ref], events[rows[each.ref].event_uid]) for each in claimed if each.ref not in missing
-        ]
+            lost = [each for each in claimed if each.ref not in rows]
+            if lost:
+                claims.finish(conn, queries.KIND, lost)  # retention took the delivery away, or its event
+        jobs = [Job(each, rows[each.ref], queries.event_of(rows[each.ref])) for each in claimed if each.ref in rows]
+        self._prepare(jobs)
+        return jobs
+
+    def _prepare(self, jobs: list[Job]) -> None:
+        """Build the targets that are not known yet, those of a workspace together."""
+        missing: defaultdict[Scope, dict[Key, Job]] = defaultdict(dict)
+        for job in jobs:
+            if not self.targets.known(job.target):
+                missing[job.scope][job.target] = job
+        for scope, wanted in missing.items():
+            try:
+                self.targets.build(scope, next(iter(wanted.values())).cause, list(wanted))
+            except Exception as error:  # noqa: BLE001 - each delivery meets it by itself; what is claimed must not be dropped
+                log.warning("cannot prepare", workspace=str(scope), error=type(error).__name__)
 
     async def _deliver(self, job: Job) -> None:
         try:
             outcome = recording.without_trying(job, self.sending.clock.now())
             if outcome is None:
-                with traces.span("webhook delivery", **_attributes(job)):
-                    outcome = await self.sending.attempt(job, await self._target(job))
+                outcome = await self._attempt(job)
         except CrossdockError as error:
             outcome = recording.unsent(job, error.failure, self.sending.clock.now())
         except Exception as error:  # the border of one delivery: a fault of ours must not end the worker
             log.exception("delivery broke", delivery=str(job.claim.ref))
             failure = Failure("INTERNAL", f"{type(error).__name__} while delivering", "delivery", retryable=True)
             outcome = recording.unsent(job, failure, self.sending.clock.now())
+        if outcome.attempt is not None:
+            answered, spent = outcome.attempt.status is not None, outcome.attempt.timings.get("total", 0.0)
+            self.slow.learn(job.claim.lane, answered=answered, milliseconds=spent)
         self.outcomes.append(outcome)
         self._some.set()
         if len(self.outcomes) >= min(FLUSH_ROWS, len(self.jobs)):  # a full batch, or all that is in flight
             self._ready.set()
 
-    async def _target(self, job: Job) -> Target:
-        row = job.row
-        key = (row.webhook_id, row.webhook_version, row.integration_version)
-        target = self.targets.cached(key)
+    async def _attempt(self, job: Job) -> Outcome:
+        target = self.targets.get(job.target)
         if target is None:
-            try:
-                target = await asyncio.to_thread(self.targets.build, job.scope, job.cause, key)
-            except Unavailable as error:
-                raise Retryable(error.message, code=error.code, source="delivery") from error
-        return target
+            await asyncio.to_thread(self.targets.build, job.scope, job.cause, [job.target])
+            target = self.targets.get(job.target)
+            if target is None:
+                raise Retryable("what the webhook sends with could not be read", code=TARGET_UNKNOWN, source="delivery")
+        if not traces.on():
+            return await self.sending.attempt(job, target)
+        with traces.span("webhook delivery", **_attributes(job)):
+            return await self.sending.attempt(job, target)
 
     async def _flush_loop(self) -> None:
         while True:
@@ -200,7 +234,8 @@ class Deliveries:
             return
         for outcome in batch:
             self.jobs.pop(outcome.claim.ref, None)
-        self._wake.set()
+        if len(batch) >= _WORTH_ASKING:
+            self.pace.ring()
 
     def _record(self, batch: list[Outcome]) -> None:
         try:
@@ -240,7 +275,7 @@ class Deliveries:
             await asyncio.sleep(max(0.1, HEARTBEAT_SECONDS - (time.monotonic() - started)))
 
     def _beat(self, held: list[Claim]) -> None:
-        with self.store.connect() as conn:
+        with self.store.statements() as conn:
             claims.heartbeat(conn, queries.KIND, held)
 
 

@@ -10,6 +10,7 @@ from server.store import Cause, Scope
 if TYPE_CHECKING:
     from server.events.envelope import Event
     from server.queue.claims import Claim
+    from server.webhooks.targets import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,9 @@ class Job:
     def cause(self) -> Cause:
         """A worker acts, because of the event."""
         return Cause("worker", self.event.correlation_id, self.event.id)
+
+    @property
+    def target(self) -> Key:
+        """What the target is known by."""
+        row = self.row
+        return row.webhook_id, row.webhook_version, row.integration_version, row.secrets_version

@@ -58,18 +58,18 @@ class Sending:
 
     async def _send(self, job: Job, target: Target, rendered: Rendered) -> Outcome:
         started = self.clock.now()
-        headers = {"User-Agent": AGENT, **target.headers, **rendered.headers, "webhook-id": job.row.message_id}
-        headers["webhook-timestamp"] = str(int(started.timestamp()))
+        seconds = int(started.timestamp())
+        message = {"webhook-id": job.row.message_id, "webhook-timestamp": str(seconds)}
         if target.signer is not None:
-            headers["webhook-signature"] = target.signer.sign(
-                job.row.message_id, int(started.timestamp()), rendered.body
-            )
+            message["webhook-signature"] = target.signer.sign(job.row.message_id, seconds, rendered.body)
+        headers = {"User-Agent": AGENT, **target.headers, **rendered.headers, **message}
+        shown = {"User-Agent": AGENT, **target.shown_headers, **_shown(rendered.headers, target), **message}
         request = Request(rendered.method, _url(target, rendered.path), headers, rendered.body, target.webhook.timeout)
         try:
             answer = await self.sender.send(request)
         except CrossdockError as error:
             outcome = "timeout" if "TIME" in error.code else ("failure" if error.retryable else "refused")
-            tried = self._attempt(job, target, headers, started, outcome, None, error.failure)
+            tried = self._attempt(job, target, shown, started, outcome, None, error.failure)
             return recording.failed(
                 job,
                 error.failure,
@@ -79,7 +79,7 @@ class Sending:
                 target.webhook.retry,
                 random.random(),  # noqa: S311
             )
-        return self._judge(job, target, headers, started, answer)
+        return self._judge(job, target, shown, started, answer)
 
     def _judge(self, job: Job, target: Target, headers: dict[str, str], started: datetime, answer: Answer) -> Outcome:
         verdict = outcomes.verdict(answer.status)
@@ -110,7 +110,7 @@ class Sending:
             started_at=started,
             outcome=outcome,
             status=answer.status if answer else None,
-            request_headers=hide(redact_headers(headers), target.secrets),
+            request_headers=headers,
             response_headers=hide(redact_headers(answer.headers), target.secrets) if answer else None,
             response_body=hide_bytes(answer.body, target.secrets) if answer else None,
             error=failure,
@@ -120,6 +120,12 @@ class Sending:
     async def close(self) -> None:
         """Close the connections."""
         await self.sender.close()
+
+
+def _shown(headers: dict[str, str], target: Target) -> dict[str, str]:
+    """Return a request's own headers as attempts show them."""
+    shown: dict[str, str] = hide(redact_headers(headers), target.secrets)
+    return shown
 
 
 def _url(target: Target, path: str) -> str:

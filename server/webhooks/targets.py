@@ -1,37 +1,41 @@
-"""Where a webhook's deliveries go: its definition, compiled, with address, credentials and signer. Cached for seconds."""
+"""Where a webhook's deliveries go: its definition, compiled, with address, credentials and signer."""
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from server.kernel.errors import Retryable, code
+from server.access.secrets import SECRET_MISSING
+from server.kernel.errors import CrossdockError, Retryable, Unavailable, code
 from server.sdk.signing import Signer
+from server.transport.redaction import hide, redact_headers
 from server.webhooks.outbound import OutboundWebhook, webhook_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
-    from server.integrations.endpoints import Endpoints
+    from server.integrations.endpoints import Endpoints, Found
     from server.integrations.gates import Link
     from server.integrations.policies import Policy
-    from server.store import Store
-    from server.store.engine import Scope
+    from server.store import Scope, Store, Tx
 
-    Key = tuple[UUID, int, int | None]  # a webhook, its version, and that of the integration behind it
+    Key = tuple[UUID, int, int | None, int]  # a webhook, its version, the integration's behind it, and the secrets'
 
 TARGET_UNKNOWN = code(
     "TARGET_UNKNOWN", "The webhook's integration or secret is missing; the delivery is tried again later."
 )
-_SECONDS = 5.0
+_SECONDS = 30.0
+_AGAIN_SECONDS = 1.0  # what could not be built
 _CACHED = 20_000
 _NONE: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target:
     """All that a delivery needs to know of its webhook.
 
@@ -48,51 +52,100 @@ class Target:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Of the integration: a careless receiver echoes them, and people who may read attempts may not read secrets."""
 
+    @cached_property
+    def shown_headers(self) -> dict[str, str]:
+        """The headers of every request, as attempts show them."""
+        shown: dict[str, str] = hide(redact_headers(self.headers), self.secrets)
+        return shown
+
 
 class Secrets(Protocol):
-    """What access/ offers: the valid values of a secret, newest first."""
+    """What access/ offers: the valid values of secrets, newest first, and until when that stays so."""
 
-    def __call__(self, tx: Any, name: str) -> list[str]:
-        """Return the values.
-
-        Raises:
-            NotFound: no such secret.
-
-        """
+    def valid(self, tx: Any, names: Collection[str]) -> tuple[dict[str, list[str]], float | None]:
+        """Return the values of those that are there, and the seconds until the first of them ends."""
         ...
 
 
 class Targets:
-    """Builds targets from the database, and keeps each for five seconds: a rotated secret is in use by then."""
+    """Builds targets from the database, those of a batch together, and keeps them.
+
+    A changed webhook, integration or secret has another key; an overlap of secrets ends the target built with it.
+    """
 
     def __init__(self, store: Store, endpoints: Endpoints, secrets: Secrets) -> None:
         self.store = store
         self.endpoints = endpoints
         self.secrets = secrets
-        self._cache: dict[Key, tuple[float, Target]] = {}
+        self._cache: dict[Key, tuple[float, Target | CrossdockError]] = {}
 
-    def cached(self, key: Key) -> Target | None:
-        """Return the target if it is fresh."""
+    def known(self, key: Key) -> bool:
+        """Tell whether there is an answer that is fresh: a target, or why there is none."""
         found = self._cache.get(key)
-        return found[1] if found and found[0] > time.monotonic() else None
+        return found is not None and found[0] > time.monotonic()
 
-    def build(self, scope: Scope, cause: Any, key: Key) -> Target:
-        """Read and compile a target.
+    def get(self, key: Key) -> Target | None:
+        """Return the target if it is fresh.
 
         Raises:
-            Retryable: TARGET_UNKNOWN, something it refers to is missing for now.
+            Retryable: TARGET_UNKNOWN or what its parts say: something it refers to is missing for now.
+
+        """
+        found = self._cache.get(key)
+        if found is None or found[0] <= time.monotonic():
+            return None
+        if isinstance(found[1], CrossdockError):
+            raise found[1].with_traceback(None)
+        return found[1]
+
+    def build(self, scope: Scope, cause: Any, keys: Sequence[Key]) -> None:
+        """Read and compile the targets of a workspace; one that cannot be built is remembered as such for a second.
+
+        Raises:
+            Unavailable: the database is away.
 
         """
         with self.store.begin(scope, cause) as tx:
-            row = tx.one("SELECT body FROM webhooks WHERE workspace_id = :workspace_id AND id = :id", id=key[0])
-            if row is None:
-                raise Retryable("the webhook is not there", code=TARGET_UNKNOWN, source="delivery")
-            webhook = webhook_of(row.body)
-            found = self.endpoints(tx, webhook.integration) if webhook.integration else None
-            keys = [value for name in webhook.sign_secrets for value in self.secrets(tx, name)]
+            rows = tx.all(
+                "SELECT id, body FROM webhooks WHERE workspace_id = :workspace_id AND id = ANY(:ids)",
+                ids=[key[0] for key in keys],
+            )
+            bodies = {row.id: row.body for row in rows}
+            webhooks = {id_: webhook_of(body) for id_, body in bodies.items()}
+            names = {name for webhook in webhooks.values() for name in webhook.sign_secrets}
+            values, ends = self.secrets.valid(tx, names) if names else ({}, None)
+            endpoints: dict[str, Found | CrossdockError] = {}
+            for key in keys:
+                made: Target | CrossdockError
+                try:
+                    made = self._make(tx, key, webhooks.get(key[0]), bodies.get(key[0], {}), values, endpoints)
+                except Unavailable:
+                    raise
+                except CrossdockError as error:
+                    made = error
+                self._keep(key, made, ends)
+
+    def _make(
+        self,
+        tx: Tx,
+        key: Key,
+        webhook: OutboundWebhook | None,
+        body: Mapping[str, Any],
+        values: Mapping[str, list[str]],
+        endpoints: dict[str, Found | CrossdockError],
+    ) -> Target:
+        if webhook is None:
+            raise Retryable("the webhook is not there", code=TARGET_UNKNOWN, source="delivery", webhook=str(key[0]))
+        missing = [name for name in webhook.sign_secrets if name not in values]
+        if missing:
+            raise Retryable(
+                f"no secret {missing[0]} in {tx.scope}", code=SECRET_MISSING, source="delivery", secret=missing[0]
+            )
+        found = self._endpoint(tx, webhook.integration, endpoints) if webhook.integration else None
+        keys = [value for name in webhook.sign_secrets for value in values[name]]
         parts = urlsplit(found.base_url if found else webhook.url or "")
-        target = Target(
-            _under_policy(webhook, row.body, found.link.policy) if found else webhook,
+        return Target(
+            _under_policy(webhook, body, found.link.policy) if found else webhook,
             f"{parts.scheme}://{parts.netloc}",
             parts.path.rstrip("/"),
             parts.query,
@@ -101,10 +154,28 @@ class Targets:
             link=found.link if found else None,
             secrets=found.secrets if found else (),
         )
+
+    def _endpoint(self, tx: Tx, name: str, known: dict[str, Found | CrossdockError]) -> Found:
+        """Look an integration up once for all webhooks that go through it."""
+        if name not in known:
+            try:
+                known[name] = self.endpoints(tx, name)
+            except Unavailable:
+                raise
+            except CrossdockError as error:
+                known[name] = error
+        found = known[name]
+        if isinstance(found, CrossdockError):
+            raise found
+        return found
+
+    def _keep(self, key: Key, made: Target | CrossdockError, ends: float | None) -> None:
+        seconds = _AGAIN_SECONDS if isinstance(made, CrossdockError) else _SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - not all at once
+        if ends is not None:
+            seconds = min(seconds, max(ends, _AGAIN_SECONDS))
         if len(self._cache) >= _CACHED:
             self._cache.clear()
-        self._cache[key] = (time.monotonic() + _SECONDS, target)
-        return target
+        self._cache[key] = (time.monotonic() + seconds, made)
 
 
 def _under_policy(webhook: OutboundWebhook, body: Mapping[str, Any], policy: Policy) -> OutboundWebhook:

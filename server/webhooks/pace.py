@@ -1,0 +1,112 @@
+"""When the delivery engine looks for work: at once while there is more, every few milliseconds while events come, else when it is rung.
+
+A worker that looks by itself says so, and nobody rings for it; before it sleeps it takes that back, and looks once more.
+Endpoints that hang or refuse are remembered: until one answers again, no more than one request to it is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+POLL_SECONDS = 0.01
+AWAKE_SECONDS = 0.25
+TIMER_SECONDS = 2.0
+_SLOW_LANES = 1000
+_SLOW_MILLISECONDS = 2000.0
+
+
+class Watch(Protocol):
+    """Whom to tell whether this worker looks for work by itself. May block for a command; never raises."""
+
+    def awake(self) -> None:
+        """Say that nobody needs to ring."""
+        ...
+
+    def asleep(self) -> None:
+        """Say that somebody must."""
+        ...
+
+
+class Unwatched:
+    """Tells nobody: hints come as they come."""
+
+    def awake(self) -> None:
+        """Say nothing."""
+
+    def asleep(self) -> None:
+        """Say nothing."""
+
+
+class Pace:
+    """Waits between looks for work; lives on the engine's loop."""
+
+    def __init__(self, watch: Watch, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._watch = watch
+        self._monotonic = monotonic
+        self._wake = asyncio.Event()
+        self._awake_until = 0.0
+        self._said = False
+        self._telling: asyncio.Task[None] | None = None
+
+    @property
+    def awake(self) -> bool:
+        """Tell whether events have come lately."""
+        return self._monotonic() < self._awake_until
+
+    def ring(self) -> None:
+        """Look now: somebody has work, or there is room again."""
+        self._wake.set()
+
+    def busy(self) -> None:
+        """Look again soon: there was work."""
+        self._awake_until = self._monotonic() + AWAKE_SECONDS
+        self._said = True
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(asyncio.to_thread(self._watch.awake))
+
+    async def rest(self) -> None:
+        """Wait until it is worth looking again."""
+        if not self.awake and self._said:
+            self._said = False
+            await asyncio.to_thread(self._watch.asleep)
+            self._wake.clear()
+            return  # once more: a hint may have been spared while we were awake
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS if self.awake else TIMER_SECONDS)
+        if self._wake.is_set():
+            self._wake.clear()
+
+    async def room(self, seconds: float) -> None:
+        """Wait for room, so that a claim is worth its round trip; no longer than `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        self._wake.clear()
+
+
+class SlowLanes:
+    """The endpoints that hung or could not be reached when they were last tried; the 1,000 latest."""
+
+    def __init__(self) -> None:
+        self._lanes: OrderedDict[UUID, None] = OrderedDict()
+
+    def learn(self, lane: UUID, *, answered: bool, milliseconds: float) -> None:
+        """Remember how the last try of a lane went."""
+        if answered and milliseconds < _SLOW_MILLISECONDS:
+            self._lanes.pop(lane, None)
+            return
+        self._lanes[lane] = None
+        self._lanes.move_to_end(lane)
+        if len(self._lanes) > _SLOW_LANES:
+            self._lanes.popitem(last=False)
+
+    def __call__(self) -> list[UUID]:
+        """Return them."""
+        return list(self._lanes)
