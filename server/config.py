@@ -39,6 +39,17 @@ def _database(text: str) -> str:
     return text
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _span(text: str) -> float:
+    """Read a duration such as `90m` or `5d` in seconds; `0` is none."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "")
+    if not (number.isascii() and number.isdigit()) or not (unit or int(number) == 0):
+        raise ValueError(f"{text!r} is no duration such as 90m or 5d")
+    return float(int(number) * _UNITS.get(unit, 0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one process, read once from the environment."""
@@ -67,6 +78,13 @@ class Settings:
     body_limit: int = _setting("CROSSDOCK_BODY_LIMIT", 1_048_576, "Largest request body in bytes.", int)
     event_retention_days: int = _setting(
         "CROSSDOCK_EVENT_RETENTION_DAYS", 90, "Days that events, attempts and finished deliveries are kept.", int
+    )
+    disable_after: float = _setting(
+        "CROSSDOCK_DISABLE_AFTER",
+        432_000.0,
+        "Disable a webhook that had nothing but failures for that long, such as `90m` or `5d`; the default is 5 days, `0` is "
+        "never.",
+        _span,
     )
     log_level: str = _setting(
         "CROSSDOCK_LOG_LEVEL", "info", f"Least level that is logged: {', '.join(_LEVELS)}.", _level

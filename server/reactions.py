@@ -20,6 +20,7 @@ from server.queue import claims, dead_letters
 from server.queue.dead_letters import DeadLetter
 from server.store import Cause
 from server.store.scopes import scope_of
+from server.webhooks import health, ordering
 from server.webhooks import usecases as webhooks
 
 if TYPE_CHECKING:
@@ -44,9 +45,24 @@ class Services:
 
 
 def release_webhook(services: Services, tx: Tx, event: Event) -> bool:
-    """Send what was held while the webhook stood still; True while there is more."""
-    identity = UUID(from_json(event.data)["aggregate_id"])
-    return webhooks.release(tx, [identity], services.hint) >= _FULL
+    """Send what was held while the webhook stood still, and what is parked behind a dead letter; True while there is more."""
+    identity = _aggregate_of(event)
+    health.forget(tx, identity)  # a person has mended it: its time to fail begins anew
+    return webhooks.release(tx, [identity], services.hint, parked=True) >= _FULL
+
+
+def let_orders_go(services: Services, tx: Tx, event: Event) -> bool:
+    """Let the keys of a webhook go on that dead letters hold, when its `on_stuck` is `skip` now, or it was removed."""
+    identity = _aggregate_of(event)
+    row = tx.one(
+        """SELECT 1 FROM webhooks WHERE workspace_id = :workspace_id AND id = :id
+           AND (state = 'archived' OR body ->> 'on_stuck' = 'skip')""",
+        id=identity,
+    )
+    passed = 0 if row is None else ordering.pass_over_webhook(tx.conn, tx.scope.workspace_id, identity)
+    if passed:
+        tx.after_commit("hint", services.hint)
+    return passed >= _FULL
 
 
 def release_integration(services: Services, tx: Tx, event: Event) -> bool:
@@ -60,9 +76,15 @@ def release_integration(services: Services, tx: Tx, event: Event) -> bool:
     return webhooks.release(tx, [row.id for row in rows], services.hint) >= _FULL
 
 
+def _aggregate_of(event: Event) -> UUID:
+    return UUID(from_json(event.data)["aggregate_id"])
+
+
 REACTIONS: dict[str, Callable[[Services, Tx, Event], bool]] = {
     "crossdock.webhook.activated": release_webhook,
     "crossdock.webhook.resumed": release_webhook,
+    "crossdock.webhook.changed": let_orders_go,
+    "crossdock.webhook.archived": let_orders_go,
     "crossdock.integration.activated": release_integration,
     "crossdock.integration.resumed": release_integration,
 }

@@ -37,8 +37,7 @@ CREATE TABLE alert_counts (
   minute timestamptz NOT NULL,
   owner text NOT NULL,
   kind text NOT NULL,
-  raised int NOT NULL DEFAULT 0,
-  collapsed int NOT NULL DEFAULT 0,
+  letters int NOT NULL,  -- dead letters of that minute so far
   PRIMARY KEY (workspace_id, owner_id, minute)
 );
 CREATE INDEX alert_counts_by_minute ON alert_counts (minute);

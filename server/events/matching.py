@@ -7,12 +7,17 @@ from functools import lru_cache
 OURS = "crossdock"
 
 
+def is_ours(type_: str) -> bool:
+    """Tell whether it is the type of an event of our own."""
+    return type_.partition(".")[0] == OURS
+
+
 def matches(pattern: str, type_: str) -> bool:
     """Tell whether a pattern means an event type.
 
     Patterns that begin with a wildcard leave out our own events, so that nobody subscribes to the plumbing by accident.
     """
-    if type_.partition(".")[0] == OURS and pattern.partition(".")[0] != OURS:
+    if is_ours(type_) and pattern.partition(".")[0] != OURS:
         return False
     return _match(tuple(pattern.split(".")), tuple(type_.split(".")))
 

@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from server.integrations import keys
-from server.kernel.errors import Failure, Unavailable
-from server.queue import dead_letters
-from server.queue.dead_letters import DeadLetter
+from server.kernel.errors import Unavailable
+from server.operations import expiring
 from server.store import Cause
 from server.store.scopes import scope_of
-from server.store.values import write_json
 from server.web import idempotency
 from server.webhooks import usecases
-from server.webhooks.outcomes import DELIVERY_EXPIRED
-from server.webhooks.queries import KIND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,24 +47,21 @@ DELETE FROM dead_letters WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM dead_letters WHERE resolved_at < now() - %(days)s * interval '1 day'
   ORDER BY resolved_at LIMIT %(most)s FOR UPDATE SKIP LOCKED))
 """
-_EXPIRE = """
-WITH expired AS (
-  SELECT id, workspace_id, webhook_id, event_uid, attempts FROM deliveries WHERE state = 'held' AND expires_at <= now()
-  ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
-), gone AS (
-  DELETE FROM due USING expired WHERE due.kind = 'delivery' AND due.ref = expired.id
-), ended AS (
-  UPDATE deliveries d SET state = 'dead', reason = 'expired', finished_at = now(), error = %(error)s::jsonb
-  FROM expired WHERE d.id = expired.id
-)
-SELECT e.id, e.workspace_id, e.webhook_id, e.attempts, w.name AS webhook, v.correlation_id
-FROM expired e JOIN webhooks w ON w.id = e.webhook_id LEFT JOIN events v ON v.uid = e.event_uid
+# A key that nobody has used for a week and of which nothing is unfinished starts anew; its lock comes back with its counter.
+_FORGET_COUNTERS = """
+DELETE FROM order_counters WHERE ctid = ANY (ARRAY(
+  SELECT c.ctid FROM order_counters c
+  WHERE c.used_on < current_date - 7 AND NOT EXISTS (
+    SELECT FROM deliveries d WHERE d.webhook_id = c.webhook_id AND d.order_key = c.order_key
+    AND d.state IN ('pending', 'held', 'dead'))
+  ORDER BY c.used_on LIMIT %(most)s FOR UPDATE SKIP LOCKED))
 """
 # Held although their webhook and its integration are at work, or were removed: a pause that crossed a resume.
 _STRANDED = """
-SELECT w.workspace_id, w.id FROM webhooks w
+SELECT w.workspace_id, w.id, w.state FROM webhooks w
 WHERE w.state IN ('active', 'failing', 'archived')
-  AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = w.id AND d.state = 'held')
+  AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = w.id AND d.state = 'held'
+              AND (d.reason IS DISTINCT FROM 'parked' OR w.state = 'archived'))
   AND NOT EXISTS (
     SELECT FROM integrations i WHERE i.workspace_id = w.workspace_id AND i.name = w.body ->> 'integration'
     AND i.deleted_at IS NULL AND i.state NOT IN ('active', 'failing') AND w.state <> 'archived')
@@ -97,6 +90,8 @@ def chores(engine: Store, settings: Settings, hint: Callable[[], None]) -> list[
         Chore("forget-idempotency-keys", 300.0, partial(forget_idempotency_keys, engine)),
         Chore("forget-call-results", 300.0, partial(forget_call_results, engine)),
         Chore("expire-held-deliveries", 30.0, partial(expire_held, engine)),
+        Chore("expire-waiting-deliveries", 30.0, partial(expire_waiting, engine)),
+        Chore("forget-order-counters", _HOUR, partial(forget_order_counters, engine)),
         Chore("release-stranded-deliveries", 30.0, partial(release_stranded, engine, hint)),
         Chore("forget-processes", _HOUR, partial(forget_processes, engine)),
     ]
@@ -157,7 +152,17 @@ def forget_processes(engine: Store) -> int:
 
 def expire_held(engine: Store) -> int:
     """Turn held deliveries whose time is over into dead letters; return how many."""
-    return _repeat(engine, _expire_batch)
+    return _repeat(engine, lambda conn: expiring.expire_held(conn, BATCH))
+
+
+def expire_waiting(engine: Store) -> int:
+    """Turn deliveries whose time is over behind a stuck head of their order into dead letters; return how many."""
+    return _repeat(engine, lambda conn: expiring.expire_waiting(conn, BATCH))
+
+
+def forget_order_counters(engine: Store) -> int:
+    """Delete the counters of order keys that are not in use; return how many."""
+    return _in_batches(engine, _FORGET_COUNTERS)
 
 
 def release_stranded(engine: Store, hint: Callable[[], None]) -> int:
@@ -168,30 +173,8 @@ def release_stranded(engine: Store, hint: Callable[[], None]) -> int:
     released = 0
     for row in rows:
         with engine.begin(scopes[row.workspace_id], Cause("scheduler", "release-stranded-deliveries")) as tx:
-            released += usecases.release(tx, [row.id], hint)
+            released += usecases.release(tx, [row.id], hint, parked=row.state == "archived")
     return released
-
-
-def _expire_batch(conn: Connection) -> int:
-    failure = Failure(DELIVERY_EXPIRED, "the delivery's time was over while its webhook was held", KIND)
-    error = write_json(failure.as_dict())
-    rows = conn.exec_driver_sql(_EXPIRE, {"most": BATCH, "error": error}).all()
-    dead_letters.add(conn, [_letter(row, failure) for row in rows])
-    return len(rows)
-
-
-def _letter(row: Any, failure: Failure) -> DeadLetter:
-    return DeadLetter(
-        workspace_id=row.workspace_id,
-        kind=KIND,
-        ref=row.id,
-        owner=f"webhook/{row.webhook}",
-        owner_id=row.webhook_id,
-        reason="expired",
-        error=failure,
-        attempts=row.attempts,
-        correlation_id=row.correlation_id or "",
-    )
 
 
 def _in_batches(engine: Store, statement: str, **values: Any) -> int:

@@ -5,12 +5,13 @@ The capability that owns a kind (delivery, inbound, record, step) keeps the mess
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from server.kernel.ids import new_uuid
+from server.telemetry.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 
 _ADD = """
 INSERT INTO dead_letters (workspace_id, id, kind, ref, owner, owner_id, reason, error, attempts, first_attempt_at,
-                          last_attempt_at, correlation_id, adapter)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s)
+                          last_attempt_at, correlation_id, adapter, alert_due)
+SELECT workspace_id, id, kind, ref, owner, owner_id, reason, error, attempts, first_attempt_at, last_attempt_at,
+       correlation_id, adapter, alert_due
+FROM json_to_recordset(%(letters)s::json)
+  AS l(workspace_id bigint, id uuid, kind text, ref uuid, owner text, owner_id uuid, reason text, error jsonb, attempts int,
+       first_attempt_at timestamptz, last_attempt_at timestamptz, correlation_id text, adapter text, alert_due boolean)
 """
 _RESOLVE = """
 UPDATE dead_letters SET resolved_at = now(), resolved_by = :by, resolution = :resolution
@@ -35,7 +40,11 @@ WHERE workspace_id = :workspace_id AND resolved_at IS NULL AND id = ANY(:ids) RE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """One dead letter to be kept. `owner` is the definition, `webhook/orders-to-warehouse`; `reason` one word."""
+    """One dead letter to be kept. `owner` is the definition, `webhook/orders-to-warehouse`; `reason` one word.
+
+    `adapter` is the integration that was called, if any. A `quiet` one raises no alert: deliveries of our own events are, or
+    a receiver of alerts that is away would make alerts without end.
+    """
 
     workspace_id: int
     kind: str
@@ -49,6 +58,7 @@ class DeadLetter:
     first_attempt_at: datetime | None = None
     last_attempt_at: datetime | None = None
     adapter: str | None = None
+    quiet: bool = False
 
 
 class Reopen(Protocol):
@@ -64,27 +74,19 @@ class Reopen(Protocol):
 
 
 def add(conn: Connection, letters: Sequence[DeadLetter]) -> None:
-    """Keep dead letters."""
-    for each in letters:
-        error = orjson.dumps(each.error.as_dict(), default=str).decode()
-        conn.exec_driver_sql(
-            _ADD,
-            (
-                each.workspace_id,
-                new_uuid(),
-                each.kind,
-                each.ref,
-                each.owner,
-                each.owner_id,
-                each.reason,
-                error,
-                each.attempts,
-                each.first_attempt_at,
-                each.last_attempt_at,
-                each.correlation_id,
-                each.adapter,
-            ),
-        )
+    """Keep dead letters, without what looks like a credential, in one statement; the admins are told of them soon."""
+    if not letters:
+        return
+    rows = [
+        {
+            **{each.name: getattr(letter, each.name) for each in fields(DeadLetter)},
+            "id": new_uuid(),
+            "error": redact(letter.error.as_dict()),
+            "alert_due": not letter.quiet,
+        }
+        for letter in letters
+    ]
+    conn.exec_driver_sql(_ADD, {"letters": orjson.dumps(rows, default=str).decode()})
 
 
 def page(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from server.events.matching import matches
+from server.events.matching import is_ours, matches
 from server.kernel.ids import new_uuid
 from server.mapping import EvaluationError
 from server.queue import claims, dead_letters
@@ -202,4 +202,6 @@ def _letter(event: Event, route: Route, delivery_id: UUID, failure: Failure) -> 
         reason="mapping",
         error=failure,
         correlation_id=event.correlation_id,
+        adapter=f"integration/{route.webhook.integration}" if route.webhook.integration else None,
+        quiet=is_ours(event.type),
     )

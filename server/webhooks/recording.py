@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from server.events.matching import is_ours
 from server.kernel.errors import Failure
 from server.kernel.ids import new_uuid
 from server.kernel.policies import RetrySchedule
@@ -15,9 +16,11 @@ from server.webhooks.outcomes import DELIVERY_EXPIRED, DELIVERY_POISON, WEBHOOK_
 from server.webhooks.queries import Attempt, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
+
+    from sqlalchemy.engine import Connection
 
     from server.store import Store
     from server.webhooks.job import Job
@@ -111,11 +114,23 @@ def record(store: Store, worker: str, batch: Sequence[Outcome], jobs: Mapping[UU
         lost_ones = [each for each in batch if each.state == "dead" and each.claim.ref in won]
         if lost_ones:
             times = queries.attempt_times(conn, [each.claim.ref for each in lost_ones])
-            dead_letters.add(conn, [_letter(each, jobs[each.claim.ref], times) for each in lost_ones])
+            adapters = _adapters(conn, {each.claim.lane for each in lost_ones})
+            dead_letters.add(conn, [_letter(each, jobs[each.claim.ref], times, adapters) for each in lost_ones])
     return won
 
 
-def _letter(outcome: Outcome, job: Job, times: Mapping[UUID, tuple[datetime, datetime]]) -> DeadLetter:
+def _adapters(conn: Connection, webhook_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the integrations of webhooks that have one."""
+    rows = conn.exec_driver_sql(
+        "SELECT id, body ->> 'integration' AS name FROM webhooks WHERE id = ANY(%(ids)s::uuid[])",
+        {"ids": list(webhook_ids)},
+    )
+    return {row.id: f"integration/{row.name}" for row in rows if row.name}
+
+
+def _letter(
+    outcome: Outcome, job: Job, times: Mapping[UUID, tuple[datetime, datetime]], adapters: Mapping[UUID, str]
+) -> DeadLetter:
     first, last = times.get(outcome.claim.ref, (None, None))
     return DeadLetter(
         workspace_id=outcome.claim.workspace_id,
@@ -129,4 +144,6 @@ def _letter(outcome: Outcome, job: Job, times: Mapping[UUID, tuple[datetime, dat
         first_attempt_at=first,
         last_attempt_at=last,
         correlation_id=job.event.correlation_id,
+        adapter=adapters.get(outcome.claim.lane),
+        quiet=is_ours(job.event.type),
     )
