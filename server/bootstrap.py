@@ -19,6 +19,7 @@ from server.access.secrets import Secrets, purge
 from server.access.throttle import AuthenticationFailures
 from server.authoring.api import blueprint as definitions_room
 from server.authoring.examining import World
+from server.events import alerts
 from server.events.api import blueprint as events_room
 from server.events.catalogue import Catalogue
 from server.events.publishing import Publisher
@@ -80,6 +81,7 @@ API_CONNECTIONS = 32
 WORKER_CONNECTIONS = 8
 LEDGER_CONNECTIONS = 3
 PURGE_SECONDS = 300.0
+DISABLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +226,11 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     targets = Targets(shared.engine, endpoints, shared.secrets)
     sending = Sending(AsyncSender(shared.addresses), shared.clock, shared.gate)
 
+    endpoints_health = health.EndpointHealth(shared.engine, shared.webhooks)
+
     def after(outcomes: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> None:
         metrics.count_outcomes(outcomes, jobs)
-        health.react(shared.engine, shared.webhooks, outcomes, jobs)
+        endpoints_health(outcomes, jobs)
 
     ledger = Store(settings.database_url, "crossdock_engine", pool=LEDGER_CONNECTIONS, by_index=True)
     watch = hints.Watch(hints.connect(settings.redis_url), process.name) if settings.redis_url else None
@@ -235,6 +239,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     chores = [
         partial(fanouts.drain, shared.engine, shared.clock),
         partial(reactions.drain, shared.engine, services),
+        partial(alerts.drain, shared.engine, shared.publisher),
         partial(drain_replays, shared.engine, shared.reopening),
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
@@ -249,11 +254,16 @@ class Timer:
     chores: Sequence[retention.Chore]
 
 
+def _disable_hopeless(shared: Core) -> int:
+    return health.disable_hopeless(shared.engine, shared.webhooks, shared.settings.disable_after)
+
+
 def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
     """Build a scheduler."""
     shared = built or core(settings)
     chores = [
         *retention.chores(shared.engine, settings, shared.hint),
+        retention.Chore("disable-failing-webhooks", DISABLE_SECONDS, partial(_disable_hopeless, shared)),
         retention.Chore("purge-secrets", PURGE_SECONDS, partial(purge, shared.engine)),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)
