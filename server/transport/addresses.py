@@ -168,13 +168,14 @@ class AddressPolicy:
         self._own = own_addresses() if own is None else own
         self._allowed = {version: _Ranges(n for n in self.allow_networks if n.version == version) for version in (4, 6)}
         self._key = (self.allow_networks, self.ports, self._own)
+        self._hash = hash(self._key)
         self._reason = functools.lru_cache(maxsize=_CACHE)(self._find_reason)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AddressPolicy) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return self._hash
 
     def vet(self, address: str, port: int | None = None) -> None:
         """Pass when `address` (numeric) may be reached, at `port` where one is given.

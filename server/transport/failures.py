@@ -7,7 +7,8 @@ REQUEST_REFUSED      Permanent  a method, header name or value that cannot be se
 DNS_FAILED           Retryable  the name has no address (now)
 CONNECT_FAILED       Retryable  nobody answers at the address
 TLS_FAILED           Retryable  handshake or certificate; receivers mend these within the schedule
-TIMEOUT              Retryable  `details["phase"]`: dns, connect, first_byte, total
+TIMEOUT              Retryable  `details["phase"]`: dns, connect, tls, first_byte, total
+PROXY_FAILED         Retryable  the operator's own proxy cannot be reached or refuses
 ANSWER_BROKEN        Retryable  what came back is no complete HTTP answer
 ANSWER_TOO_LARGE     Permanent  the answer is larger than is read
 """
@@ -28,6 +29,9 @@ DNS_FAILED = code("DNS_FAILED", "The host name has no address; tried again on th
 CONNECT_FAILED = code("CONNECT_FAILED", "Nobody took the connection; tried again on the schedule.")
 TLS_FAILED = code(
     "TLS_FAILED", "The TLS handshake failed or the certificate does not fit; tried again on the schedule."
+)
+PROXY_FAILED = code(
+    "PROXY_FAILED", "The outbound proxy of this instance was not reached or refused; tried again on the schedule."
 )
 TIMEOUT = code("TIMEOUT", "The other system took longer than the limit; `details.phase` says where.")
 ANSWER_TOO_LARGE = code("ANSWER_TOO_LARGE", "The answer is larger than is read; the limit is in `details`.")
@@ -61,6 +65,11 @@ def connect_failed(host: str, reason: str) -> Retryable:
 def tls_failed(host: str, reason: str) -> Retryable:
     """Build the error for a handshake or certificate that failed."""
     return Retryable(f"TLS with {host} failed: {reason}", code=TLS_FAILED, source=SOURCE, host=host)
+
+
+def proxy_failed(reason: str) -> Retryable:
+    """Build the error for the operator's own proxy."""
+    return Retryable(f"the outbound proxy failed: {reason}", code=PROXY_FAILED, source=SOURCE)
 
 
 def timed_out(phase: str, seconds: float) -> Retryable:

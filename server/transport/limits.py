@@ -19,6 +19,7 @@ class Limits:
     total: float = 30.0
     dns: float = 5.0
     connect: float = 10.0
+    tls: float = 10.0
     first_byte: float = 30.0
     body: int = 16 * MIB
     head: int = 64 * KIB

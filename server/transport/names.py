@@ -12,12 +12,15 @@ from server.transport.failures import dns_failed, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from server.transport.addresses import AddressPolicy
 
     Lookup = Callable[[str, int], list[str]]
 
 _THREADS = 32
+_KEPT_NAMES = 4096
+_KEPT_SECONDS = 5.0
 
 
 def system_lookup(host: str, port: int) -> list[str]:
@@ -58,24 +61,71 @@ class Resolver:
         except TimeoutError as error:
             pending.cancel()
             raise timed_out("dns", seconds) from error
-        return _vetted(host, port, answers, policy)
+        return vetted(host, port, answers, policy)
 
-    async def resolve_async(self, host: str, port: int, policy: AddressPolicy, seconds: float) -> list[str]:
-        """Do as `resolve`, without holding the event loop."""
-        pending = asyncio.get_running_loop().run_in_executor(self._pool, self._lookup, host, port)
-        try:
-            async with asyncio.timeout(seconds):
-                answers = await pending
-        except TimeoutError as error:
-            raise timed_out("dns", seconds) from error
-        return _vetted(host, port, answers, policy)
+    def submit(self, host: str, port: int) -> Future[list[str]]:
+        """Begin a look-up; its answers are not vetted yet."""
+        return self._pool.submit(self._lookup, host, port)
 
     def close(self) -> None:
         """Give the threads back; look-ups under way are left to end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _vetted(host: str, port: int, answers: list[str], policy: AddressPolicy) -> list[str]:
+class Lookups:
+    """The look-ups of one event loop: who asks for the same name waits for the same answer, which is kept for seconds.
+
+    What is kept are answers, not permissions: each answer is vetted by the policy of whoever asks, for every dialling.
+    """
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._under_way: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+        self._kept: dict[tuple[str, int], tuple[float, list[str]]] = {}
+
+    async def addresses(self, host: str, port: int, policy: AddressPolicy, seconds: float) -> list[str]:
+        """Return the addresses of `host`, all of them allowed by `policy`.
+
+        Raises:
+            Retryable: DNS_FAILED, TIMEOUT.
+            Permanent: ADDRESS_REFUSED when any of the answers is refused.
+
+        """
+        return vetted(host, port, await self.answers(host, port, seconds), policy)
+
+    async def answers(self, host: str, port: int, seconds: float) -> list[str]:
+        """Return the addresses of `host` as they are, for what needs no vetting: the operator's own proxy."""
+        key, loop = (host.lower(), port), asyncio.get_running_loop()
+        until, answers = self._kept.get(key, (0.0, []))
+        if loop.time() < until:
+            return answers
+        pending = self._under_way.get(key)
+        if pending is None:
+            pending = self._under_way[key] = asyncio.wrap_future(self._resolver.submit(host, port))
+            pending.add_done_callback(functools.partial(self._done, key))
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(pending)
+        except TimeoutError as error:
+            raise timed_out("dns", seconds) from error
+
+    def _done(self, key: tuple[str, int], pending: asyncio.Future[list[str]]) -> None:
+        del self._under_way[key]
+        if pending.cancelled() or pending.exception() is not None:
+            return
+        if len(self._kept) >= _KEPT_NAMES:
+            self._kept.clear()
+        self._kept[key] = (asyncio.get_running_loop().time() + _KEPT_SECONDS, pending.result())
+
+
+def vetted(host: str, port: int, answers: list[str], policy: AddressPolicy) -> list[str]:
+    """Return the answers when `policy` allows all of them.
+
+    Raises:
+        Retryable: DNS_FAILED when there is none.
+        Permanent: ADDRESS_REFUSED when any of the answers is refused.
+
+    """
     if not answers:
         raise dns_failed(host, "no answer")
     for address in answers:

@@ -14,4 +14,5 @@ def client_tls() -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=requests.utils.DEFAULT_CA_BUNDLE_PATH)
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
     return context

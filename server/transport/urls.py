@@ -23,13 +23,19 @@ _SAFE = "!#$%&'()*+,-./:;=?@_~[]"
 
 
 class Target(NamedTuple):
-    """A URL that may be sent to. `url` is ASCII without a fragment; `host` has no brackets, `literal` = an address."""
+    """A URL that may be sent to. `url` is ASCII without a fragment; `host` has no brackets, `literal` = an address.
+
+    `authority` is what stands in `Host`, `path` goes with its query, `origin` tells connections apart.
+    """
 
     url: str
     scheme: str
     host: str
     port: int
     literal: bool
+    authority: str
+    path: str
+    origin: str
 
 
 @functools.lru_cache(maxsize=2048)
@@ -58,8 +64,11 @@ def vet_url(url: str) -> Target:
     path = quote(rest.partition("#")[0], safe=_SAFE)
     if not path.startswith("/"):
         path = f"/{path}"
+    number = port or _DEFAULT_PORTS[scheme]
     shown = host if port is None else f"{host}:{port}"
-    return Target(f"{scheme}://{shown}{path}", scheme, bare, port or _DEFAULT_PORTS[scheme], literal)
+    authority = host if number == _DEFAULT_PORTS[scheme] else f"{host}:{number}"
+    origin = f"{scheme}://{host.lower()}:{number}"
+    return Target(f"{scheme}://{shown}{path}", scheme, bare, number, literal, authority, path, origin)
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -23,6 +23,7 @@ class Receiver:
     def __init__(self, host="127.0.0.1", tls=None, greeting=b""):
         self.host, self.tls, self.greeting = host, tls, greeting
         self.requests: list[bytes] = []
+        self.body = b""
         self.connections = 0
         self.port = 0
         self._ready = threading.Event()
@@ -65,9 +66,10 @@ class Receiver:
                 length = next(
                     (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
                 )
-                await reader.readexactly(length)
                 target = urlsplit(head.split(b" ")[1].decode())
                 word, _, rest = target.path.strip("/").partition("/")
+                if word != "unread":
+                    self.body = await reader.readexactly(length)
                 behaviour = getattr(self, "play_" + word.replace("-", "_"))
                 if not await behaviour(writer, rest, parse_qs(target.query)):
                     break
@@ -108,6 +110,24 @@ class Receiver:
 
     async def play_chunked(self, writer, _rest, _query):
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+        return True
+
+    async def play_extra(self, writer, rest, _query):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + unquote(rest).encode())
+        return True
+
+    async def play_trailers(self, writer, rest, _query):
+        many = b"X-Trailer: y\r\n" * int(rest)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + many + b"\r\n")
+        return True
+
+    async def play_unread(self, writer, _rest, _query):
+        writer.write(b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n")
+        await asyncio.sleep(0.3)
+        return True
+
+    async def play_kept(self, writer, _rest, _query):
+        writer.write(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok")
         return True
 
     async def play_http10(self, writer, _rest, _query):

