@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from server.integrations.breakers import Guarded
+from server.integrations.policies import PRESETS
+from server.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from server.integrations.buckets import Buckets
     from server.integrations.places import Places
     from server.integrations.policies import Policy, RateFigures
+
+log = structlog.get_logger("crossdock.integrations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +33,17 @@ class Limited:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The integration behind a call, with its policy. `own` is the caller's bucket; without an integration it is all."""
+    """The integration behind a call, with its policy. `own` is the caller's bucket; without an integration all that counts."""
 
     workspace_id: int
     integration_id: UUID | None
-    policy: Policy | None
+    policy: Policy
     own: Limited | None = None
 
     @property
     def guarded(self) -> Guarded | None:
         """What the breaker needs."""
-        if self.integration_id is None or self.policy is None:
+        if self.integration_id is None:
             return None
         return Guarded(self.workspace_id, self.integration_id, self.policy.breaker)
 
@@ -46,15 +52,23 @@ class Link:
         """What must have a token each."""
         if self.own is not None:
             yield self.own
-        if self.integration_id is not None and self.policy is not None and self.policy.rate is not None:
+        if self.integration_id is not None and self.policy.rate is not None:
             yield Limited(self.integration_id, self.policy.rate)
 
     @property
     def places(self) -> tuple[UUID, int] | None:
         """Whose places are needed, and how many there are."""
-        if self.integration_id is None or self.policy is None or self.policy.concurrency is None:
+        if self.integration_id is None or self.policy.concurrency is None:
             return None
         return self.integration_id, self.policy.concurrency
+
+
+def limited(link: Link | None, workspace_id: int, owner_id: UUID, rate: RateFigures | None) -> Link | None:
+    """Return the link of what has a bucket of its own, with an integration or without."""
+    if rate is None:
+        return link
+    own = Limited(owner_id, rate)
+    return Link(workspace_id, None, PRESETS["default"], own) if link is None else replace(link, own=own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +123,13 @@ class SharedGate:
         return Wait(seconds, "rate")
 
     def record(self, link: Link, *, succeeded: bool | None) -> None:
-        """Count an outcome, and give the place back.
-
-        Raises:
-            Unavailable: the database is away; the place is given back all the same.
-
-        """
+        """Count an outcome, and give the place back. Without the database it is not counted: what the call brought counts more."""
         self._leave(link)
-        if link.guarded is not None:
-            self.breakers.record(link.guarded, succeeded=succeeded)
+        try:
+            if link.guarded is not None:
+                self.breakers.record(link.guarded, succeeded=succeeded)
+        except Unavailable as error:
+            log.warning("a breaker could not be told", code=error.code, integration=str(link.integration_id))
 
     def _tokens(self, link: Link) -> float | None:
         taken: list[Limited] = []

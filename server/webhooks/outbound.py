@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from server.integrations.policies import RateFigures, rate_of
 from server.kernel.policies import RetrySchedule, parse_duration, schedule_from
 from server.webhooks.compiling import Compiled, compile_webhook
 
@@ -47,6 +48,7 @@ class OutboundWebhook:
     timeout: float = parse_duration(DEFAULT_TIMEOUT)
     expires: float = parse_duration(DEFAULT_EXPIRES)
     max_in_flight: int = DEFAULT_IN_FLIGHT
+    rate: RateFigures | None = None
     map: Any = None
 
     @cached_property
@@ -80,6 +82,7 @@ def webhook_of(body: Mapping[str, Any]) -> OutboundWebhook:
         timeout=parse_duration(body.get("timeout", DEFAULT_TIMEOUT)),
         expires=parse_duration(body.get("expires", DEFAULT_EXPIRES)),
         max_in_flight=int(body.get("max_in_flight", DEFAULT_IN_FLIGHT)),
+        rate=rate_of(body["rate_limit"]) if "rate_limit" in body else None,
         map=body.get("map"),
     )
 

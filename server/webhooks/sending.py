@@ -50,10 +50,13 @@ class Sending:
         wait = await asyncio.to_thread(self.gate.wait, target.link)
         if wait is not None:
             return recording.postponed(job, self.clock.now() + timedelta(seconds=wait.seconds), wait.reason)
-        outcome = await self._send(job, target, rendered)
-        works = outcome.error is None or not outcome.error.retryable
-        works = works and outcome.reason not in ("exhausted", "expired")
-        await asyncio.to_thread(partial(self.gate.record, target.link, succeeded=works))
+        works: bool | None = None
+        try:
+            outcome = await self._send(job, target, rendered)
+            works = outcome.error is None or not outcome.error.retryable
+            works = works and outcome.reason not in ("exhausted", "expired")
+        finally:  # however it ended: its place, or its being the probe, is given back
+            await asyncio.to_thread(partial(self.gate.record, target.link, succeeded=works))
         return outcome
 
     async def _send(self, job: Job, target: Target, rendered: Rendered) -> Outcome:

@@ -9,6 +9,7 @@ from server.documents.fields import Field, Keyed, ListOf, MappingOf, Object, One
 from server.documents.kinds import ACTIVE, Kind, coming_kind, head_fields
 from server.documents.scalars import Choice, Duration, EventTypeName, Integer, Number, Url
 from server.documents.values import Config, FreeJson, Reference
+from server.integrations.spec import RATE_LIMIT
 from server.webhooks.check import check_header, check_webhook
 from server.webhooks.compiling import PLACE
 from server.webhooks.dry_run import TESTS, run_tests
@@ -114,7 +115,7 @@ OUTBOUND = Kind(
             Field("priority", Choice(("low", "normal", "high")), "Which go first.", coming=True),
             Field("fallback", FreeJson(), "Where it goes when tries are used up.", coming=True),
             Field("auth", Config(), "Credentials to the receiver without an integration.", coming=True),
-            Field("rate_limit", Config(), "How fast requests may go.", coming=True),
+            Field("rate_limit", RATE_LIMIT, "How fast requests may go, beside the integration's own limit."),
         ),
         one_of=(("integration", "url"),),
         name="an outbound Webhook",

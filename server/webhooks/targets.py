@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from server.access.secrets import SECRET_MISSING
+from server.integrations.gates import limited
 from server.kernel.errors import CrossdockError, Retryable, Unavailable, code
 from server.sdk.signing import Signer
 from server.transport.redaction import hide, redact_headers
@@ -151,7 +152,7 @@ class Targets:
             parts.query,
             found.headers if found else _NONE,
             Signer(keys) if keys else None,
-            link=found.link if found else None,
+            link=limited(found.link if found else None, tx.scope.workspace_id, key[0], webhook.rate),
             secrets=found.secrets if found else (),
         )
 

@@ -103,14 +103,14 @@ def test_without_redis_each_process_has_its_share() -> None:
     assert buckets.wait(1, integration, figures) is None
 
 
-def through_integration(product: Product, receiver: Receiver, policy: Any) -> None:
+def through_integration(product: Product, receiver: Receiver, policy: Any, **webhook: Any) -> None:
     integration = Integration(new_uuid())
     body = {"name": "api", "plugin": "http", "config": {"base_url": receiver.url + "/base"}, "policy": policy}
     with product.tx() as tx:
         integration.create("api", body, 1, {})
         integration.activate()
         SqlRepository("integrations", Integration).add(tx, integration)
-    product.webhook("hook", "", integration="api", request={"method": "PUT", "path": "/orders"})
+    product.webhook("hook", "", integration="api", request={"method": "PUT", "path": "/orders"}, **webhook)
 
 
 def test_a_delivery_goes_through_its_integration(product: Product, receiver: Receiver) -> None:
@@ -149,6 +149,19 @@ def test_a_rate_postpones(product: Product, receiver: Receiver) -> None:
     with product.worker():
         until(lambda: product.rows("SELECT 1 FROM deliveries WHERE reason = 'rate' AND attempts = 0"))
     assert 1 <= len(receiver.hits) <= 2
+
+
+def test_a_webhook_has_a_rate_of_its_own_with_an_integration_and_without(product: Product, receiver: Receiver) -> None:
+    rate = {"capacity": 2, "per_second": 0.001}
+    through_integration(product, receiver, "default", rate_limit=rate)
+    product.webhook("slow", receiver.url + "/slow", rate_limit=rate)
+    product.webhook("free", receiver.url + "/free")
+    product.publish(*[{"n": n} for n in range(4)])
+    with product.worker():
+        until(lambda: product.states().get("delivered", 0) >= 6)
+        until(lambda: len(product.rows("SELECT 1 FROM deliveries WHERE reason = 'rate' AND attempts = 0")) == 6)
+    paths = [hit.path for hit in receiver.hits]
+    assert [paths.count(each) for each in ("/free", "/slow", "/base/orders")] == [4, 1, 1]
 
 
 def test_a_paused_integration_holds_its_webhooks_deliveries(product: Product, receiver: Receiver) -> None:

@@ -134,8 +134,8 @@ def test_who_is_refused_by_one_limit_holds_nothing_of_the_others(product: Produc
     for _ in range(3):
         assert gate.wait(link).reason == "rate"
     assert gate.places.take(link.workspace_id, it, 1) is None, "the place was given back"
-    assert gate.wait(Link(link.workspace_id, None, None, own)) is None, "and the webhook's own token"
-    assert gate.wait(Link(link.workspace_id, None, None, own)).reason == "rate"
+    assert gate.wait(Link(link.workspace_id, None, policy, own)) is None, "and the webhook's own token"
+    assert gate.wait(Link(link.workspace_id, None, policy, own)).reason == "rate"
 
 
 def test_deliveries_obey_the_concurrency_of_their_integration(
