@@ -28,7 +28,8 @@ CLAIM = """
 -- harm, so nobody waits for the disk; epochs grow by chance, so that a claim that was lost and one made anew never share one.
 CREATE FUNCTION crossdock_claim(
   for_kind text, wanted int, lease float, first_class int, after_workspace bigint, cursors jsonb, slow uuid[])
-RETURNS TABLE (ref uuid, workspace_id bigint, lane uuid, priority smallint, epoch int, claims int, was_due timestamptz)
+RETURNS TABLE (
+  ref uuid, workspace_id bigint, lane uuid, priority smallint, epoch int, claims int, was_due timestamptz, turn bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -39,16 +40,23 @@ DECLARE
   seen int;
   spaces bigint[];
   busy jsonb;
-  turn int;
+  round_ int;
   share int;
   space bigint;
   class int;
+  classes int[] := CASE first_class WHEN 0 THEN '{0,1,2}' WHEN 1 THEN '{1,0,2}' ELSE '{2,0,1}' END;
+  place text;
+  home uuid;
   cursor_ uuid;
-  start_ uuid;
   wrapped boolean;
+  walked jsonb := '{}';
+  reached jsonb := '{}';
   head record;
+  mine int;
   free int;
   taken int;
+  got uuid[];
+  picked uuid[] := '{}';
   probes int := 0;
   nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
@@ -63,7 +71,7 @@ BEGIN
       ORDER BY d.due_at LIMIT left_ FOR UPDATE SKIP LOCKED)
     UPDATE due d SET due_at = until_, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
     FROM orphans o WHERE d.kind = for_kind AND d.ref = o.ref
-    RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, o.due_at;
+    RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, o.due_at, 0::bigint;
   GET DIAGNOSTICS taken = ROW_COUNT;
   left_ := left_ - taken;
 
@@ -91,7 +99,7 @@ BEGIN
       )
       UPDATE due d SET due_at = until_, leased = true, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
       FROM chosen c WHERE d.kind = for_kind AND d.ref = c.ref
-      RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at;
+      RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at, 0::bigint;
     RETURN;
   END IF;
 
@@ -107,53 +115,59 @@ BEGIN
   SELECT array_agg(s.workspace_id ORDER BY s.workspace_id <= after_workspace, s.workspace_id) INTO spaces
   FROM (SELECT w.workspace_id FROM walk w WHERE w.workspace_id IS NOT NULL LIMIT 1000) AS s;
 
-  FOR turn IN 1..4 LOOP  -- what some workspaces left of their share, the others get
+  -- No lane is looked at twice: each walk ends where it began, at its `home`.
+  FOR round_ IN 1..4 LOOP  -- what some workspaces left of their share, the others get
     EXIT WHEN left_ <= 0 OR probes >= 1000 OR spaces IS NULL;
     share := greatest(1, left_ / cardinality(spaces));
     FOREACH space IN ARRAY spaces LOOP
       EXIT WHEN left_ <= 0;
-      free := least(share, left_);
-      seen := free;  -- what this workspace may still take
-      FOREACH class IN ARRAY CASE first_class WHEN 0 THEN '{0,1,2}'::int[] WHEN 1 THEN '{1,0,2}'::int[] ELSE '{2,0,1}'::int[] END LOOP
-        start_ := coalesce((cursors ->> (space || ':' || class))::uuid, nobody);
-        cursor_ := start_;
-        wrapped := start_ = nobody;
-        WHILE seen > 0 AND probes < 1000 LOOP
+      mine := least(share, left_);
+      FOREACH class IN ARRAY classes LOOP
+        place := space || ':' || class;
+        CONTINUE WHEN walked ? place;
+        home := coalesce((cursors ->> place)::uuid, nobody);
+        cursor_ := coalesce((reached ->> place)::uuid, home);
+        wrapped := cursor_ < home OR home = nobody;
+        WHILE mine > 0 AND probes < 1000 LOOP
           probes := probes + 1;
           SELECT d.lane, d.due_at, d.lane_limit INTO head FROM due d
           WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane > cursor_
           ORDER BY d.lane, d.due_at LIMIT 1;
-          IF NOT FOUND THEN
-            EXIT WHEN wrapped;
+          IF NOT FOUND AND NOT wrapped THEN
             wrapped := true;
             cursor_ := nobody;
             CONTINUE;
+          ELSIF NOT FOUND OR (wrapped AND home <> nobody AND head.lane > home) THEN
+            walked := walked || jsonb_build_object(place, true);
+            EXIT;
           END IF;
-          EXIT WHEN wrapped AND start_ <> nobody AND head.lane > start_;
           cursor_ := head.lane;
           CONTINUE WHEN head.due_at > t;
-          taken := coalesce((busy ->> cursor_::text)::int, 0);
-          free := least(CASE WHEN cursor_ = ANY (slow) THEN 1 ELSE head.lane_limit END - taken, seen);
+          free := least(CASE WHEN cursor_ = ANY (slow) THEN 1 ELSE head.lane_limit END
+                        - coalesce((busy ->> cursor_::text)::int, 0), mine);
           CONTINUE WHEN free <= 0;
-          RETURN QUERY
-            WITH chosen AS MATERIALIZED (
-              SELECT d.ref, d.due_at FROM due d
-              WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane = cursor_
-                AND d.due_at <= t
-              ORDER BY d.due_at LIMIT free FOR UPDATE SKIP LOCKED)
-            UPDATE due d SET due_at = until_, leased = true, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
-            FROM chosen c WHERE d.kind = for_kind AND d.ref = c.ref
-            RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at;
-          GET DIAGNOSTICS free = ROW_COUNT;
-          busy := busy || jsonb_build_object(cursor_::text, taken + free);
-          seen := seen - free;
-          left_ := left_ - free;
+          got := ARRAY(
+            SELECT d.ref FROM due d
+            WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane = cursor_
+              AND d.due_at <= t
+            ORDER BY d.due_at LIMIT free);
+          picked := picked || got;
+          mine := mine - cardinality(got);
+          left_ := left_ - cardinality(got);
         END LOOP;
-        cursors := cursors || jsonb_build_object(space || ':' || class, cursor_);
-        EXIT WHEN seen <= 0;
+        reached := reached || jsonb_build_object(place, cursor_);
+        EXIT WHEN mine <= 0;
       END LOOP;
     END LOOP;
   END LOOP;
+
+  RETURN QUERY
+    WITH chosen AS MATERIALIZED (
+      SELECT d.ref, d.due_at, p.n FROM unnest(picked) WITH ORDINALITY AS p(ref, n) JOIN due d ON d.kind = for_kind AND d.ref = p.ref
+      WHERE NOT d.leased FOR UPDATE OF d SKIP LOCKED)
+    UPDATE due d SET due_at = until_, leased = true, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
+    FROM chosen c WHERE d.kind = for_kind AND d.ref = c.ref
+    RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at, c.n;
 END $$;
 REVOKE ALL ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[]) TO crossdock_engine;

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orjson import dumps
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
 
 LEASE_SECONDS = 6
 HEARTBEAT_SECONDS = 2
@@ -34,7 +34,7 @@ _CURSORS = 1000
 # The rules of a claim (orphans first, lanes within their limits, workspaces and priorities in turn) are the function's, in
 # migration 0003: one round trip, and claims of a kind go one after the other.
 _CLAIM = f"""
-SELECT ref, workspace_id, lane, priority, epoch, claims, was_due
+SELECT ref, workspace_id, lane, priority, epoch, claims, was_due, turn
 FROM crossdock_claim(%(kind)s, %(limit)s, {LEASE_SECONDS}, %(first)s, %(after)s, %(cursors)s::jsonb, %(slow)s::uuid[])
 """
 _HEARTBEAT = f"""
@@ -105,21 +105,26 @@ class Claimer:
             "slow": list(slow),
         }
         rows = conn.exec_driver_sql(_CLAIM, values).all()
-        for row in rows:
+        for row in sorted(rows, key=_turn):
             self._remember(f"{row.workspace_id}:{row.priority}", str(row.lane))
             self._workspace = row.workspace_id
-        return [
-            Claim(ref, workspace, lane, epoch, claims)
-            for _, ref, workspace, lane, epoch, claims in sorted(
-                (row.was_due, row.ref, row.workspace_id, row.lane, row.epoch, row.claims) for row in rows
-            )
-        ]
+        return [Claim(row.ref, row.workspace_id, row.lane, row.epoch, row.claims) for row in sorted(rows, key=_age)]
 
     def _remember(self, place: str, lane: str) -> None:
         self._cursors[place] = lane
         self._cursors.move_to_end(place)
         if len(self._cursors) > _CURSORS:
             self._cursors.popitem(last=False)
+
+
+def _turn(row: Row[Any]) -> int:
+    """Sort by when the walk over lanes came to it; 0 without a backlog."""
+    turn: int = row.turn
+    return turn
+
+
+def _age(row: Row[Any]) -> tuple[datetime, UUID]:
+    return row.was_due, row.ref
 
 
 def claim(conn: Connection, kind: str, limit: int) -> list[Claim]:
