@@ -1,9 +1,9 @@
 """The receiver of the benchmarks: a process of its own, as cheap as can be, that keeps who came and when.
 
-Run: `python tests/benchmarks/receiver.py PORT`. A POST to `/hook/17` is answered 200 at once, one to `/hang/17` never. The body
-has `seq-00000042` in it: what came is kept as (42, 17) and the moment on the machine's monotonic clock, which is one for all
-processes, so that the others can tell lost, repeated and late ones. GET `/stats`, `/dump` (numbers, then moments) and `/reset`
-ask for it.
+Run: `python tests/benchmarks/receiver.py PORT`. A POST to `/hook/17` is answered 200 at once, one to `/hang/17` never and is only
+counted. The body has `seq-00000042` in it: what came is kept as (42, 17) and the moment on the machine's monotonic clock, which
+is one for all processes, so that the others can tell lost, repeated and late ones. GET `/stats`, `/dump` (numbers, then moments)
+and `/reset` ask for it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.reset()
-        self.connections = 0
 
     def reset(self) -> None:
         self.keys = array("Q")
         self.times = array("d")
         self.connections = 0
+        self.hung = 0
 
     def answer(self, path: bytes) -> bytes:
         if path == b"/reset":
@@ -40,7 +40,8 @@ class Arrivals:
         if path == b"/dump":
             return self.keys.tobytes() + self.times.tobytes()
         last = self.times[-1] if self.times else None
-        return json.dumps({"received": len(self.keys), "connections": self.connections, "last": last}).encode()
+        found = {"received": len(self.keys), "connections": self.connections, "hung": self.hung, "last": last}
+        return json.dumps(found).encode()
 
 
 class Connection(asyncio.Protocol):
@@ -77,12 +78,14 @@ class Connection(asyncio.Protocol):
             return
         self.arrivals.connections += not self.posts
         self.posts += 1
-        at = data.find(b"seq-", end) + 4
         kind, hook = path[1:].split(b"/")[:2]
+        if kind != b"hook":
+            self.arrivals.hung += 1
+            return
+        at = data.find(b"seq-", end) + 4
         self.arrivals.keys.append(int(data[at : at + 8]) * HOOKS + int(hook))
         self.arrivals.times.append(time.monotonic())
-        if kind == b"hook":
-            self.transport.write(_OK)
+        self.transport.write(_OK)
 
 
 async def serve(port: int) -> None:

@@ -6,6 +6,7 @@ Every process is the real command. `Rig` is a context manager with data of its o
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import psutil
 import requests
+import structlog
 
 from server.access import tokens
 from server.access.authentication import local_admin
@@ -26,7 +28,6 @@ from server.runtime.ports import free_port
 from server.runtime.processes import spawn
 from server.sdk.signing import generate_secret
 from server.store.migrate import upgrade
-from server.telemetry import logs
 from server.webhooks.aggregate import Webhook
 from tests.benchmarks.load import type_of
 from tests.benchmarks.receiver import HOOKS
@@ -35,6 +36,8 @@ from tests.support.product import Product
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping, Sequence
+
+    from server.store import Scope
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -80,7 +83,7 @@ class Rig:
         postgres: Mapping[str, str] | None = None,
         start: Sequence[str] = ("api", "scheduler", "worker"),
     ) -> None:
-        logs.configure("bench", "warning")
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         self.folder = Path(tempfile.mkdtemp(prefix="crossdock-bench-"))
         self.postgres = EmbeddedPostgres(self.folder / "postgres", DURABLE | dict(postgres or {}))
         self.redis = EmbeddedRedis(self.folder / "redis")
@@ -102,9 +105,7 @@ class Rig:
             command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "receiver.py"), str(self.receiver_port)]
             self.processes["receiver"] = spawn(command, env=os.environ, output=self._log("receiver"))
             self.make_hooks(self.hooks)
-            with self.product.tx() as tx:
-                admin = local_admin(self.product.core.engine, str(self.product.scope))
-                self.token = tokens.create(tx, admin, name="bench", role="operator")[1]
+            self.token = self.token_of(self.product.scope)
             for role in self._first:
                 self.start(*(self.workers if role == "worker" else [role]))
         except BaseException:
@@ -133,7 +134,9 @@ class Rig:
     def receiver(self) -> str:
         return f"http://127.0.0.1:{self.receiver_port}"
 
-    def make_hooks(self, hooks: Sequence[int], path: str = "hook", origin: str = "", scope: Any = None) -> None:
+    def make_hooks(
+        self, hooks: Sequence[int], path: str = "hook", origin: str = "", scope: Scope | None = None
+    ) -> None:
         """Make a webhook for each number: its own path, event type and secret; no map."""
         with self.product.tx(scope) as tx:
             tx.run("UPDATE workspaces SET routes_version = routes_version + 1 WHERE id = :workspace_id")
@@ -151,6 +154,13 @@ class Rig:
                 webhook.create(body["name"], body, 1, {})
                 webhook.activate()
                 self.product.core.webhooks.add(tx, webhook)
+
+    def token_of(self, scope: Scope) -> str:
+        """Make a token that may publish in a workspace."""
+        with self.product.tx(scope) as tx:
+            return tokens.create(tx, local_admin(self.product.core.engine, str(scope)), name="bench", role="operator")[
+                1
+            ]
 
     def start(self, *names: str) -> None:
         """Start processes of ours and wait until they are at work."""
