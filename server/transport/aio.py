@@ -83,7 +83,7 @@ class AsyncSender:
             raw = await _fresh(connection, message, target.host)
         if connection.reusable:
             self._pool.give(key, connection, loop)
-        if raw.status == AUTHENTICATION_REQUIRED and self._proxy is not None:
+        if raw.status == AUTHENTICATION_REQUIRED and self._proxy is not None and target.scheme == "http":
             raise proxy_failed("it wants other credentials")
         return _answer(raw, connection.address, started, connected, looked_up)
 

@@ -70,13 +70,15 @@ class Dialler:
         if target.literal:
             policy.vet(target.host, target.port)
             return [target.host]
-        seconds = max(min(self._limits.dns, until - asyncio.get_running_loop().time()), 0.0)
         try:
-            return await self._lookups.addresses(target.host, target.port, policy, seconds)
+            return await self._lookups.addresses(target.host, target.port, policy, self._look_up_seconds(until))
         except CrossdockError as error:
             if self._proxy is not None and proxies.unknown_here(error):
                 return []
             raise
+
+    def _look_up_seconds(self, until: float) -> float:
+        return max(min(self._limits.dns, until - asyncio.get_running_loop().time()), 0.0)
 
     async def _within(self, phase: str, until: float, work: Awaitable[_T]) -> _T:
         loop = asyncio.get_running_loop()
@@ -117,8 +119,9 @@ class Dialler:
     async def _through(self, proxy: Proxy, target: Target, until: float) -> socket.socket:
         """Return a socket to the proxy, with a tunnel to the target where TLS is to be spoken."""
         try:
-            left = max(until - asyncio.get_running_loop().time(), 0.0)
-            answers = await self._lookups.answers(proxy.host, proxy.port, min(self._limits.dns, left))
+            answers = [proxy.host]
+            if not proxy.literal:
+                answers = await self._lookups.answers(proxy.host, proxy.port, self._look_up_seconds(until))
             raw = await self._within("connect", until, self._first(answers, proxy.host, proxy.port, None))
         except CrossdockError as error:
             raise proxy_failed(error.message) from error

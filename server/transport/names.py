@@ -55,13 +55,16 @@ class Resolver:
             Permanent: ADDRESS_REFUSED when any of the answers is refused.
 
         """
+        return vetted(host, port, self.answers(host, port, seconds), policy)
+
+    def answers(self, host: str, port: int, seconds: float) -> list[str]:
+        """Return the addresses of `host` as they are, for what needs no vetting: the operator's own proxy."""
         pending = self._pool.submit(self._lookup, host, port)
         try:
-            answers = pending.result(seconds)
+            return pending.result(seconds)
         except TimeoutError as error:
             pending.cancel()
             raise timed_out("dns", seconds) from error
-        return vetted(host, port, answers, policy)
 
     def submit(self, host: str, port: int) -> Future[list[str]]:
         """Begin a look-up; its answers are not vetted yet."""

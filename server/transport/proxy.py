@@ -58,6 +58,11 @@ class Proxy:
         return cls(host, port, basic)
 
     @property
+    def literal(self) -> bool:
+        """Whether the host is an address, not a name."""
+        return ":" in self.host or self.host.replace(".", "").isdigit()
+
+    @property
     def line(self) -> str:
         """The line that plain requests carry on top, with its leading CRLF, or nothing."""
         return f"\r\nProxy-Authorization: {self.authorization}" if self.authorization else ""

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from server.transport.failures import answer_broken, answer_too_large, connect_failed, timed_out
+from server.kernel.errors import CrossdockError
+from server.transport.failures import answer_broken, answer_too_large, connect_failed, proxy_failed, timed_out
+from server.transport.proxy import unknown_here, vet_tunnel, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from server.transport.addresses import AddressPolicy
     from server.transport.limits import Limits
     from server.transport.names import Resolver
+    from server.transport.proxy import Proxy
     from server.transport.urls import Target
 
 _CHUNK = 64 * 1024
+_INSTANT = 0.001
 
 
 @dataclass(slots=True)
@@ -63,9 +67,10 @@ class Exchange:
 class Guard:
     """What the connections of one session share: the policy, the resolver and the exchange of each thread."""
 
-    def __init__(self, policy: AddressPolicy, resolver: Resolver) -> None:
+    def __init__(self, policy: AddressPolicy, resolver: Resolver, proxy: Proxy | None = None) -> None:
         self.policy = policy
         self.resolver = resolver
+        self.proxy = proxy
         self._local = threading.local()
 
     @property
@@ -91,31 +96,46 @@ class Guard:
             self._local.exchange = None
 
     def dial(self, host: str, port: int) -> socket.socket:
-        """Return a connected socket; the address vetted is the address dialled.
+        """Return a connected socket; the address vetted is the address dialled, or the proxy's.
 
         Raises:
-            Retryable: DNS_FAILED, CONNECT_FAILED, TIMEOUT.
+            Retryable: DNS_FAILED, CONNECT_FAILED, PROXY_FAILED, TIMEOUT.
             Permanent: ADDRESS_REFUSED.
 
         """
         exchange = self.exchange
-        if exchange.target.literal:
-            self.policy.vet(host, port)
-            addresses = [host]
-        else:
-            seconds = exchange.remaining("dns", exchange.limits.dns)
-            addresses = self.resolver.resolve(host, port, self.policy, seconds)
+        addresses = self._addresses(host, port)
         until = time.monotonic() + exchange.remaining("connect", exchange.limits.connect)
-        return self._first(addresses, host, port, until)
+        if self.proxy is None:
+            return self._first(addresses, host, port, until, self.policy)
+        return self._through(self.proxy, until)
 
-    def _first(self, addresses: list[str], host: str, port: int, until: float) -> socket.socket:
+    def _addresses(self, host: str, port: int) -> list[str]:
+        """Return where to dial; behind a proxy this only vets what can be vetted from here."""
+        if self.exchange.target.literal:
+            self.policy.vet(host, port)
+            return [host]
+        try:
+            return self.resolver.resolve(host, port, self.policy, self._look_up_seconds())
+        except CrossdockError as error:
+            if self.proxy is not None and unknown_here(error):
+                return []
+            raise
+
+    def _look_up_seconds(self) -> float:
+        return self.exchange.remaining("dns", self.exchange.limits.dns)
+
+    def _first(
+        self, addresses: list[str], host: str, port: int, until: float, policy: AddressPolicy | None
+    ) -> socket.socket:
+        """Connect to the first address that answers; each has its share of the time, so that none eats it all."""
         reason = ""
-        for address in addresses:
+        for number, address in enumerate(addresses):
             left = until - time.monotonic()
             if left <= 0:
                 break
             try:
-                return self._connect(address, port, left)
+                return _connect(address, port, left / (len(addresses) - number), policy)
             except TimeoutError:
                 reason = ""
             except OSError as error:
@@ -124,18 +144,52 @@ class Guard:
             raise connect_failed(host, reason)
         raise timed_out("connect", self.exchange.limits.connect)
 
-    def _connect(self, address: str, port: int, seconds: float) -> socket.socket:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        connection = socket.socket(family, socket.SOCK_STREAM)
+    def _through(self, proxy: Proxy, until: float) -> socket.socket:
+        """Return a socket to the proxy, with a tunnel to the target where TLS is to be spoken."""
         try:
-            connection.settimeout(seconds)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.connect((address, port))
-            self.policy.vet(str(connection.getpeername()[0]), port)
-        except BaseException:  # whatever it was, no socket that was not vetted stays open; it goes on up
-            connection.close()
+            answers = [proxy.host]
+            if not proxy.literal:
+                answers = self.resolver.answers(proxy.host, proxy.port, self._look_up_seconds())
+            raw = self._first(answers, proxy.host, proxy.port, until, None)
+        except CrossdockError as error:
+            raise proxy_failed(error.message) from error
+        if self.exchange.target.scheme == "http":
+            return raw
+        try:
+            self._tunnel(raw, proxy, until)
+        except BaseException as error:  # whatever it was, the socket does not stay open; it goes on up
+            raw.close()
+            if isinstance(error, OSError):
+                raise proxy_failed(error.strerror or "no answer in time") from error
             raise
-        return connection
+        return raw
+
+    def _tunnel(self, raw: socket.socket, proxy: Proxy, until: float) -> None:
+        raw.sendall(proxy.connect(self.exchange.target))
+        head = b""
+        while not whole(head):
+            raw.settimeout(max(until - time.monotonic(), _INSTANT))
+            piece = raw.recv(_CHUNK)
+            if not piece:
+                raise proxy_failed("it closed the connection")
+            head += piece
+        vet_tunnel(head)
+
+
+def _connect(address: str, port: int, seconds: float, policy: AddressPolicy | None) -> socket.socket:
+    """Connect to a numeric address; without a policy it is the operator's own proxy."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.connect((address, port))
+        if policy is not None:
+            policy.vet(str(connection.getpeername()[0]), port)
+    except BaseException:  # whatever it was, no socket that was not vetted stays open; it goes on up
+        connection.close()
+        raise
+    return connection
 
 
 class BoundedSocket:
