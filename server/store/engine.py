@@ -30,6 +30,7 @@ _BY_INDEX = (
     " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 )
 _AWAY_STATES = frozenset({"53100", "53200", "53300", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "55P03"})
+_STORAGE = frozenset({"md.c", "fd.c", "slru.c", "xlog.c"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,12 @@ def reachable() -> Iterator[None]:
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None)
         away = (isinstance(error, OperationalError) and state is None) or error.connection_invalidated
-        if away or state in _AWAY_STATES or (state or "").startswith("08"):
+        if away or state in _AWAY_STATES or (state or "").startswith("08") or _storage(error.orig):
             raise Unavailable("the database is away", code=DATABASE_AWAY, after=1, sqlstate=state) from error
         raise
+
+
+def _storage(error: Any) -> bool:
+    """Say whether files could not be read or written: a quota used up has no state of its own, only its place in PostgreSQL."""
+    place = getattr(getattr(error, "diag", None), "source_file", None)
+    return place in _STORAGE and getattr(error, "sqlstate", None) in ("XX000", "58030")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tests.support.fleet import Fleet
 
 _GIVE_UP = 60.0
+_OWED = """SELECT 1 FROM due JOIN deliveries d ON d.id = due.ref JOIN webhooks w ON w.id = d.webhook_id
+           WHERE due.kind = 'delivery' AND w.name = %s LIMIT 1"""
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 
 
@@ -186,6 +188,7 @@ class Burst:
         path: str = "",
         data: dict[str, Any] | None = None,
         gives_up: int = 0,
+        patience: float = _GIVE_UP,
     ) -> None:
         self.history = Sent()
         self.site = site
@@ -200,6 +203,7 @@ class Burst:
         self._next = iter(range(count))
         self._rate = rate
         self._gives_up = gives_up
+        self._patience = patience
         self._done = site.run(self._all(clients))
 
     @contextmanager
@@ -217,14 +221,14 @@ class Burst:
 
     def sent(self) -> Sent:
         """Wait until every event was accepted."""
-        self._done.result(_GIVE_UP + self.count / self._rate + 60)
+        self._done.result(self._patience + self.count / self._rate + 60)
         return self.history
 
     def settled(self, fleet: Fleet, seconds: float = 60.0) -> Verdict:
         """Wait until every event was accepted, came, and nothing is owed any more; judge."""
         self.sent()
         self.arrived(seconds)
-        self._wait(lambda: not fleet.rows("SELECT 1 FROM due WHERE kind = 'delivery' LIMIT 1"), 30, strict=False)
+        self._wait(lambda: not fleet.rows(_OWED, self.name), 30, strict=False)
         verdict = self.judge()
         print(self.report(verdict))
         return verdict
@@ -291,7 +295,7 @@ class Burst:
 
     async def _until_accepted(self, session: aiohttp.ClientSession, event: str, *, once: bool) -> None:
         body = {"type": type_of(self.name), "id": event, "data": {**self._data, "id": event}}
-        give_up = time.monotonic() + _GIVE_UP
+        give_up = time.monotonic() + self._patience
         while time.monotonic() < give_up:
             tried = await self._try(session, body)
             self.history.tries.append(tried)
@@ -302,7 +306,7 @@ class Burst:
                 self.history.given_up.add(event)
                 return
             await asyncio.sleep(random.uniform(0.05, 0.3))
-        raise AssertionError(f"{event} was not accepted within {_GIVE_UP} s: {self.history.statuses}")
+        raise AssertionError(f"{event} was not accepted within {self._patience:g} s: {self.history.statuses}")
 
     async def _try(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> Try:
         at = time.monotonic()

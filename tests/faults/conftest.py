@@ -27,15 +27,18 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def running_fleet() -> Iterator[Fleet]:
-    """One fleet on servers of its own for all tests of a module: it has to outlive every fault of theirs anyway."""
+def running_fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """One fleet on servers of its own for all tests of a module: it has to outlive every fault of theirs anyway.
+
+    A module whose fleet is another one says so in `FLEET`, the keywords of `Fleet`.
+    """
     with tempfile.TemporaryDirectory(prefix="crossdock-test-") as name:
         folder = Path(name)
         postgres, redis = EmbeddedPostgres(folder / "postgres"), EmbeddedRedis(folder / "redis")
         try:
             postgres.start()
             redis.start()
-            with Fleet(postgres, redis, folder) as fleet:
+            with Fleet(postgres, redis, folder, **getattr(request.module, "FLEET", {})) as fleet:
                 yield fleet
         finally:
             redis.stop()

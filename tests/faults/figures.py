@@ -40,8 +40,8 @@ class Figures:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def of(fault: str, case: str, verdict: Verdict, bound: int = 0, seconds: float = 0.0, **more: Any) -> Figures:
-    """Make the figures of a verdict; `seconds` to recover when something else took longer than the silence."""
+def of(fault: str, case: str, verdict: Verdict, bound: int = 0, seconds: float | None = None, **more: Any) -> Figures:
+    """Make the figures of a verdict; `seconds` to recover where it is not the silence around the fault."""
     return Figures(
         fault,
         case,
@@ -52,7 +52,7 @@ def of(fault: str, case: str, verdict: Verdict, bound: int = 0, seconds: float =
         verdict.duplicates,
         bound,
         len(verdict.recovered),
-        round(max(verdict.recovery, seconds), 2),
+        round(verdict.recovery if seconds is None else seconds, 2),
         {name: round(value, 3) if isinstance(value, float) else value for name, value in more.items()},
     )
 

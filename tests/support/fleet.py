@@ -1,8 +1,9 @@
 """The product as it runs in production: API, worker and scheduler processes of their own on one PostgreSQL and one Redis.
 
 Each is the real command (`crossdock api|worker|scheduler`), so that a signal hits what it hits there. A fleet knows them by
-name (`api-1`, `worker-2`, …): `kill`, `end` and `start` one of them again. `product` is the same instance in this process, to
-make webhooks and tokens with; `rows` looks into the database past everything.
+name (`api-1`, `worker-2`, …): `kill`, `end` and `start` one of them again. `strange` names those that are started as
+`tests.support.strange` with options, from their next start on. `product` is the same instance in this process, to make webhooks
+and tokens with; `rows` looks into the database past everything.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
+import psutil
 import psycopg
 import redis
 import requests
@@ -27,6 +29,7 @@ from tests.support.product import Product, until
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Mapping, Sequence
 
     from server.runtime.embedded import EmbeddedPostgres, EmbeddedRedis
     from server.store import Scope
@@ -48,6 +51,7 @@ class Fleet:
         apis: int = 2,
         workers: int = 2,
         schedulers: int = 2,
+        strange: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.postgres = postgres
         self.redis = redis_server
@@ -55,6 +59,7 @@ class Fleet:
         self.ports = {f"api-{number}": free_port() for number in range(1, apis + 1)}
         self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self.schedulers = [f"scheduler-{number}" for number in range(1, schedulers + 1)]
+        self.strange = dict(strange or {})
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[IO[bytes]] = []
         upgrade(postgres.url)
@@ -131,6 +136,17 @@ class Fleet:
         """Return (delivery, epoch) of everything that is claimed now."""
         return set(self.rows("SELECT ref, epoch FROM due WHERE kind = 'delivery' AND leased AND due_at > now()"))
 
+    def memory(self) -> dict[str, int]:
+        """Return the resident bytes of each process that runs, children included."""
+        found = {}
+        for name, process in self.processes.items():
+            try:
+                parent = psutil.Process(process.pid)
+                found[name] = sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True)))
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
     def token(self, scope: Scope | None = None) -> str:
         """Make a token that may publish."""
         scope = scope or self.product.scope
@@ -144,6 +160,8 @@ class Fleet:
     def _spawn(self, name: str) -> None:
         role = name.partition("-")[0]
         command = [sys.executable, "-m", "server.cli.main", role]
+        if name in self.strange:
+            command = [sys.executable, "-m", "tests.support.strange", role, *self.strange[name]]
         if role == "api":
             command += ["--port", str(self.ports[name])]
         log = (self.folder / f"{name}.log").open("ab")

@@ -2,8 +2,8 @@
 
 ROLE is `worker` or `scheduler`. Options: `--clock SECONDS` shifts every clock of the process (the product's and Python's
 `time.time`; what no product code may go by), SIGUSR1 steps it back by an hour; `--deadly TEXT` has the process die, as if by
-kill -9, when a worker is about to send a body with TEXT in it; `--slots NUMBER:SECONDS` gives the scheduler so many chores of
-such a period, which only count their runs in the table `runs` (name, at) of the test.
+kill -9, when a worker is about to send a body with TEXT in it; `--slots NUMBER:SECONDS:FILE` gives the scheduler so many chores of such
+a period, which only write a line to the file: name, monotonic seconds, process id.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 _now = time.time
@@ -73,19 +74,20 @@ def main(arguments: list[str]) -> int:
             parts.deliveries.sending.sender = DeadlySender(parts.deliveries.sending.sender, options.deadly)
         return worker.Runtime(parts).run()
 
-    def count(name: str) -> int:
-        with core.engine.connect() as conn:
-            conn.exec_driver_sql("INSERT INTO runs (name, pid) VALUES (%s, %s)", (name, os.getpid()))
-        return 0
-
     timer = bootstrap.scheduler(settings, built=core)
     if options.slots:
-        number, seconds = options.slots.split(":")
+        number, seconds, file = options.slots.split(":")
         names = [f"slot-{each}" for each in range(int(number))]
-        timer = bootstrap.Timer(
-            timer.process, timer.store, [Chore(each, float(seconds), partial(count, each)) for each in names]
-        )
+        chores = [Chore(each, float(seconds), partial(count, each, file)) for each in names]
+        timer = bootstrap.Timer(timer.process, timer.store, chores)
     return scheduler.Scheduler(timer).run()
+
+
+def count(name: str, file: str) -> int:
+    """Write a line: what one run of a chore does."""
+    with Path(file).open("a") as lines:
+        lines.write(f"{name} {time.monotonic()} {os.getpid()}\n")
+    return 0
 
 
 if __name__ == "__main__":
