@@ -10,13 +10,14 @@ import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from server.kernel.errors import Unavailable
 from server.store.processes import alive
 from server.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from uuid import UUID
 
     from sqlalchemy.engine import Connection
 
@@ -47,8 +48,20 @@ OLDEST = metrics.gauge(
 DEAD = metrics.gauge("crossdock_dead_letters_open", "Dead letters that nobody has replayed or discarded.", "workspace")
 BREAKERS = metrics.gauge("crossdock_breakers_open", "Integrations that are not called for now.", "workspace")
 PROCESSES = metrics.gauge("crossdock_processes", "Processes at work, by role.", "role")
+PARTS = metrics.gauge(
+    "crossdock_part_up", "1 while the database, or Redis where one is set, answers the API; else 0.", "part"
+)
+WEBHOOK_AGE = metrics.gauge(
+    "crossdock_webhook_backlog_age_seconds",
+    "How old the oldest delivery is that a webhook still tries: the 20 oldest of a workspace, 1,000 in all.",
+    "workspace",
+    "webhook",
+)
+UNWELL = metrics.gauge("crossdock_webhooks_unwell", "Webhooks that are failing or disabled.", "workspace")
 
 FRESH_SECONDS = 5.0
+_SHARE = 20.0
+"""Asking takes a twentieth of the database's time at most, however long the tables are."""
 _ENDED = frozenset({"delivered", "skipped", "dead"})
 _NAMES = """
 SELECT w.id, o.name || '/' || w.name AS name FROM workspaces w JOIN organizations o ON o.id = w.organization_id
@@ -61,9 +74,21 @@ _BACKLOG: dict[str, str] = {
                                            FROM due WHERE due_at <= now() GROUP BY 1""",
     "crossdock_dead_letters_open": """SELECT workspace_id, count(*) AS value FROM dead_letters
                                       WHERE resolved_at IS NULL GROUP BY 1""",
+    "crossdock_webhooks_unwell": """SELECT workspace_id, count(*) AS value FROM webhooks
+                                    WHERE state IN ('failing', 'disabled') AND deleted_at IS NULL GROUP BY 1""",
     "crossdock_breakers_open": "SELECT workspace_id, count(*) AS value FROM breakers WHERE state <> 'closed' GROUP BY 1",
 }
-_GAUGES: Sequence[Metric] = (PENDING, HELD, OLDEST, DEAD, BREAKERS)
+_GAUGES: Sequence[Metric] = (PENDING, HELD, OLDEST, DEAD, UNWELL, BREAKERS)
+# The id of a delivery has the moment in which it was made in its first 48 bits; PostgreSQL 15 knows no least uuid.
+_AGES = """
+SELECT ages.workspace_id, w.name, extract(epoch FROM now())::float AS now, ages.oldest FROM (
+  SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY oldest) AS place FROM (
+    SELECT workspace_id, lane, min(ref::text COLLATE "C") AS oldest FROM due
+    WHERE kind = 'delivery' AND due_at < 'infinity' GROUP BY workspace_id, lane
+  ) AS backlogs
+) AS ages JOIN webhooks w ON w.id = ages.lane WHERE ages.place <= 20
+ORDER BY ages.place, ages.oldest LIMIT 1000
+"""
 
 
 def observe(served: Served) -> None:
@@ -93,35 +118,39 @@ def count_outcomes(outcomes: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> Non
 class Backlog:
     """Asks the database for the gauges, at most every five seconds however many ask us."""
 
-    def __init__(self, engine: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        engine: Store,
+        redis: Callable[[], bool] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
+        self._redis = redis
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._until = 0.0
         self._samples: list[Sample] = []
 
     def __call__(self) -> Sequence[Sample]:
-        """Return the gauges of all workspaces.
-
-        Raises:
-            Unavailable: DATABASE_AWAY.
-
-        """
+        """Return the gauges of all workspaces; while the database is away only that it is."""
         with self._lock:
-            if self._monotonic() >= self._until:
-                with self._engine.connect() as conn:
-                    self._samples = _ask(conn)
-                self._until = self._monotonic() + FRESH_SECONDS
+            began = self._monotonic()
+            if began >= self._until:
+                try:
+                    with self._engine.connect() as conn:
+                        samples = [*_ask(conn), (PARTS, {"part": "database"}, 1.0)]
+                except Unavailable:
+                    samples = [(PARTS, {"part": "database"}, 0.0)]
+                spent = self._monotonic() - began
+                if self._redis is not None:
+                    samples.append((PARTS, {"part": "redis"}, float(self._redis())))
+                self._samples = samples
+                self._until = self._monotonic() + max(FRESH_SECONDS, _SHARE * spent)
             return self._samples
 
 
 def render(backlog: Callable[[], Sequence[Sample]], workspace: str | None = None) -> bytes:
-    """Return all figures as text, or with `organization/workspace` only the series of that one.
-
-    Raises:
-        Unavailable: DATABASE_AWAY.
-
-    """
+    """Return all figures as text, or with `organization/workspace` only the series of that one."""
     text = metrics.render([backlog])
     if workspace is None:
         return text
@@ -137,8 +166,18 @@ def _ask(conn: Connection) -> list[Sample]:
     for gauge in _GAUGES:
         values: dict[int, Any] = {row.workspace_id: row.value for row in conn.exec_driver_sql(_BACKLOG[gauge.name])}
         samples.extend((gauge, {"workspace": name}, float(values.get(id_, 0))) for id_, name in names.items())
+    samples.extend(
+        (WEBHOOK_AGE, {"workspace": names[row.workspace_id], "webhook": row.name}, _age(row))
+        for row in conn.exec_driver_sql(_AGES)
+        if row.workspace_id in names
+    )
     roles = [row.role for row in alive(conn)]
     samples.extend(
         (PROCESSES, {"role": role}, float(roles.count(role))) for role in sorted({*roles, "worker", "scheduler"})
     )
     return samples
+
+
+def _age(row: Any) -> float:
+    """Return the seconds since the delivery of the row's id was made."""
+    return max(0.0, float(row.now) - (UUID(row.oldest).int >> 80) / 1000)

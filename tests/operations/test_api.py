@@ -158,7 +158,7 @@ def test_the_backlog_is_in_the_gauges(product: Product) -> None:
 
 def test_the_database_is_asked_for_gauges_once_in_five_seconds(product: Product) -> None:
     now = [100.0]
-    backlog = metrics.Backlog(product.core.engine, lambda: now[0])
+    backlog = metrics.Backlog(product.core.engine, monotonic=lambda: now[0])
     first = backlog()
     product.workspace("new", "main")
     assert backlog() is first
