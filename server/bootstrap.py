@@ -160,13 +160,14 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     store = shared.tenant
     authenticate: Authenticate = TokenAuthentication(shared.engine) if principal is None else _Always(principal)
     caller = Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine))
+    backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
         replays_room(store, shared.hint),
         access_room(Access(store, shared.engine, shared.secrets)),
         integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, lambda _: shared.addresses)),
-        operations_room(Operations(store, health_of(shared, caller), Backlog(shared.engine), settings.metrics_token)),
+        operations_room(Operations(store, health_of(shared, caller), backlog, settings.metrics_token)),
         definitions_room(store, World(lambda: plugin_facts(shared.plugins), lambda _: shared.addresses)),
     ]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
