@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from server.integrations.fallback import split_call
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
@@ -38,14 +40,25 @@ def plain(key: Key) -> Reference:
 def _of_webhook(body: Mapping[str, Any]) -> Iterator[Reference]:
     if isinstance(body.get("integration"), str):
         yield "Integration", body["integration"]
+    yield from _of_fallback(body)
     yield from _types(body.get("events", ()))
     emit = body.get("emit")
     if isinstance(emit, dict):
         yield from _types([emit.get("type")])
 
 
+def _of_fallback(body: Mapping[str, Any]) -> Iterator[Reference]:
+    fallback = body.get("fallback")
+    call = split_call(fallback.get("call", "")) if isinstance(fallback, dict) else None
+    if call is not None:
+        yield "Integration", call[0]
+
+
 def _types(patterns: Iterable[Any]) -> Iterator[Reference]:
     return (("EventType", each) for each in patterns if isinstance(each, str) and "*" not in each)
 
 
-_BY_KIND: dict[str, Callable[[Mapping[str, Any]], Iterator[Reference]]] = {"Webhook": _of_webhook}
+_BY_KIND: dict[str, Callable[[Mapping[str, Any]], Iterator[Reference]]] = {
+    "Integration": _of_fallback,
+    "Webhook": _of_webhook,
+}

@@ -16,6 +16,7 @@ from server.web.room import Room
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from server.integrations.persisting import Called
     from server.integrations.usecases import ByHand
     from server.sdk.adapter import Health
     from server.sdk.plugin import Plugin
@@ -41,11 +42,10 @@ def _calls(room: Room, by_hand: ByHand) -> None:
     @requires("integrations:operate")
     @room.arguments(schemas.CallSchema)
     @room.response(200, schemas.CalledSchema)
-    def call_integration(body: dict[str, Any], name: str) -> dict[str, Any]:
-        """Call one operation once. Idempotency-Key is handed to the plugin, so that a repetition has one effect there."""
+    def call_integration(body: dict[str, Any], name: str) -> Called:
+        """Call one operation with the tries of its policy, or its fallback. Under an Idempotency-Key a write is done once a day."""
         key = request.headers.get("Idempotency-Key")
-        output = by_hand.call(current.scope(), current.cause(), name, body["operation"], body["input"], key=key)
-        return {"output": output}
+        return by_hand.call(current.scope(), current.cause(), name, body["operation"], body["input"], key=key)
 
 
 def _plugins(room: Room, plugins: Mapping[str, Plugin]) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from server.integrations.guards import REFUSALS, NoKeys
 from server.integrations.outputs import output_invalid, own_json
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 INPUT_INVALID = code("INPUT_INVALID", "The input of a call breaks the operation's rules; `errors` names each place.")
 PLUGIN_BUSY = code("PLUGIN_BUSY", "All places for calls of this integration are taken; the call waits.")
 
+log = structlog.get_logger("crossdock.integrations")
 _GRACE = 0.5
 _POOLS = 256
 _BUSY_PAUSE = 5.0
@@ -83,6 +87,18 @@ class Caller:
         if call.idempotency_key is None or operation is None or not operation.writes:
             return self._through_gate(adapter, call, until)
         return self._once(adapter, call, until)
+
+    def settle(self, call: Call, output: dict[str, Any]) -> None:
+        """Keep what was done instead of a write as the result under its key, so that a repetition does not do both."""
+        operation = self._adapter(call).operation(call.operation)
+        if call.idempotency_key is None or operation is None or not operation.writes:
+            return
+        try:
+            hold = self._keys.claim(replace(call, patience=0.0)).hold
+            if hold is not None:
+                self._keys.keep(hold, hide(output, call.secrets))
+        except CrossdockError as error:  # another is at work, or the database is away: what was done stays done
+            log.warning("the result of a fallback was not kept", code=error.code, source=call.source)
 
     def health(self, call: Call) -> Health:
         """Ask how the other system is; whatever goes wrong is `unhealthy` with the failure in its details."""

@@ -21,6 +21,9 @@ THROTTLED = code("THROTTLED", "The integration's rate limit is used up for now; 
 CONCURRENCY = code(
     "CONCURRENCY", "As many calls of the integration are under way as its policy allows; the call waits."
 )
+UNKNOWN_OPERATION = code(
+    "UNKNOWN_OPERATION", "The plugin has no operation of that name; the answer lists those it has."
+)
 REFUSALS = {
     "breaker": (CIRCUIT_OPEN, "the integration fails; calls wait until a probe succeeds"),
     "rate": (THROTTLED, "the rate limit is used up for now"),

@@ -33,6 +33,13 @@ class CalledSchema(Out):
     """What the operation gave."""
 
     output = Json(required=True)
+    tries = fields.Integer(
+        required=True, metadata={"description": "How often the operation was called; 0: its breaker was open."}
+    )
+    fallback = fields.Boolean(
+        required=True, metadata={"description": "The output is its fallback's, because of `error`."}
+    )
+    error = Json(required=True, allow_none=True, metadata={"description": "Why the fallback was needed."})
 
 
 class OperationSchema(Out):

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 from server.documents.catalog import OperationFacts, PluginFacts
 from server.documents.explaining import explain
-from server.documents.fields import NOT_YET, Field, FieldType, Object, OneOf
+from server.documents.fields import CONTRADICTION, NOT_YET, Field, FieldType, Object, OneOf
 from server.documents.findings import nearest, shown
 from server.documents.kinds import ACTIVE, Kind, head_fields
 from server.documents.nodes import MappingNode, ScalarNode, at, plain, whole
 from server.documents.scalars import Choice, Duration, Integer, Number, Url, text_of
 from server.documents.values import Config, is_env, is_secret
+from server.integrations.fallback import FALLBACK, split_call
 from server.kernel.errors import Permanent, code
 from server.transport.urls import vet_url
 
@@ -113,6 +114,7 @@ _POLICY = Object(
 
 
 def _check(root: MappingNode, checker: Checker) -> None:
+    _check_fallback(root, checker)
     plugin, config = root.text("plugin"), root.get("config")
     facts = checker.catalog.plugins.get(plugin or "")
     if facts is None or (config is not None and not whole(config)):
@@ -126,6 +128,14 @@ def _check(root: MappingNode, checker: Checker) -> None:
             continue
         checker.error(CONFIG, key or node, f"{plugin}: {each.message}", each.suggestion)
     _check_base_url(config.get("base_url") if isinstance(config, MappingNode) else None, checker)
+
+
+def _check_fallback(root: MappingNode, checker: Checker) -> None:
+    fallback = root.get("fallback")
+    call = fallback.text("call") if isinstance(fallback, MappingNode) else None
+    parts = split_call(call or "")
+    if parts is not None and parts[0] == root.text("name") and isinstance(fallback, MappingNode):
+        checker.error(CONTRADICTION, fallback.get("call") or fallback, "an integration is no fallback for itself")
 
 
 def _check_base_url(node: Node | None, checker: Checker) -> None:
@@ -228,7 +238,12 @@ INTEGRATION = Kind(
                 "A preset by name, or one with fields of your own.",
                 default="default",
             ),
-            Field("fallback", Config(), "What is called when the breaker is open or tries are used up.", coming=True),
+            Field(
+                "fallback",
+                FALLBACK,
+                "What is called, or the constant that is given, when the breaker is open or the tries are used up.",
+                example="{call: other-gateway.request.send, with: {path: input.path}}",
+            ),
         ),
         name="an Integration",
     ),

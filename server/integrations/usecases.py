@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from server.access.references import resolve_config, secret_names
 from server.integrations.calls import INPUT_INVALID
-from server.integrations.endpoints import AT_WORK
-from server.integrations.gates import Link
-from server.integrations.guards import Call
-from server.integrations.policies import policy_of
+from server.integrations.fallback import Fallback, fallback_of
+from server.integrations.making import Making
+from server.integrations.persisting import Called, Constant, Persisting
 from server.integrations.repository import INTEGRATIONS
-from server.kernel.errors import Conflict, Invalid, NotFound, Permanent, Retryable, code
+from server.kernel.errors import CrossdockError, Invalid, Permanent
+from server.kernel.ids import new_uuid, show
 from server.transport.redaction import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from server.access.secrets import Secrets
-    from server.integrations.aggregate import Integration
     from server.integrations.calls import Caller
+    from server.integrations.guards import Call
     from server.sdk.adapter import Health
     from server.sdk.plugin import Plugin
-    from server.store import Cause, Scope, Store, Tx
+    from server.store import Cause, Scope, Store
     from server.transport.addresses import AddressPolicy
 
-INTEGRATION_RESTS = code(
-    "INTEGRATION_RESTS", "The integration is a draft, paused or disabled: it calls nothing until it is active."
-)
-PLUGIN_MISSING = code("PLUGIN_MISSING", "The integration's plugin is not installed on this server.")
-UNKNOWN_OPERATION = code(
-    "UNKNOWN_OPERATION", "The plugin has no operation of that name; the answer lists those it has."
-)
 LONGEST_BY_HAND = 60.0
 
 
@@ -55,8 +47,8 @@ class ByHand:
 
         """
         with self.store.begin(scope, cause) as tx:
-            call = self._prepare(tx, INTEGRATIONS.get(tx, name), "", {})
-        return self.caller.health(call)
+            call = self._making.ready(tx, INTEGRATIONS.get(tx, name), "", {})
+        return self.caller.health(replace(call, timeout=min(call.timeout, LONGEST_BY_HAND)))
 
     def call(
         self,
@@ -67,28 +59,26 @@ class ByHand:
         values: Mapping[str, Any],
         *,
         key: str | None = None,
-    ) -> dict[str, Any]:
-        """Call one operation once and return its output; `key` makes it safe to repeat where the plugin can.
+    ) -> Called:
+        """Call one operation, with the tries of its policy within a minute, and return what it gave, or its fallback.
+
+        `key` makes a write safe to repeat: its result is kept for a day; without it only the tries of this call share one.
 
         Raises:
             NotFound: no such integration, UNKNOWN_OPERATION.
             Conflict: INTEGRATION_RESTS, PLUGIN_MISSING; a secret or variable that the config refers to cannot be read.
             Invalid: INPUT_INVALID.
-            Retryable, Postponed, Permanent: see `Caller.call`.
+            Retryable, Postponed, Permanent: see `Persisting.call`.
 
         """
+        key = key or show("call", new_uuid())
         with self.store.begin(scope, cause) as tx:
             integration = INTEGRATIONS.get(tx, name)
-            if integration.state not in AT_WORK:
-                raise Conflict(f"integration {name} is {integration.state}", code=INTEGRATION_RESTS)
-            call = self._prepare(tx, integration, operation, values, key=key)
-        known = call.plugin.manifest.operations
-        if operation not in known:
-            raise NotFound(
-                f"{call.plugin.name} has no operation {operation[:100]}", code=UNKNOWN_OPERATION, known=list(known)
-            )
+            call = self._making.call(tx, integration, operation, values, key=key)
+        fallback = fallback_of(integration.body.get("fallback"))
+        instead = self._instead(scope, cause, call, fallback) if fallback is not None else None
         try:
-            output = self.caller.call(call)
+            called = Persisting(self.caller).call(call, instead, within=LONGEST_BY_HAND)
         except Permanent as error:
             if error.code != INPUT_INVALID:
                 raise
@@ -99,38 +89,25 @@ class ByHand:
             ]
             raise Invalid(error.message, code=INPUT_INVALID, source=error.source, errors=places) from error
         # A careless system answers with what it was sent, and who may call it may not read its secrets.
-        shown: dict[str, Any] = hide(output, call.secrets)
-        return shown
+        return replace(called, output=hide(called.output, call.secrets))
 
-    def _prepare(
-        self, tx: Tx, integration: Integration, operation: str, values: Mapping[str, Any], *, key: str | None = None
-    ) -> Call:
-        plugin = self.plugins.get(integration.body["plugin"])
-        if plugin is None:
-            raise Conflict(f"the plugin {integration.body['plugin']} is not installed", code=PLUGIN_MISSING)
-        policy = policy_of(integration.body)
-        config = integration.body.get("config", {})
-        try:
-            names = secret_names(config)
-            found = self.secrets.resolve_many(tx, names) if names else {}
-            filled = resolve_config(tx, self.secrets, config)
-        except (Retryable, Permanent) as error:
-            # The other system was not even asked: it is for the workspace to set the secret or the variable right.
-            raise Conflict(error.message, code=error.code, source=error.source, **error.details) from error
-        return Call(
-            organization=tx.scope.organization,
-            workspace=tx.scope.workspace,
-            integration=integration.name,
-            plugin=plugin,
-            operation=operation,
-            input=values,
-            config=filled,
-            addresses=self.addresses(tx.scope),
-            correlation_id=tx.cause.correlation_id,
-            secrets=tuple(value for each in found.values() for value in each),
-            timeout=min(policy.timeout, LONGEST_BY_HAND),
-            link=Link(tx.scope.workspace_id, integration.id, policy),
-            user=tx.cause.principal,
-            idempotency_key=key,
-            metadata={"integration_version": integration.definition_version},
-        )
+    @property
+    def _making(self) -> Making:
+        return Making(self.secrets, self.plugins, self.addresses)
+
+    def _instead(
+        self, scope: Scope, cause: Cause, call: Call, fallback: Fallback
+    ) -> Callable[[CrossdockError], Call | Constant]:
+        """Return how a fallback is made once the call has failed; it has a key of its own, derived from the call's."""
+
+        def make(error: CrossdockError) -> Call | Constant:
+            if fallback.integration is None:
+                return Constant(fallback.value)
+            roots = {"input": dict(call.input), "operation": call.operation, "error": error.failure.as_dict()}
+            made = fallback.compiled.run(roots) if fallback.compiled is not None else call.input
+            with self.store.begin(scope, cause) as tx:
+                return self._making.named(
+                    tx, fallback.integration, fallback.operation, made, key=f"{call.idempotency_key}:fallback"
+                )
+
+        return make

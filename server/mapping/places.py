@@ -9,6 +9,7 @@ PLACES: dict[str, frozenset[str]] = {
     "sync_job_on_event": frozenset(("event", "data")),
     "flow": frozenset(("event", "data", "steps", "run")),
     "flow_undo": frozenset(("event", "data", "steps", "run", "result")),
+    "integration_fallback": frozenset(("input", "operation", "error")),
     "flow_wait_for": frozenset(("event", "data", "steps", "run", "arrived")),
 }
 ITEM = "item"

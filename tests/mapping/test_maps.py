@@ -290,6 +290,7 @@ def test_options_types_and_places_are_data_for_the_reference() -> None:
         "sync_job_on_event": {"event", "data"},
         "flow": {"event", "data", "steps", "run"},
         "flow_undo": {"event", "data", "steps", "run", "result"},
+        "integration_fallback": {"input", "operation", "error"},
         "flow_wait_for": {"event", "data", "steps", "run", "arrived"},
     } == PLACES
 
