@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import requests
 import requests.adapters
@@ -17,6 +17,7 @@ import urllib3.exceptions
 from server.transport.failures import (
     answer_broken,
     answer_too_large,
+    proxy_failed,
     request_refused,
     timed_out,
     tls_failed,
@@ -24,6 +25,7 @@ from server.transport.failures import (
 from server.transport.headers import vet_header, vet_method
 from server.transport.limits import PLUGIN_LIMITS, Limits
 from server.transport.names import Resolver, shared_resolver
+from server.transport.proxy import AUTHENTICATION_REQUIRED
 from server.transport.sockets import BoundedSocket, Exchange, Guard
 from server.transport.tls import client_tls
 from server.transport.urls import Target, vet_url
@@ -31,6 +33,7 @@ from server.transport.urls import Target, vet_url
 if TYPE_CHECKING:
     import socket
     import ssl
+    from collections.abc import Mapping
 
     from server.kernel.errors import CrossdockError
     from server.transport.addresses import AddressPolicy
@@ -38,7 +41,25 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 _FIRST_FINAL = 200
 _INSTANT = 0.001
+_UNAUTHORIZED = 401
 _ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+class Identified(Protocol):
+    """Who we are to one origin; no other gets to see it."""
+
+    origin: str
+    """As `vet_url` tells it."""
+    tls: ssl.SSLContext | None
+    """With our client certificate, where there is one."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that show who we are; may block."""
+        ...
+
+    def renewed(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return other headers after a 401 for these, or None when there are none."""
+        ...
 
 
 class Connections:
@@ -58,18 +79,33 @@ class Connections:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._limits = limits
-        self._adapter = _GuardedAdapter(Guard(policy, resolver or shared_resolver()), limits, tls or client_tls())
+        self._guard = Guard(policy, resolver or shared_resolver())
+        self._adapter = _GuardedAdapter(self._guard, limits, tls or client_tls())
+        self._certified: tuple[ssl.SSLContext, _GuardedAdapter] | None = None
 
-    def session(self, seconds: float | None = None) -> requests.Session:
+    def session(self, seconds: float | None = None, identified: Identified | None = None) -> requests.Session:
         """Return a session whose requests end within `seconds` from now, all together, and `limits.total` each.
 
-        A request's own `timeout=` can shorten its time, not lengthen it.
+        A request's own `timeout=` can shorten its time, not lengthen it. Requests to the origin of `identified` show
+        who we are, over a request's own headers, and are repeated once after a 401 when that can help.
         """
-        return _GuardedSession(self._adapter, seconds)
+        adapter = self._adapter
+        if identified is not None and identified.tls is not None:
+            adapter = self._with(identified.tls)
+        return _GuardedSession(self._adapter, seconds, identified, adapter)
+
+    def _with(self, tls: ssl.SSLContext) -> _GuardedAdapter:
+        """Return connections that show a client certificate; those of an older certificate close when they end."""
+        certified = self._certified
+        if certified is None or certified[0] is not tls:
+            certified = self._certified = (tls, _GuardedAdapter(self._guard, self._limits, tls))
+        return certified[1]
 
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.shut()
+        if self._certified is not None:
+            self._certified[1].shut()
 
 
 def guarded_session(
@@ -87,8 +123,15 @@ def guarded_session(
 
 
 class _GuardedSession(requests.Session):
-    def __init__(self, adapter: _GuardedAdapter, seconds: float | None) -> None:
+    def __init__(
+        self,
+        adapter: _GuardedAdapter,
+        seconds: float | None,
+        identified: Identified | None = None,
+        certified: _GuardedAdapter | None = None,
+    ) -> None:
         super().__init__()
+        self._identified = identified
         self._until = None if seconds is None else time.monotonic() + seconds
         self.trust_env = False
         self.headers["Accept-Encoding"] = "identity"
@@ -97,11 +140,33 @@ class _GuardedSession(requests.Session):
         self.adapters.clear()
         self.mount("https://", adapter)
         self.mount("http://", adapter)
+        self._certified = certified or adapter
+
+    def get_adapter(self, url: str) -> Any:
+        """Show a client certificate to its origin only."""
+        if self._identified is not None and vet_url(url).origin == self._identified.origin:
+            return self._certified
+        return super().get_adapter(url)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        known = self._identified
+        if known is None or vet_url(request.url or "").origin != known.origin:
+            return self._send(request, options)
+        shown = known.headers()
+        request.headers.update(shown)
+        answer = self._send(request, options)
+        if answer.status_code != _UNAUTHORIZED or not isinstance(request.body, str | bytes | None):
+            return answer
+        renewed = known.renewed(shown)
+        if renewed is None:
+            return answer
+        request.headers.update(renewed)
+        return self._send(request, options)
+
+    def _send(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
         if self._until is not None:
             left = max(self._until - time.monotonic(), _INSTANT)
-            options["timeout"] = min(_shortest(options.get("timeout"), left), left)
+            options = {**options, "timeout": min(_shortest(options.get("timeout"), left), left)}
         return super().send(request, **options)
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> requests.Response:  # type: ignore[override]
@@ -171,6 +236,8 @@ class _GuardedAdapter(requests.adapters.HTTPAdapter):
                 raise _failure(error, target, self._limits) from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise answer_broken(type(error).__name__) from error
+        if response.status_code == AUTHENTICATION_REQUIRED and self._guard.proxy and target.scheme == "http":
+            raise proxy_failed("it wants other credentials")
         return response
 
 
@@ -186,6 +253,16 @@ class _Plain(urllib3.connection.HTTPConnection):
         super().connect()
         self.sock = BoundedSocket(self.sock, self._guard)
 
+    def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        """Tell a proxy the whole address."""
+        proxy = self._guard.proxy
+        if proxy is None:
+            return super().putrequest(method, url, *args, **options)
+        super().putrequest(method, f"http://{self._guard.exchange.target.authority}{url}", *args, **options)
+        if proxy.authorization:
+            self.putheader("Proxy-Authorization", proxy.authorization)
+        return None
+
 
 class _Secure(urllib3.connection.HTTPSConnection):
     def __init__(self, *args: Any, guard: Guard, **options: Any) -> None:
@@ -194,11 +271,14 @@ class _Secure(urllib3.connection.HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         connection = self._guard.dial(self._dns_host, self.port)
-        connection.settimeout(self._guard.exchange.remaining("connect", self._guard.exchange.limits.connect))
+        connection.settimeout(self._guard.exchange.remaining("tls", self._guard.exchange.limits.tls))
         return connection
 
     def connect(self) -> None:
-        super().connect()
+        try:
+            super().connect()
+        except TimeoutError as error:  # dialling has its own: this is the handshake
+            raise timed_out("tls", self._guard.exchange.limits.tls) from error
         self.sock = BoundedSocket(self.sock, self._guard)
 
 

@@ -1,0 +1,257 @@
+"""Who we are to another system: from a checked `auth` with its secrets filled in to what each request shows.
+
+One rule for both senders: webhooks with an `auth` of their own, and integrations whose plugin hands its `auth` on.
+`ready` never blocks and is there in all but one of thousands of requests; `obtain` and `renewed` may ask for a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from server.documents.kinds import json_default
+from server.integrations.assertions import AUTH_KEY_INVALID, Assertions
+from server.integrations.token_requests import TokenRequest
+from server.integrations.token_rows import TokenRow
+from server.integrations.tokens import TokenSource, leeway_of
+from server.kernel.errors import Invalid
+from server.sdk.identity import Identity, identity_of
+from server.transport.certificates import tls_with
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    from server.access.keyring import KeyRing
+    from server.kernel.clock import Clock
+    from server.store import Scope, Store
+    from server.transport.addresses import AddressPolicy
+
+_AT_ONCE = 32  # token requests of one process: one hanging server must not keep others waiting
+_KEPT = 10_000
+
+
+class Credentials:
+    """What requests to one system show: headers, parameters of the query, and a certificate in the handshake."""
+
+    def __init__(self, identity: Identity, tls: ssl.SSLContext | None = None, secrets: tuple[str, ...] = ()) -> None:
+        self._headers = identity.headers
+        self._secrets = (*identity.secrets, *secrets)
+        self.query = identity.query
+        self.tls = tls
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, the tokens of now among them."""
+        return self._secrets
+
+    def ready(self) -> Mapping[str, str] | None:
+        """Return the headers, or None when they must be obtained; never blocks."""
+        return self._headers
+
+    def obtain(self) -> Mapping[str, str]:
+        """Return the headers; may block.
+
+        Raises:
+            Postponed: TOKEN_UNAVAILABLE.
+            Retryable: TOKEN_REFUSED.
+            Permanent: the token's URL or its address must not be reached.
+            Unavailable: the database is away.
+
+        """
+        return self._headers
+
+    def renewed(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:  # noqa: ARG002 - for those that can
+        """Return other headers after a 401 for these, or None when there are none; may block, raises as `obtain`."""
+        return None
+
+    async def soon(self) -> Mapping[str, str]:
+        """Do as `obtain` without holding up an event loop; those who ask meanwhile get the same answer."""
+        return self._headers
+
+    async def renewed_soon(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Do as `renewed` without holding up an event loop."""
+        return self.renewed(refused)
+
+
+class SelfIssued(Credentials):
+    """A token that we sign ourselves, anew a little before each ends."""
+
+    def __init__(self, auth: Mapping[str, Any], clock: Clock, tls: ssl.SSLContext | None) -> None:
+        super().__init__(Identity(), tls, _secrets_of(auth))
+        self._assertions = Assertions(auth, clock)
+        self._clock = clock
+        self._until = 0.0
+        self._token = ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The key and the token of now."""
+        return (*self._secrets, self._token) if self._token else self._secrets
+
+    def ready(self) -> Mapping[str, str]:
+        """Return the token, made now if need be: that takes a millisecond at most."""
+        now = self._clock.now().timestamp()
+        if now >= self._until:
+            lifetime = self._assertions.lifetime
+            self._token, self._until = self._assertions.make({}), now + lifetime - leeway_of(lifetime)
+        return _bearer(self._token)
+
+    def obtain(self) -> Mapping[str, str]:
+        """Return what `ready` returns."""
+        return self.ready()
+
+    async def soon(self) -> Mapping[str, str]:
+        """Return what `ready` returns."""
+        return self.ready()
+
+
+class Issued(Credentials):
+    """A token that a server issues, shared by all processes."""
+
+    def __init__(
+        self, auth: Mapping[str, Any], source: TokenSource, tls: ssl.SSLContext | None, threads: ThreadPoolExecutor
+    ) -> None:
+        super().__init__(Identity(), tls, _secrets_of(auth))
+        self._source = source
+        self._threads = threads
+        self._asking: dict[str | None, asyncio.Future[str | None]] = {}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The client's secrets and the tokens of now."""
+        return (*self._secrets, *self._source.known)
+
+    def ready(self) -> Mapping[str, str] | None:
+        """Return the token while it is fresh."""
+        token = self._source.ready()
+        return None if token is None else _bearer(token)
+
+    def obtain(self) -> Mapping[str, str]:
+        """Return a fresh token; see `Credentials.obtain`."""
+        return _bearer(str(self._source.obtain()))
+
+    def renewed(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return another token after a 401: one that somebody got meanwhile, or a new one."""
+        token = self._source.obtain(_token_in(refused))
+        return None if token is None else _bearer(token)
+
+    async def soon(self) -> Mapping[str, str]:
+        """Return a fresh token."""
+        return _bearer(str(await self._ask(None)))
+
+    async def renewed_soon(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return another token after a 401."""
+        token = await self._ask(_token_in(refused))
+        return None if token is None else _bearer(token)
+
+    async def _ask(self, refused: str | None) -> str | None:
+        """Let one thread ask for all who wait on this loop, so that they do not take up the threads of others."""
+        asking = self._asking.get(refused)
+        if asking is None:
+            loop = asyncio.get_running_loop()
+            asking = loop.run_in_executor(self._threads, self._source.obtain, refused)
+            self._asking[refused] = asking
+            asking.add_done_callback(lambda done: self._asked(refused, done))
+        return await asyncio.shield(asking)
+
+    def _asked(self, refused: str | None, done: asyncio.Future[str | None]) -> None:
+        self._asking.pop(refused, None)
+        if not done.cancelled():
+            done.exception()  # seen, also where whoever asked has given up
+
+
+@dataclass(frozen=True, slots=True)
+class AtOrigin:
+    """Credentials at the one origin that gets to see them: what the sessions of plugins take."""
+
+    origin: str
+    credentials: Credentials = field(repr=False)
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """With our client certificate, where there is one."""
+        return self.credentials.tls
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that show who we are; may block."""
+        ready = self.credentials.ready()
+        return self.credentials.obtain() if ready is None else ready
+
+    def renewed(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return other headers after a 401 for these, or None when there are none."""
+        return self.credentials.renewed(refused)
+
+
+class Keychain:
+    """Makes credentials, and keeps those that hold a token: one per process. `store` is the engine's."""
+
+    def __init__(self, store: Store, ring: KeyRing, clock: Clock, addresses: Callable[[Scope], AddressPolicy]) -> None:
+        self._store = store
+        self._ring = ring
+        self._clock = clock
+        self._addresses = addresses
+        self._kept: dict[tuple[int, str], Credentials] = {}
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tokens")
+
+    def credentials(self, scope: Scope, auth: Mapping[str, Any]) -> Credentials:
+        """Return what a declaration of that workspace shows, its secrets filled in; the same token for the same one.
+
+        Raises:
+            Invalid: AUTH_KEY_INVALID.
+
+        """
+        mark = self._ring.fingerprint(orjson.dumps(auth, default=json_default, option=orjson.OPT_SORT_KEYS))
+        key = (scope.workspace_id, mark)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                found = self._kept[key] = self._make(scope, auth, mark)
+                if len(self._kept) > _KEPT:
+                    del self._kept[next(iter(self._kept))]
+        return found
+
+    def _make(self, scope: Scope, auth: Mapping[str, Any], mark: str) -> Credentials:
+        tls = _certificate(auth)
+        if auth["scheme"] == "jwt":
+            return SelfIssued(auth, self._clock, tls)
+        if auth["scheme"] != "oauth2":
+            return Credentials(identity_of(auth), tls, _secrets_of(auth))
+        request = TokenRequest(auth, self._clock, partial(self._addresses, scope), tls)
+        source = TokenSource(TokenRow(self._store, self._ring, scope, mark), request)
+        return Issued(auth, source, tls, self._threads)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False)
+
+
+def _certificate(auth: Mapping[str, Any]) -> ssl.SSLContext | None:
+    if "client_certificate" not in auth:
+        return None
+    try:
+        return tls_with(auth["client_certificate"], auth["client_key"])
+    except ValueError as error:
+        raise Invalid(str(error), code=AUTH_KEY_INVALID, source="auth") from error
+
+
+def _secrets_of(auth: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the values that are secret by what they are; the declaration's other secrets are known to the caller."""
+    held = {**auth, **{f"jwt.{name}": value for name, value in auth.get("jwt", {}).items()}}
+    names = ("client_secret", "client_key", "jwt.key", *(("key",) if auth["scheme"] == "jwt" else ()))
+    return tuple(held[name] for name in names if name in held)
+
+
+def _bearer(token: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _token_in(headers: Mapping[str, str]) -> str:
+    return headers["Authorization"].removeprefix("Bearer ")

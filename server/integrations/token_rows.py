@@ -1,0 +1,153 @@
+"""The row behind a token: what all processes share of it. Times are the database's; one at a time asks for a new one.
+
+look ─▶ fresh: use it
+     └▶ not: lease (compare-and-set) ─▶ ask, with no transaction open ─▶ store (while the lease is ours) or failed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from server.access.keyring import place_of
+from server.kernel.errors import Retryable
+from server.kernel.ids import new_uuid
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from server.access.keyring import KeyRing
+    from server.store import Scope, Store
+
+LEASE_SECONDS = 15.0  # a little more than the longest token request
+FORCED_SECONDS = 30.0  # a receiver that refuses every token does not make us ask at every delivery
+LONGEST_BACKOFF = 60.0
+KEPT = "7 days"
+
+_LOOK = """
+SELECT generation, key_id, ciphertext, failure,
+  extract(epoch FROM expires_at - now())::float AS left, extract(epoch FROM expires_at - asked_at)::float AS lifetime,
+  greatest(extract(epoch FROM retry_at - now())::float, 0) AS pause, coalesce(leased_until > now(), false) AS busy
+FROM credential_tokens WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s
+"""
+_MAKE = """
+INSERT INTO credential_tokens (workspace_id, fingerprint) VALUES (%(workspace)s, %(fingerprint)s)
+ON CONFLICT DO NOTHING
+"""
+_LEASE = f"""
+UPDATE credential_tokens SET lease = %(lease)s, leased_until = now() + interval '{LEASE_SECONDS} seconds'
+WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s AND generation = %(generation)s
+  AND (leased_until IS NULL OR leased_until <= now()) AND (retry_at IS NULL OR retry_at <= now())
+  AND (NOT %(forced)s OR forced_at IS NULL OR forced_at < now() - interval '{FORCED_SECONDS} seconds')
+RETURNING generation
+"""
+_STORE = """
+UPDATE credential_tokens SET
+  generation = generation + 1, key_id = %(key_id)s, ciphertext = %(ciphertext)s,
+  asked_at = now() - %(took)s * interval '1 second',
+  expires_at = now() + (%(seconds)s - %(took)s) * interval '1 second',
+  forced_at = CASE WHEN %(forced)s THEN now() ELSE forced_at END,
+  lease = NULL, leased_until = NULL, failures = 0, failure = NULL, retry_at = NULL
+WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s AND lease = %(lease)s
+RETURNING generation
+"""
+_FAILED = f"""
+UPDATE credential_tokens SET
+  lease = NULL, leased_until = NULL, failures = failures + 1, failure = %(failure)s,
+  retry_at = now() + greatest(least(power(2, least(failures, 10)), {LONGEST_BACKOFF}), %(after)s) * interval '1 second',
+  forced_at = CASE WHEN %(forced)s THEN now() ELSE forced_at END
+WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s AND lease = %(lease)s
+RETURNING extract(epoch FROM retry_at - now())::float AS pause
+"""
+_FREE = """
+UPDATE credential_tokens SET lease = NULL, leased_until = NULL
+WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s AND lease = %(lease)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What stands in the row. `token` is None where there is none that is good and readable; times in seconds.
+
+    For `pause` nobody asks again, because of `failure`; `busy` while somebody asks.
+    """
+
+    generation: int
+    token: str | None = None
+    left: float = 0.0
+    lifetime: float = 0.0
+    pause: float = 0.0
+    failure: dict[str, Any] | None = None
+    busy: bool = False
+
+
+class TokenRow:
+    """The row of one declaration in one workspace."""
+
+    def __init__(self, store: Store, ring: KeyRing, scope: Scope, fingerprint: str) -> None:
+        self._store = store
+        self._ring = ring
+        self._scope = scope
+        self._fingerprint = fingerprint
+        self._key = {"workspace": scope.workspace_id, "fingerprint": fingerprint}
+
+    def look(self) -> Seen:
+        """Return what all know.
+
+        Raises:
+            Unavailable: the database is away.
+
+        """
+        with self._store.connect() as conn:
+            row = conn.exec_driver_sql(_LOOK, self._key).first()
+            if row is None:
+                conn.exec_driver_sql(_MAKE, self._key)
+        if row is None:
+            return Seen(0)
+        token = self._read(row) if row.ciphertext is not None and (row.left or 0) > 0 else None
+        pause = row.pause or 0.0
+        failure = row.failure if pause else None
+        return Seen(row.generation, token, row.left or 0.0, row.lifetime or 0.0, pause, failure, row.busy)
+
+    def _read(self, row: Any) -> str | None:
+        try:
+            return self._ring.decrypt(row.key_id, bytes(row.ciphertext), self._place(row.generation)).decode()
+        except Retryable:  # written under a key that is gone: a new token takes its place
+            return None
+
+    def lease(self, generation: int, *, forced: bool) -> UUID | None:
+        """Become the one who asks for the token after that generation; None while another is, or nobody may."""
+        mine = new_uuid()
+        values = {**self._key, "lease": mine, "generation": generation, "forced": forced}
+        with self._store.connect() as conn:
+            return mine if conn.exec_driver_sql(_LEASE, values).first() is not None else None
+
+    def store(self, lease: UUID, generation: int, token: str, seconds: float, took: float, *, forced: bool) -> bool:
+        """Keep a token that is good for `seconds` from when it was asked for, `took` ago; say whether the lease held."""
+        key_id, ciphertext = self._ring.encrypt(token.encode(), self._place(generation + 1))
+        values = {"key_id": key_id, "ciphertext": ciphertext, "seconds": seconds, "took": took, "forced": forced}
+        with self._store.connect() as conn:
+            return conn.exec_driver_sql(_STORE, {**self._key, **values, "lease": lease}).first() is not None
+
+    def failed(self, lease: UUID, failure: str, after: float, *, forced: bool) -> float:
+        """Note a failure (JSON) for all; return for how many seconds nobody asks again, `after` at least."""
+        values = {**self._key, "lease": lease, "failure": failure, "after": after, "forced": forced}
+        with self._store.connect() as conn:
+            row = conn.exec_driver_sql(_FAILED, values).first()
+        return float(row.pause) if row is not None else 1.0
+
+    def free(self, lease: UUID) -> None:
+        """Give the lease back without a result."""
+        with self._store.connect() as conn:
+            conn.exec_driver_sql(_FREE, {**self._key, "lease": lease})
+
+    def _place(self, generation: int) -> str:
+        scope = self._scope
+        return place_of(scope.organization_id, scope.workspace_id, f"token/{self._fingerprint}", generation)
+
+
+def purge(store: Store) -> int:
+    """Delete what nobody has asked for in a week, over all workspaces; for the scheduler. Returns how many."""
+    with store.connect() as conn:
+        return conn.exec_driver_sql(f"""DELETE FROM credential_tokens
+                WHERE greatest(created_at, asked_at, expires_at, retry_at) < now() - interval '{KEPT}'""").rowcount
