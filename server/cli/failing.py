@@ -28,6 +28,10 @@ _WAY_OUT: dict[str, str] = {
     "DATABASE_AWAY": "`crossdock doctor` says what is away",
     "WORKSPACE_UNKNOWN": "`crossdock workspace list` shows those that there are",
     "TOO_LARGE": "raise CROSSDOCK_BODY_LIMIT, here and at the server",
+    "BENCH_SUBSCRIBED": "`crossdock workspace create bench`, and measure with `--workspace default/bench`",
+    "BENCH_UNREACHED": "let the server call the receiver (CROSSDOCK_ALLOW_NETWORKS=127.0.0.0/8), or give it an address with "
+    "--listen and --receiver that the server reaches",
+    "BENCH_NO_WORKER": "start a worker: `crossdock worker`; `crossdock doctor` shows who is at work",
     "INTERNAL": "run it again with CROSSDOCK_LOG_LEVEL=debug to see where it broke, and report that",
 }
 _MOST_PLACES = 50

@@ -10,6 +10,7 @@ import click
 
 from server.cli import failing, output
 from server.cli.audit import audit
+from server.cli.bench import bench
 from server.cli.checking import check, schema, test
 from server.cli.database import db
 from server.cli.dead_letters import dead_letters
@@ -119,6 +120,7 @@ for _command in (
     plugin,
     db,
     doctor,
+    bench,
     version,
 ):
     root.add_command(_command)
