@@ -14,6 +14,7 @@ from server.access.api import Access
 from server.access.api import blueprint as access_room
 from server.access.authentication import TokenAuthentication, local_admin
 from server.access.keyring import KeyRing
+from server.access.networks import Networks
 from server.access.references import resolve_config
 from server.access.secrets import Secrets, purge
 from server.access.throttle import AuthenticationFailures
@@ -51,6 +52,7 @@ from server.store import Cause, Store, processes
 from server.store.repository import SqlRepository
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
+from server.transport.proxy import Proxy
 from server.webhooks import fanouts, health
 from server.webhooks.aggregate import Webhook
 from server.webhooks.api import blueprint as deliveries_room
@@ -94,7 +96,7 @@ class Core:
     tenant: Store
     secrets: Secrets
     plugins: Mapping[str, Plugin]
-    addresses: AddressPolicy
+    networks: Networks
     gate: SharedGate
     hint: Callable[[], None]
     publisher: Publisher
@@ -121,7 +123,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
         tenant=Store(settings.database_url, "crossdock_api", pool=connections, before_commit=hooks),
         secrets=Secrets(KeyRing.read(settings.keys)),
         plugins=discover(),
-        addresses=AddressPolicy(settings.allow_networks),
+        networks=Networks(engine, settings.allow_networks, Proxy.read(settings.proxy)),
         gate=_gate(engine, redis),
         hint=hint,
         publisher=publisher,
@@ -165,10 +167,10 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         events_room(store, shared.publisher),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
         replays_room(store, shared.hint),
-        access_room(Access(store, shared.engine, shared.secrets)),
-        integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, lambda _: shared.addresses)),
+        access_room(Access(store, shared.engine, shared.secrets, shared.networks)),
+        integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, shared.networks.policy)),
         operations_room(Operations(store, health_of(shared, caller), backlog, settings.metrics_token)),
-        definitions_room(store, World(lambda: plugin_facts(shared.plugins), lambda _: shared.addresses)),
+        definitions_room(store, World(lambda: plugin_facts(shared.plugins), shared.networks.of)),
     ]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     return Api(shared, settings, store, authenticate, failures, rooms, [metrics.observe])
@@ -176,7 +178,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
 
 def health_of(shared: Core, caller: Caller) -> Health:
     """Build the health of the instance and of the systems behind its integrations."""
-    by_hand = ByHand(shared.engine, shared.secrets, shared.plugins, caller, lambda _: shared.addresses)
+    by_hand = ByHand(shared.engine, shared.secrets, shared.plugins, caller, shared.networks.policy)
 
     def ask(scope: Scope, name: str) -> AdapterHealth:
         return by_hand.test(scope, Cause("health", show("cor", new_uuid())), name)
@@ -224,8 +226,8 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     shared = built or core(settings)
     process = processes.Process("worker")
     endpoints = Endpoints(shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config))
-    targets = Targets(shared.engine, endpoints, shared.secrets)
-    sending = Sending(AsyncSender(shared.addresses), shared.clock, shared.gate)
+    targets = Targets(shared.engine, endpoints, shared.secrets, shared.networks.of)
+    sending = Sending(AsyncSender(AddressPolicy()), shared.clock, shared.gate)
 
     endpoints_health = health.EndpointHealth(shared.engine, shared.webhooks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,6 +22,13 @@ def _setting(name: str, default: Any, about: str, read: Callable[[str], Any] = s
 
 def _networks(text: str) -> tuple[str, ...]:
     return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
+
+
+def _proxy(text: str) -> str:
+    """Take the form only; the text stays out of the message, since it may hold a password."""
+    if not re.fullmatch(r"http://([^\s/@]+@)?[^\s/?#@]+:[0-9]{1,5}/?", text):
+        raise ValueError("not http://[user:password@]host:port")
+    return text
 
 
 def _level(text: str) -> str:
@@ -64,6 +72,12 @@ class Settings:
     )
     allow_networks: tuple[str, ...] = _setting(
         "CROSSDOCK_ALLOW_NETWORKS", (), "Networks (CIDR, by comma) that calls may reach although not public.", _networks
+    )
+    proxy: str = _setting(
+        "CROSSDOCK_PROXY",
+        "",
+        "HTTP proxy for every call to another system, `http://[user:password@]host:port`; empty calls directly.",
+        _proxy,
     )
     otlp_endpoint: str = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector (OTLP over HTTP) for traces; empty sends none."

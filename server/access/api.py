@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from flask import Response
 
+    from server.access.networks import Networks
     from server.access.secrets import Secrets
     from server.store import Scope, Store
 
@@ -34,6 +35,7 @@ class Access:
     store: Store
     engine: Store
     secrets: Secrets
+    networks: Networks
 
     def begin(self) -> AbstractContextManager[Tx]:
         """Open a transaction of the caller's workspace."""
@@ -51,6 +53,7 @@ def blueprint(access: Access) -> Room:
     _tokens(room, access)
     _members(room, access)
     _tenants(room, access)
+    _networks(room, access)
     _audit(room, access)
     return room
 
@@ -256,6 +259,26 @@ def _tenants(room: Room, access: Access) -> None:
             "role": who.role,
             "permissions": sorted(who.permissions),
         }
+
+
+def _networks(room: Room, access: Access) -> None:
+    @room.route("/api/v1/networks", methods=["GET"])
+    @requires("workspaces:read")
+    @room.response(200, schemas.NetworksOut)
+    def show_networks() -> Any:
+        """Show which networks this workspace may reach although they are not public."""
+        with access.begin() as tx:
+            return access.networks.shown(tx)
+
+    @room.route("/api/v1/networks", methods=["PUT"])
+    @requires("networks:manage")
+    @room.arguments(schemas.NetworksIn)
+    @room.response(200, schemas.NetworksOut)
+    def set_networks(body: dict[str, Any]) -> Response:
+        """Say which of the instance's networks this workspace may reach; only whoever runs the instance may."""
+        with access.begin_wide() as tx:
+            access.networks.set(tx, body["networks"])
+            return remember(tx, answer(schemas.NetworksOut, access.networks.shown(tx)))
 
 
 def _audit(room: Room, access: Access) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
+from server.access.networks import MOST as MOST_NETWORKS
 from server.access.secrets import DAY, LONGEST_OVERLAP, MOST_BYTES, NAME
 from server.access.tenants import NAME as TENANT
 from server.access.tokens import LONGEST_LIFE
@@ -138,6 +139,25 @@ class WorkspaceShown(Out):
     organization = fields.String(required=True)
     name = fields.String(required=True)
     token = fields.String(required=True, metadata={"description": "An admin's; it is never shown again."})
+
+
+class NetworksIn(In):
+    """A workspace's own list of networks, or none."""
+
+    networks = fields.List(
+        Text(least=1, most=50),
+        required=True,
+        allow_none=True,
+        validate=validate.Length(max=MOST_NETWORKS),
+        metadata={"description": "CIDRs within the instance's; null: the instance's whole list, empty: public only."},
+    )
+
+
+class NetworksOut(Out):
+    """Which networks a workspace may reach although they are not public."""
+
+    networks = fields.List(fields.String(), required=True)
+    own = fields.Boolean(required=True, metadata={"description": "Whether it has a list of its own."})
 
 
 class AuditQuery(PageQuery):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from server.documents.findings import Finding
     from server.documents.kinds import Definition
     from server.documents.nodes import Node
-    from server.store import Scope, Tx
+    from server.store import Tx
     from server.transport.addresses import AddressPolicy
 
 _MOST_ERRORS = 100
@@ -32,7 +32,7 @@ class World:
     """What a check knows besides the database: the installed plugins, and which addresses a workspace may reach."""
 
     plugins: Callable[[], Mapping[str, PluginFacts]]
-    addresses: Callable[[Scope], AddressPolicy]
+    addresses: Callable[[Tx], AddressPolicy]
 
 
 def catalog(tx: Tx, world: World, *, without: str | None = None) -> FixedCatalog:
@@ -41,7 +41,7 @@ def catalog(tx: Tx, world: World, *, without: str | None = None) -> FixedCatalog
     for each in queries.held(tx).values():
         if each.live and each.origin != without:
             definitions.setdefault((each.kind, str(each.body["name"])), []).append(each.body)
-    return FixedCatalog(world.plugins(), definitions, world.addresses(tx.scope))
+    return FixedCatalog(world.plugins(), definitions, world.addresses(tx))
 
 
 def examine(tx: Tx, world: World, kind: str, body: Mapping[str, Any]) -> Definition:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from server.kernel.errors import Permanent
+    from server.transport.proxy import Proxy
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -148,8 +149,9 @@ class AddressPolicy:
     """What may be reached: public addresses at ordinary ports, and the networks (CIDR) that an admin allows.
 
     An allowed network may be reached at any port although it is not public. An IPv6 address that carries an IPv4
-    one must be allowed in both shapes. Metadata services are never reached. Equal policies are interchangeable, so
-    connection pools are kept per policy.
+    one must be allowed in both shapes. Metadata services are never reached. `proxy` is the operator's, through which
+    all of it goes: it stands here so that no sender can forget it. Equal policies are interchangeable, so connection
+    pools are kept per policy.
 
     Raises:
         ValueError: a text that is no network, or has host bits set.
@@ -162,12 +164,14 @@ class AddressPolicy:
         *,
         ports: Sequence[tuple[int, int]] = ORDINARY_PORTS,
         own: frozenset[Address] | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         self.allow_networks = _networks(allow_networks)
         self.ports = tuple(ports)
         self._own = own_addresses() if own is None else own
         self._allowed = {version: _Ranges(n for n in self.allow_networks if n.version == version) for version in (4, 6)}
-        self._key = (self.allow_networks, self.ports, self._own)
+        self.proxy = proxy
+        self._key = (self.allow_networks, self.ports, self._own, proxy)
         self._hash = hash(self._key)
         self._reason = functools.lru_cache(maxsize=_CACHE)(self._find_reason)
 

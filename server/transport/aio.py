@@ -24,7 +24,6 @@ from server.transport.urls import vet_url
 if TYPE_CHECKING:
     from server.transport.addresses import AddressPolicy
     from server.transport.connection import Raw
-    from server.transport.proxy import Proxy
     from server.transport.urls import Target
 
 __all__ = ["KEPT", "Answer", "AsyncSender", "Request"]
@@ -45,16 +44,14 @@ class AsyncSender:
         *,
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
-        proxy: Proxy | None = None,
         user_agent: str = "crossdock",
     ) -> None:
         self._policy = policy
         self._limits = limits
-        self._proxy = proxy
-        self._heads = Heads(user_agent, proxy)
+        self._heads = Heads(user_agent)
         self._pool = Pool()
         self._live: set[Connection] = set()
-        self._dialler = Dialler(Lookups(resolver or shared_resolver()), limits, tls or client_tls(), proxy)
+        self._dialler = Dialler(Lookups(resolver or shared_resolver()), limits, tls or client_tls())
 
     async def send(self, request: Request, policy: AddressPolicy | None = None) -> Answer:
         """Send one request and return its answer, whatever its final status.
@@ -70,11 +67,12 @@ class AsyncSender:
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
         target = vet_url(request.url)
-        head = self._heads.build(request, target)
+        policy = policy or self._policy
+        head = self._heads.build(request, target, policy.proxy)
         seconds = min(request.timeout, self._limits.total)
         now = loop.time()
         message = Message(head, request.body, now + seconds, seconds, request.method == "HEAD")
-        key = Key(target.origin, policy or self._policy, request.tls)
+        key = Key(target.origin, policy, request.tls)
         connection, looked_up, connected = self._pool.take(key, now), 0.0, 0.0
         raw = await _unless_lost(connection, message) if connection is not None else None
         if connection is None or raw is None:
@@ -83,7 +81,7 @@ class AsyncSender:
             raw = await _fresh(connection, message, target.host)
         if connection.reusable:
             self._pool.give(key, connection, loop)
-        if raw.status == AUTHENTICATION_REQUIRED and self._proxy is not None and target.scheme == "http":
+        if raw.status == AUTHENTICATION_REQUIRED and policy.proxy is not None and target.scheme == "http":
             raise proxy_failed("it wants other credentials")
         return _answer(raw, connection.address, started, connected, looked_up)
 

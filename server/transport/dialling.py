@@ -33,11 +33,10 @@ _T = TypeVar("_T")
 class Dialler:
     """Opens connections under the rules of one sender."""
 
-    def __init__(self, lookups: Lookups, limits: Limits, tls: ssl.SSLContext, proxy: Proxy | None) -> None:
+    def __init__(self, lookups: Lookups, limits: Limits, tls: ssl.SSLContext) -> None:
         self._lookups = lookups
         self._limits = limits
         self._tls = tls
-        self._proxy = proxy
         self._place = Place()
 
     async def open(
@@ -55,10 +54,10 @@ class Dialler:
         began = time.perf_counter()
         addresses = await self._addresses(target, policy, until)
         looked_up = 0.0 if target.literal else round((time.perf_counter() - began) * 1000, 2)
-        if self._proxy is None:
+        if policy.proxy is None:
             raw = await self._within("connect", until, self._first(addresses, target.host, target.port, policy))
         else:
-            raw = await self._through(self._proxy, target, until)
+            raw = await self._through(policy.proxy, target, until)
         try:
             return await self._connection(raw, target, tls, until), looked_up
         except BaseException:  # cancelled, too: no socket stays open; it goes on up
@@ -73,7 +72,7 @@ class Dialler:
         try:
             return await self._lookups.addresses(target.host, target.port, policy, self._look_up_seconds(until))
         except CrossdockError as error:
-            if self._proxy is not None and proxies.unknown_here(error):
+            if policy.proxy is not None and proxies.unknown_here(error):
                 return []
             raise
 

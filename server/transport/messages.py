@@ -91,18 +91,17 @@ class Message(NamedTuple):
 class Heads:
     """Builds the heads of requests. What repeats is built once: the request line per URL, the defaults per shape."""
 
-    def __init__(self, user_agent: str, proxy: Proxy | None = None) -> None:
+    def __init__(self, user_agent: str) -> None:
         self._defaults = (
             ("user-agent", f"User-Agent: {user_agent}"),
             ("accept", "Accept: */*"),
             ("accept-encoding", "Accept-Encoding: identity"),
         )
-        self._proxy = proxy
         self._first = functools.lru_cache(maxsize=2048)(self._first_lines)
         self._shape = functools.lru_cache(maxsize=512)(self._missing)
 
-    def build(self, request: Request, target: Target) -> bytes:
-        """Return the request's head with its empty line.
+    def build(self, request: Request, target: Target, proxy: Proxy | None) -> bytes:
+        """Return the request's head with its empty line; a proxy is told the whole address of a plain request.
 
         Raises:
             Permanent: REQUEST_REFUSED for a method or header that could split, smuggle or re-route the request.
@@ -112,7 +111,7 @@ class Heads:
         values = "".join(headers.values())
         if not (values.isascii() and values.isprintable()):  # that is: nothing but 0x20-0x7e
             vet_headers(headers)
-        lines = [self._first(request.method, target) + self._shape(tuple(headers))]
+        lines = [self._first(request.method, target, proxy) + self._shape(tuple(headers))]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         body = request.body
         if body or request.method not in _WITHOUT_LENGTH:
@@ -120,10 +119,10 @@ class Heads:
         lines.append("\r\n")
         return "\r\n".join(lines).encode("ascii")
 
-    def _first_lines(self, method: str, target: Target) -> str:
+    def _first_lines(self, method: str, target: Target, proxy: Proxy | None) -> str:
         vet_method(method)
-        if self._proxy is not None and target.scheme == "http":
-            return f"{method} {target.url} HTTP/1.1\r\nHost: {target.authority}{self._proxy.line}"
+        if proxy is not None and target.scheme == "http":
+            return f"{method} {target.url} HTTP/1.1\r\nHost: {target.authority}{proxy.line}"
         return f"{method} {target.path} HTTP/1.1\r\nHost: {target.authority}"
 
     def _missing(self, names: tuple[str, ...]) -> str:

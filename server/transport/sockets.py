@@ -67,10 +67,10 @@ class Exchange:
 class Guard:
     """What the connections of one session share: the policy, the resolver and the exchange of each thread."""
 
-    def __init__(self, policy: AddressPolicy, resolver: Resolver, proxy: Proxy | None = None) -> None:
+    def __init__(self, policy: AddressPolicy, resolver: Resolver) -> None:
         self.policy = policy
         self.resolver = resolver
-        self.proxy = proxy
+        self.proxy = policy.proxy
         self._local = threading.local()
 
     @property

@@ -24,7 +24,7 @@ _TABLE: dict[str, tuple[Role, str]] = {
     "deliveries:read": ("viewer", "read deliveries, attempts and dead letters"),
     "plugins:read": ("viewer", "list plugins and their operations"),
     "health:read": ("viewer", "read the figures and the health of the workspace"),
-    "workspaces:read": ("viewer", "see the names of the workspaces of the organization"),
+    "workspaces:read": ("viewer", "see the workspaces of the organization, and which networks one's own may reach"),
     "events:publish": ("operator", "publish events"),
     "webhooks:operate": ("operator", "pause, resume, trigger and test webhooks"),
     "integrations:operate": ("operator", "pause, resume and test integrations"),
@@ -39,6 +39,10 @@ _TABLE: dict[str, tuple[Role, str]] = {
     "keys:rotate": (
         "instance",
         "encrypt the secrets of all workspaces anew: only whoever runs the instance, never a token",
+    ),
+    "networks:manage": (
+        "instance",
+        "say which of the instance's networks a workspace may reach: only whoever runs the instance, never a token",
     ),
     "organizations:manage": ("instance", "create organizations: only whoever runs the instance, never a token"),
 }

@@ -69,7 +69,7 @@ class Sending:
         shown = {"User-Agent": AGENT, **target.shown_headers, **_shown(rendered.headers, target), **message}
         request = Request(rendered.method, _url(target, rendered.path), headers, rendered.body, target.webhook.timeout)
         try:
-            answer = await self.sender.send(request)
+            answer = await self.sender.send(request, target.addresses)
         except CrossdockError as error:
             outcome = "timeout" if "TIME" in error.code else ("failure" if error.retryable else "refused")
             tried = self._attempt(job, target, shown, started, outcome, None, error.failure)

@@ -17,13 +17,14 @@ from server.transport.redaction import hide, redact_headers
 from server.webhooks.outbound import OutboundWebhook, webhook_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from uuid import UUID
 
     from server.integrations.endpoints import Endpoints, Found
     from server.integrations.gates import Link
     from server.integrations.policies import Policy
     from server.store import Scope, Store, Tx
+    from server.transport.addresses import AddressPolicy
 
     Key = tuple[UUID, int, int | None, int]  # a webhook, its version, the integration's behind it, and the secrets'
 
@@ -49,6 +50,7 @@ class Target:
     query: str
     headers: Mapping[str, str]
     signer: Signer | None
+    addresses: AddressPolicy
     link: Link | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Of the integration: a careless receiver echoes them, and people who may read attempts may not read secrets."""
@@ -74,10 +76,13 @@ class Targets:
     A changed webhook, integration or secret has another key; an overlap of secrets ends the target built with it.
     """
 
-    def __init__(self, store: Store, endpoints: Endpoints, secrets: Secrets) -> None:
+    def __init__(
+        self, store: Store, endpoints: Endpoints, secrets: Secrets, addresses: Callable[[Tx], AddressPolicy]
+    ) -> None:
         self.store = store
         self.endpoints = endpoints
         self.secrets = secrets
+        self.addresses = addresses
         self._cache: dict[Key, tuple[float, Target | CrossdockError]] = {}
 
     def known(self, key: Key) -> bool:
@@ -116,10 +121,13 @@ class Targets:
             names = {name for webhook in webhooks.values() for name in webhook.sign_secrets}
             values, ends = self.secrets.valid(tx, names) if names else ({}, None)
             endpoints: dict[str, Found | CrossdockError] = {}
+            addresses = self.addresses(tx)
             for key in keys:
                 made: Target | CrossdockError
                 try:
-                    made = self._make(tx, key, webhooks.get(key[0]), bodies.get(key[0], {}), values, endpoints)
+                    made = self._make(
+                        tx, key, webhooks.get(key[0]), bodies.get(key[0], {}), values, endpoints, addresses
+                    )
                 except Unavailable:
                     raise
                 except CrossdockError as error:
@@ -134,6 +142,7 @@ class Targets:
         body: Mapping[str, Any],
         values: Mapping[str, list[str]],
         endpoints: dict[str, Found | CrossdockError],
+        addresses: AddressPolicy,
     ) -> Target:
         if webhook is None:
             raise Retryable("the webhook is not there", code=TARGET_UNKNOWN, source="delivery", webhook=str(key[0]))
@@ -152,6 +161,7 @@ class Targets:
             parts.query,
             found.headers if found else _NONE,
             Signer(keys) if keys else None,
+            addresses,
             link=limited(found.link if found else None, tx.scope.workspace_id, key[0], webhook.rate),
             secrets=found.secrets if found else (),
         )

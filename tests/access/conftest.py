@@ -9,6 +9,7 @@ from server.access import tokens
 from server.access.api import Access, blueprint
 from server.access.authentication import TokenAuthentication, local_admin
 from server.access.keyring import KeyRing, new_key
+from server.access.networks import Networks
 from server.access.secrets import Secrets
 from server.access.tenants import create_workspace, ensure_default, scope_of
 from server.access.throttle import AuthenticationFailures
@@ -90,7 +91,7 @@ def authenticate(engine: Store) -> TokenAuthentication:
 
 @pytest.fixture
 def app(store: Store, engine: Store, secrets: Secrets, authenticate: TokenAuthentication, ours: Scope) -> Flask:
-    room = blueprint(Access(store, engine, secrets))
+    room = blueprint(Access(store, engine, secrets, Networks(engine, ["10.0.0.0/8", "fd00::/8"])))
     return create_app(Services(Settings(), store, authenticate, AuthenticationFailures(), [room]))
 
 

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from server.access.api import Access, blueprint
 from server.access.authentication import TokenAuthentication, local_admin
 from server.access.keyring import KeyRing, new_key
+from server.access.networks import Networks
 from server.access.secrets import Secrets
 from server.access.throttle import AuthenticationFailures
 from server.app import create_app
@@ -313,7 +314,7 @@ def test_whoever_runs_the_instance_rewraps_the_secrets_of_all_workspaces(
             Secrets(KeyRing.read(old)).set(tx, "A", str(scope))
     secrets = Secrets(KeyRing.read(f"{new},{old}"))
     local = local_admin(engine, "default")
-    room = blueprint(Access(store, engine, secrets))
+    room = blueprint(Access(store, engine, secrets, Networks(engine, [])))
     app = create_app(Services(Settings(), store, lambda _: local, AuthenticationFailures(), [room]))
     answer = app.test_client().post("/api/v1/secret-keys/rewrap")
     assert (answer.status_code, answer.json) == (200, {"key": "new", "count": 2})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.api.world import Place, World
 
-INSTANCE = ("keys:rotate", "organizations:manage")
+INSTANCE = ("keys:rotate", "networks:manage", "organizations:manage")
 NAMES = (
     "..", ".", "%00", "a%00b", "%2e%2e%2fetc%2fpasswd", "..%5c..%5cwindows", "%0d%0aX-Injected:%201", "%20", "%ff%fe", "%ed%a0%80",
     "%7b%7b7*7%7d%7d", "'%3b%20DROP%20TABLE%20events%3b--", "1%20OR%201=1", "%25s%25n", "a" * 300, "%f0%9f%92%a9" * 400, "%e2%80%ae",

@@ -55,7 +55,7 @@ def test_every_permission_is_needed_somewhere_and_no_route_is_open(world: World)
 
 def test_what_only_the_instance_may_no_token_may(world: World, alpha: Place):
     only = ROLES["instance"] - ROLES["admin"]
-    assert only == {"keys:rotate", "organizations:manage"}
+    assert only == {"keys:rotate", "networks:manage", "organizations:manage"}
     for route in routes(world.app):
         if route.needs in only:
             assert call(world, route, alpha.admin).status_code == 403, route.name

@@ -30,7 +30,16 @@ class Seen:
 
 
 def send_sync(
-    url, *, policy=LOOPBACK, limits=QUICK, lookup=None, tls=None, method="GET", headers=None, body=b"", times=1
+    url,
+    *,
+    policy=LOOPBACK,
+    limits=QUICK,
+    lookup=None,
+    tls=None,
+    method="GET",
+    headers=None,
+    body=b"",
+    times=1,
 ):
     resolver = Resolver(lookup) if lookup else None
     answers = []
