@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from server.kernel.errors import CrossdockError, Failure, Retryable, Unavailable
+from server.kernel.stacks import stack_of
 from server.queue import claims
 from server.queue.claims import HEARTBEAT_SECONDS, Claimer
 from server.telemetry import traces
@@ -190,8 +191,7 @@ class Deliveries:
             outcome = recording.unsent(job, error.failure, self.sending.clock.now())
         except Exception as error:  # the border of one delivery: a fault of ours must not end the worker
             log.exception("delivery broke", delivery=str(job.claim.ref))
-            failure = Failure("INTERNAL", f"{type(error).__name__} while delivering", "delivery", retryable=True)
-            outcome = recording.unsent(job, failure, self.sending.clock.now())
+            outcome = recording.unsent(job, _fault(error, "delivering"), self.sending.clock.now())
         if outcome.attempt is not None:
             answered, spent = outcome.attempt.status is not None, outcome.attempt.timings.get("total", 0.0)
             self.slow.learn(job.claim.lane, answered=answered, milliseconds=spent)
@@ -260,8 +260,7 @@ class Deliveries:
 
     def _unstorable(self, outcome: Outcome, error: Exception) -> Outcome:
         """Return the outcome that stands for one which breaks the ledger: a failed try, shown as such."""
-        failure = Failure("INTERNAL", f"{type(error).__name__} while recording", "delivery", retryable=True)
-        return recording.unsent(self.jobs[outcome.claim.ref], failure, self.sending.clock.now())
+        return recording.unsent(self.jobs[outcome.claim.ref], _fault(error, "recording"), self.sending.clock.now())
 
     async def _heartbeat_loop(self) -> None:
         while True:
@@ -277,6 +276,12 @@ class Deliveries:
     def _beat(self, held: list[Claim]) -> None:
         with self.store.statements() as conn:
             claims.heartbeat(conn, queries.KIND, held)
+
+
+def _fault(error: Exception, doing: str) -> Failure:
+    """Describe a fault of ours: its message may hold anything, so only its class and its places are kept."""
+    message = f"{type(error).__name__} while {doing}"
+    return Failure("INTERNAL", message, "delivery", {"stack": stack_of(error)}, retryable=True)
 
 
 def _attributes(job: Job) -> dict[str, str]:
