@@ -24,6 +24,7 @@ from server.cli.integrations import integration
 from server.cli.members import member
 from server.cli.new import new
 from server.cli.plugins import plugin
+from server.cli.replays import replay
 from server.cli.roles import api, scheduler, worker
 from server.cli.secrets import secret
 from server.cli.shell import Shell, workspace_option
@@ -108,6 +109,7 @@ for _command in (
     events,
     deliveries,
     dead_letters,
+    replay,
     webhook,
     integration,
     event_type,

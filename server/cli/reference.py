@@ -29,7 +29,8 @@ and the same answers shown.
 - A noun without a verb lists: `crossdock events` is `crossdock events list`. Listings show a page; `--all` shows the rest.
 - JSON is given as it is, as `@FILE`, or as `-` for standard input. Secrets come from standard input only.
 - Nothing asks a question unless standard input is a terminal.
-- There is no `replay` yet: to try something again use `deliveries retry` and `dead-letters retry`.
+- To try something again, `deliveries retry` and `dead-letters retry` go on with the same delivery; `replay` makes a new one of
+  the same message, of one delivery or of all that a filter means.
 - Errors are one line, `CODE message`, then each wrong place and the way out. `CROSSDOCK_LOG_LEVEL=debug` adds where it
   broke. The codes are listed in [reference/errors.md](reference/errors.md) and at `/docs/errors` of a server.
 - Settings are environment variables: [reference/settings.md](reference/settings.md).

@@ -36,4 +36,4 @@ class Job:
     def target(self) -> Key:
         """What the target is known by."""
         row = self.row
-        return row.webhook_id, row.webhook_version, row.integration_version, row.secrets_version
+        return row.webhook_id, row.webhook_version, row.integration_version, row.secrets_version, row.pinned_version

@@ -42,7 +42,7 @@ FROM new WHERE state <> 'dead'
 """
 _LOAD = f"""
 SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d.attempts, d.attempts_before, d.order_key,
-       d.created_at, d.expires_at, w.name AS webhook_name,
+       d.created_at, d.expires_at, d.pinned_version, w.name AS webhook_name,
        w.state AS webhook_state, w.version AS webhook_version, i.state AS integration_state,
        i.version AS integration_version, o.name AS organization,
        s.name AS workspace, s.organization_id, s.secrets_version, {", ".join(f"e.{name} AS event_{name}" for name in EVENT)}
@@ -59,7 +59,8 @@ WITH result AS MATERIALIZED (
   SELECT * FROM json_to_recordset(%(outcomes)s::json)
     AS r(ref uuid, epoch int, state text, due_at timestamptz, attempts int, status int, reason text, error jsonb,
          uncount boolean, attempt uuid, workspace_id bigint, no int, started_at timestamptz, outcome text,
-         request_headers jsonb, response_headers jsonb, response_body text, failure jsonb, timings jsonb)
+         request_headers jsonb, response_headers jsonb, response_body text, failure jsonb, timings jsonb,
+         definition_version int)
 ), done AS (
   DELETE FROM due USING result r
   WHERE kind = '{KIND}' AND due.ref = r.ref AND due.epoch = r.epoch AND due.leased AND r.due_at IS NULL
@@ -79,7 +80,8 @@ WITH result AS MATERIALIZED (
 )
 UPDATE deliveries d
 SET state = m.state, attempts = m.attempts, last_status = coalesce(m.status, d.last_status), reason = m.reason,
-    error = m.error, finished_at = CASE WHEN m.due_at IS NULL THEN now() END
+    error = m.error, finished_at = CASE WHEN m.due_at IS NULL THEN now() END,
+    definition_version = coalesce(d.definition_version, m.definition_version)
 FROM mine m WHERE d.id = m.ref
 RETURNING d.id
 """
@@ -117,6 +119,7 @@ class Attempt:
     response_body: bytes | None
     error: Failure | None
     timings: dict[str, float]
+    definition_version: int | None = None  # of the webhook, when it was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,7 @@ def _row(each: Outcome) -> dict[str, Any]:
             "response_body": None if body is None else b64encode(body).decode(),
             "failure": attempt.error.as_dict() if attempt.error else None,
             "timings": attempt.timings,
+            "definition_version": attempt.definition_version,
         }
     return row
 

@@ -118,6 +118,7 @@ class Sending:
             response_body=hide_bytes(answer.body, target.secrets) if answer else None,
             error=failure,
             timings=dict(answer.timings) if answer else {},
+            definition_version=target.definition_version,
         )
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from server.integrations.gates import limited
 from server.kernel.errors import CrossdockError, Retryable, Unavailable, code
 from server.sdk.signing import Signer
 from server.transport.redaction import hide, redact_headers
+from server.webhooks import pinning
 from server.webhooks.outbound import OutboundWebhook, webhook_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from server.store import Scope, Store, Tx
     from server.transport.addresses import AddressPolicy
 
-    Key = tuple[UUID, int, int | None, int]  # a webhook, its version, the integration's behind it, and the secrets'
+    # A webhook, its version, the integration's behind it, the secrets', and that of the definition to which a replay is pinned.
+    Key = tuple[UUID, int, int | None, int, int | None]
 
 TARGET_UNKNOWN = code(
     "TARGET_UNKNOWN", "The webhook's integration or secret is missing; the delivery is tried again later."
@@ -54,6 +56,8 @@ class Target:
     link: Link | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Of the integration: a careless receiver echoes them, and people who may read attempts may not read secrets."""
+    definition_version: int | None = None
+    """That of the definition which makes the payload."""
 
     @cached_property
     def shown_headers(self) -> dict[str, str]:
@@ -113,11 +117,13 @@ class Targets:
         """
         with self.store.begin(scope, cause) as tx:
             rows = tx.all(
-                "SELECT id, body FROM webhooks WHERE workspace_id = :workspace_id AND id = ANY(:ids)",
+                "SELECT id, body, definition_version FROM webhooks WHERE workspace_id = :workspace_id AND id = ANY(:ids)",
                 ids=[key[0] for key in keys],
             )
             bodies = {row.id: row.body for row in rows}
+            versions = {row.id: row.definition_version for row in rows}
             webhooks = {id_: webhook_of(body) for id_, body in bodies.items()}
+            earlier = pinning.bodies(tx, {(key[0], key[4]) for key in keys})
             names = {name for webhook in webhooks.values() for name in webhook.sign_secrets}
             values, ends = self.secrets.valid(tx, names) if names else ({}, None)
             endpoints: dict[str, Found | CrossdockError] = {}
@@ -128,6 +134,7 @@ class Targets:
                     made = self._make(
                         tx, key, webhooks.get(key[0]), bodies.get(key[0], {}), values, endpoints, addresses
                     )
+                    made = _of_version(made, versions[key[0]], key[4], earlier.get((key[0], key[4])))
                 except Unavailable:
                     raise
                 except CrossdockError as error:
@@ -187,6 +194,13 @@ class Targets:
         if len(self._cache) >= _CACHED:
             self._cache.clear()
         self._cache[key] = (time.monotonic() + seconds, made)
+
+
+def _of_version(target: Target, present: int, pin: int | None, earlier: Mapping[str, Any] | None) -> Target:
+    """Say which definition makes the payload: the present one, or that to which a replay is pinned."""
+    if pin is None:
+        return replace(target, definition_version=present)
+    return replace(target, webhook=pinning.pinned(target.webhook, earlier), definition_version=pin)
 
 
 def _under_policy(webhook: OutboundWebhook, body: Mapping[str, Any], policy: Policy) -> OutboundWebhook:

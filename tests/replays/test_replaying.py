@@ -6,8 +6,9 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from server.sdk.signing import Signer
 from server.webhooks.owing import message_id
-from tests.replays.replaying import HOOK, ask, end, finish, made, run, see, work
+from tests.replays.replaying import HOOK, ask, change, end, finish, made, run, see, work
 from tests.support.product import Product, until
 from tests.support.receiver import Answer
 
@@ -196,3 +197,59 @@ def test_its_life_is_published_for_whoever_subscribes_to_it(product: Product) ->
     }
     [owed] = product.rows("SELECT d.id FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE w.name = 'watch'")
     assert owed
+
+
+def test_the_original_payload_is_that_of_the_first_sending_and_the_current_one_is_mapped_again(
+    product: Product, receiver: Receiver
+) -> None:
+    product.webhook("hook", receiver.url + "/then", map={"n": "data.n", "by": {"value": "v1"}}, when="data.n > `0`")
+    product.publish({"n": 1}, {"n": 2})
+    with product.worker():
+        until(lambda: product.states() == {"delivered": 2})
+        change(product, "hook", 2, url=receiver.url + "/now", map={"number": "data.n"}, when="data.n > `1`")
+        first = {hit.headers["webhook-id"]: hit.body for hit in receiver.hits}
+        receiver.hits.clear()
+        for _ in range(2):  # a replay of what was replayed is of the first sending all the same
+            ask(product, filter={"webhook": "hook"})
+            receiver.wait(2)
+            until(lambda: "pending" not in product.states())
+            assert {hit.headers["webhook-id"]: hit.body for hit in receiver.hits} == first
+            assert {hit.path for hit in receiver.hits} == {"/now"}, "it goes where the webhook is now"
+            assert all(_signed(product, hit) for hit in receiver.hits)
+            receiver.hits.clear()
+        replay = ask(product, filter={"webhook": "hook"}, payload="current")
+        until(lambda: see(product, replay)["deliveries"] == {"delivered": 1, "skipped": 1})
+        [hit] = receiver.hits
+        assert json.loads(hit.body) == {"number": 2}
+        assert first[hit.headers["webhook-id"]] == b'{"n":2,"by":"v1"}'
+
+
+def _signed(product: Product, hit: Any) -> bool:
+    key = product.secret_of("hook")
+    timestamp = int(hit.headers["webhook-timestamp"])
+    return hit.headers["webhook-signature"] == Signer([key]).sign(hit.headers["webhook-id"], timestamp, hit.body)
+
+
+def test_what_was_never_sent_has_no_original_and_is_mapped_by_the_present_definition(
+    product: Product, receiver: Receiver
+) -> None:
+    product.webhook("hook", receiver.url, map={"n": "mul(data.n, 2)"})
+    product.publish({"n": "two"})
+    with product.worker():
+        until(lambda: product.states() == {"dead": 1})
+        change(product, "hook", 2, map={"n": "data.n"})
+        ask(product, filter={"webhook": "hook", "status": ["dead"]})
+        [hit] = receiver.wait(1)
+    assert json.loads(hit.body) == {"n": "two"}
+
+
+def test_an_original_whose_definition_is_not_kept_dies_and_says_so(product: Product, receiver: Receiver) -> None:
+    product.webhook("hook", receiver.url)
+    product.publish({})
+    end(product, version=7)
+    with product.worker():
+        ask(product, filter={"webhook": "hook"})
+        until(lambda: product.states() == {"delivered": 1, "dead": 1})
+    [row] = made(product)
+    assert row.error["code"] == "VERSION_MISSING"
+    assert receiver.hits == []
