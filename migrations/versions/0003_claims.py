@@ -20,6 +20,8 @@ CREATE INDEX due_lanes ON due (kind, workspace_id, priority, lane, due_at) WHERE
 CREATE INDEX due_leased ON due (kind, due_at) WHERE leased;
 """
 
+# Rows are found by an index and touched where they lie. `ours = 'yes'` is always so; the planner takes it for rare, and thus begins
+# with what was found: of a table that is empty one moment and full the next it knows nothing that would help.
 CLAIM = """
 -- Claims at most `wanted` due rows of a kind. While all that is due fits into one look, the oldest of the highest priority go first.
 -- Behind a backlog each workspace gets the same share, each lane of it a turn, from where `cursors` ("workspace:priority" to
@@ -39,6 +41,7 @@ DECLARE
   look int := greatest(wanted * 2, 100);
   seen int;
   spaces bigint[];
+  hungry bigint[] := '{}';
   busy jsonb;
   round_ int;
   share int;
@@ -67,10 +70,10 @@ BEGIN
 
   RETURN QUERY
     WITH orphans AS MATERIALIZED (
-      SELECT d.ref, d.due_at FROM due d WHERE d.kind = for_kind AND d.leased AND d.due_at <= t
+      SELECT d.ctid AS at, d.due_at, 'yes' AS ours FROM due d WHERE d.kind = for_kind AND d.leased AND d.due_at <= t
       ORDER BY d.due_at LIMIT left_ FOR UPDATE SKIP LOCKED)
     UPDATE due d SET due_at = until_, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
-    FROM orphans o WHERE d.kind = for_kind AND d.ref = o.ref
+    FROM orphans o WHERE d.ctid = o.at AND o.ours = 'yes'
     RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, o.due_at, 0::bigint;
   GET DIAGNOSTICS taken = ROW_COUNT;
   left_ := left_ - taken;
@@ -86,19 +89,19 @@ BEGIN
       WITH busy AS MATERIALIZED (
         SELECT d.lane, count(*) AS n FROM due d WHERE d.kind = for_kind AND d.leased GROUP BY d.lane
       ), heads AS MATERIALIZED (
-        SELECT d.ref, d.lane, d.lane_limit, d.priority, d.due_at FROM due d
+        SELECT d.ctid AS at, d.ref, d.lane, d.lane_limit, d.priority, d.due_at FROM due d
         WHERE d.kind = for_kind AND NOT d.leased AND d.due_at <= t
         ORDER BY d.due_at LIMIT look FOR UPDATE SKIP LOCKED
       ), ranked AS (
         SELECT h.*, row_number() OVER (PARTITION BY h.lane ORDER BY h.due_at, h.ref) + coalesce(b.n, 0) AS place
         FROM heads h LEFT JOIN busy b USING (lane)
       ), chosen AS (
-        SELECT r.ref, r.due_at FROM ranked r
+        SELECT r.at, r.due_at, 'yes' AS ours FROM ranked r
         WHERE r.place <= CASE WHEN r.lane = ANY (slow) THEN 1 ELSE r.lane_limit END
         ORDER BY r.priority, r.due_at, r.ref LIMIT left_
       )
       UPDATE due d SET due_at = until_, leased = true, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
-      FROM chosen c WHERE d.kind = for_kind AND d.ref = c.ref
+      FROM chosen c WHERE d.ctid = c.at AND c.ours = 'yes'
       RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at, 0::bigint;
     RETURN;
   END IF;
@@ -117,7 +120,7 @@ BEGIN
 
   -- No lane is looked at twice: each walk ends where it began, at its `home`.
   FOR round_ IN 1..4 LOOP  -- what some workspaces left of their share, the others get
-    EXIT WHEN left_ <= 0 OR probes >= 1000 OR spaces IS NULL;
+    EXIT WHEN left_ <= 0 OR probes >= 1000 OR coalesce(cardinality(spaces), 0) = 0;
     share := greatest(1, left_ / cardinality(spaces));
     FOREACH space IN ARRAY spaces LOOP
       EXIT WHEN left_ <= 0;
@@ -158,15 +161,22 @@ BEGIN
         reached := reached || jsonb_build_object(place, cursor_);
         EXIT WHEN mine <= 0;
       END LOOP;
+      IF mine <= 0 THEN
+        hungry := hungry || space;
+      END IF;
     END LOOP;
+    spaces := hungry;
+    hungry := '{}';
   END LOOP;
 
   RETURN QUERY
     WITH chosen AS MATERIALIZED (
-      SELECT d.ref, d.due_at, p.n FROM unnest(picked) WITH ORDINALITY AS p(ref, n) JOIN due d ON d.kind = for_kind AND d.ref = p.ref
-      WHERE NOT d.leased FOR UPDATE OF d SKIP LOCKED)
+      SELECT d.at, d.due_at, p.n, 'yes' AS ours FROM unnest(picked) WITH ORDINALITY AS p(ref, n)
+      CROSS JOIN LATERAL (
+        SELECT due.ctid AS at, due.due_at FROM due WHERE due.kind = for_kind AND due.ref = p.ref AND NOT due.leased
+        FOR UPDATE SKIP LOCKED) AS d)
     UPDATE due d SET due_at = until_, leased = true, epoch = d.epoch + 1 + (random() * 1000)::int, claims = d.claims + 1
-    FROM chosen c WHERE d.kind = for_kind AND d.ref = c.ref
+    FROM chosen c WHERE d.ctid = c.at AND c.ours = 'yes'
     RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at, c.n;
 END $$;
 REVOKE ALL ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[]) FROM PUBLIC;

@@ -54,6 +54,8 @@ LEFT JOIN integrations i ON i.workspace_id = w.workspace_id AND i.name = w.body 
 JOIN workspaces s ON s.id = d.workspace_id
 JOIN organizations o ON o.id = s.organization_id
 """
+# As in queue/claims: each due row is looked up by its key, then touched where it lies; `fate` is compared with a text because the
+# planner takes such a condition for a rare one, and so starts from our rows, whatever it believes of the table.
 _RECORD = f"""
 WITH result AS MATERIALIZED (
   SELECT * FROM json_to_recordset(%(outcomes)s::json)
@@ -61,16 +63,18 @@ WITH result AS MATERIALIZED (
          uncount boolean, attempt uuid, workspace_id bigint, no int, started_at timestamptz, outcome text,
          request_headers jsonb, response_headers jsonb, response_body text, failure jsonb, timings jsonb,
          definition_version int)
+), held AS MATERIALIZED (
+  SELECT r.*, CASE WHEN r.due_at IS NULL THEN 'done' ELSE 'later' END AS fate, found.at FROM result r CROSS JOIN LATERAL (
+    SELECT due.ctid AS at FROM due WHERE due.kind = '{KIND}' AND due.ref = r.ref AND due.epoch = r.epoch OFFSET 0) AS found
 ), done AS (
-  DELETE FROM due USING result r
-  WHERE kind = '{KIND}' AND due.ref = r.ref AND due.epoch = r.epoch AND due.leased AND r.due_at IS NULL
-  RETURNING due.ref
+  DELETE FROM due USING held h WHERE due.ctid = h.at AND due.epoch = h.epoch AND due.leased AND h.fate = 'done'
+  RETURNING h.*
 ), later AS (
-  UPDATE due SET due_at = r.due_at, leased = false, claims = CASE WHEN r.uncount THEN greatest(claims - 1, 0) ELSE claims END
-  FROM result r WHERE kind = '{KIND}' AND due.ref = r.ref AND due.epoch = r.epoch AND due.leased AND r.due_at IS NOT NULL
-  RETURNING due.ref
+  UPDATE due SET due_at = h.due_at, leased = false, claims = CASE WHEN h.uncount THEN greatest(claims - 1, 0) ELSE claims END
+  FROM held h WHERE due.ctid = h.at AND due.epoch = h.epoch AND due.leased AND h.fate = 'later'
+  RETURNING h.*
 ), mine AS MATERIALIZED (
-  SELECT r.* FROM (SELECT ref FROM done UNION ALL SELECT ref FROM later) AS won JOIN result r USING (ref)
+  TABLE done UNION ALL TABLE later
 ), tried AS (
   INSERT INTO attempts (id, workspace_id, delivery_id, no, started_at, outcome, status, request_headers, response_headers,
                         response_body, error, timings, worker)
@@ -158,8 +162,14 @@ def record(conn: Connection, worker: str, outcomes: Sequence[Outcome]) -> set[UU
 
     The same outcome again, after a commit whose answer was lost, changes nothing: its lease has ended with the first.
     """
-    rows = conn.exec_driver_sql(_RECORD, {"worker": worker, "outcomes": to_json([_row(each) for each in outcomes])})
+    ordered = [_row(each) for each in sorted(outcomes, key=_ref)]
+    rows = conn.exec_driver_sql(_RECORD, {"worker": worker, "outcomes": to_json(ordered)})
     return {row[0] for row in rows}
+
+
+def _ref(outcome: Outcome) -> UUID:
+    """Sort as every statement over due rows does: then no two of us wait for each other."""
+    return outcome.claim.ref
 
 
 def _row(each: Outcome) -> dict[str, Any]:

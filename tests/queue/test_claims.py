@@ -47,7 +47,8 @@ def test_an_expired_lease_is_due_again_with_a_new_epoch_and_the_old_result_is_dr
     assert take(product) == []
     expire(product)
     [second] = take(product)
-    assert second.epoch > first.epoch and second.claims == 2
+    assert second.epoch > first.epoch
+    assert second.claims == 2
     with product.core.engine.connect() as conn:
         assert claims.finish(conn, KIND, [first]) == set()
         assert claims.postpone(conn, KIND, [first], ["infinity"]) == set()
