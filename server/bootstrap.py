@@ -49,6 +49,7 @@ from server.queue import hints
 from server.replays.api import blueprint as replays_room
 from server.replays.drain import drain as drain_replays
 from server.store import Cause, Store, processes
+from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
@@ -107,20 +108,21 @@ class Core:
 
 
 def core(settings: Settings, *, clock: Clock | None = None, connections: int = WORKER_CONNECTIONS) -> Core:
-    """Build what every role shares; nothing connects before it is used."""
-    clock = clock or SystemClock()
+    """Build what every role shares; nothing connects before it is used. `clock` counts until the database has told its time."""
+    timed = DatabaseClock(clock or SystemClock())
     redis = hints.connect(settings.redis_url) if settings.redis_url else None
     hint = hints.Hints(redis) if redis is not None else _no_hint
-    owing = Owing(clock, hint)
-    publisher = Publisher(clock, Catalogue(), [owing, reactions.owe])
+    owing = Owing(timed, hint)
+    publisher = Publisher(timed, Catalogue(), [owing, reactions.owe])
     hooks = [publisher.publish_journal]
     reopening = Reopening(hint)
-    engine = Store(settings.database_url, "crossdock_engine", pool=WORKER_CONNECTIONS, before_commit=hooks)
+    stores = partial(Store, settings.database_url, before_commit=hooks, measured=timed.measured)
+    engine = stores("crossdock_engine", pool=WORKER_CONNECTIONS)
     return Core(
         settings=settings,
-        clock=clock,
+        clock=timed,
         engine=engine,
-        tenant=Store(settings.database_url, "crossdock_api", pool=connections, before_commit=hooks),
+        tenant=stores("crossdock_api", pool=connections),
         secrets=Secrets(KeyRing.read(settings.keys)),
         plugins=discover(),
         networks=Networks(engine, settings.allow_networks, Proxy.read(settings.proxy)),

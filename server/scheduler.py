@@ -57,7 +57,7 @@ class Scheduler:
 
         """
         with self.store.connect() as conn:
-            processes.seen(conn, self.process)
+            self.store.measured(processes.seen(conn, self.process))
             due = leases.due(conn, list(self.chores))
         for name in due:
             if self._stop.is_set():

@@ -153,7 +153,7 @@ class Runtime:
                 hints.announce(self._redis, self.name)
             try:
                 with self.parts.store.connect() as conn:
-                    processes.seen(conn, self.parts.process)
+                    self.parts.store.measured(processes.seen(conn, self.parts.process))
             except Unavailable as error:
                 log.warning("cannot say that we live", code=error.code)
             self._stop.wait(TIMER_SECONDS)

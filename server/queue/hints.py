@@ -96,7 +96,7 @@ class Hints:
 
     def _alive(self) -> list[str]:
         if self._clock() - self._listed_at >= _LIST_SECONDS:
-            names: Any = self.connection.zrangebyscore(WORKERS, time.time() - _ALIVE_SECONDS, "+inf")
+            names: Any = self.connection.zrangebyscore(WORKERS, _now(self.connection) - _ALIVE_SECONDS, "+inf")
             self._workers = [name.decode() for name in names]
             self._listed_at = self._clock()
         return self._workers
@@ -104,11 +104,17 @@ class Hints:
 
 def announce(connection: redis.Redis, worker: str) -> None:
     """Say that a worker is alive; called every two seconds."""
-    now = time.time()
+    now = _now(connection)
     connection.zadd(WORKERS, {worker: now})
     dead: Any = connection.zrangebyscore(WORKERS, "-inf", now - _FORGOTTEN_SECONDS)
     for name in dead:
         leave(connection, name.decode())
+
+
+def _now(connection: redis.Redis) -> float:
+    """Return the time of Redis: clocks of hosts may differ."""
+    moment: Any = connection.time()
+    return float(moment[0]) + float(moment[1]) / 1e6
 
 
 def leave(connection: redis.Redis, worker: str) -> None:

@@ -19,6 +19,7 @@ from server.store.values import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection, CursorResult, Row
 
@@ -111,10 +112,12 @@ class Store:
         statement_timeout: int = 30,
         before_commit: Sequence[Callable[[Tx], None]] = (),
         by_index: bool = False,
+        measured: Callable[[datetime], None] | None = None,
     ) -> None:
         self.url = url
         self.role = role
         self.before_commit = list(before_commit)
+        self.measured = measured or _ignore
         self.engine = create_engine(
             url,
             pool_size=pool,
@@ -139,6 +142,7 @@ class Store:
             before = connection.autocommit
             connection.autocommit = True
             connection.execute(f"SET ROLE {role}")
+            self.measured(connection.execute("SELECT clock_timestamp()").fetchone()[0])
             connection.autocommit = before
 
     @contextmanager
@@ -204,6 +208,10 @@ def reachable() -> Iterator[None]:
         if away or state in _AWAY_STATES or (state or "").startswith("08") or _storage(error.orig):
             raise Unavailable("the database is away", code=DATABASE_AWAY, after=1, sqlstate=state) from error
         raise
+
+
+def _ignore(_: datetime) -> None:
+    """Take no notice of the database's time."""
 
 
 def _storage(error: Any) -> bool:

@@ -11,6 +11,7 @@ from server.kernel.ids import new_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy.engine import Connection, Row
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 ALIVE_SECONDS = 10
 _SEEN = """
 INSERT INTO processes (id, role, host, pid) VALUES (%(id)s, %(role)s, %(host)s, %(pid)s)
-ON CONFLICT (id) DO UPDATE SET seen_at = now()
+ON CONFLICT (id) DO UPDATE SET seen_at = now() RETURNING clock_timestamp()
 """
 
 
@@ -37,10 +38,11 @@ class Process:
         return f"{self.host}-{self.pid}-{self.id.hex[-6:]}"
 
 
-def seen(conn: Connection, process: Process) -> None:
-    """Say that this process is at work."""
+def seen(conn: Connection, process: Process) -> datetime:
+    """Say that this process is at work; return the database's time."""
     values = {"id": process.id, "role": process.role, "host": process.host, "pid": process.pid}
-    conn.exec_driver_sql(_SEEN, values)
+    moment: datetime = conn.exec_driver_sql(_SEEN, values).scalar_one()
+    return moment
 
 
 def gone(conn: Connection, process: Process) -> None:

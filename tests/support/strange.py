@@ -1,7 +1,7 @@
 """A worker or scheduler with something strange about it, as a process: `python -m tests.support.strange ROLE OPTION…`.
 
-ROLE is `worker` or `scheduler`. Options: `--clock SECONDS` shifts every clock of the process (the product's and Python's
-`time.time`; what no product code may go by), SIGUSR1 steps it back by an hour; `--deadly TEXT` has the process die, as if by
+ROLE is `worker` or `scheduler`. Options: `--clock SECONDS` shifts the clock of its host (what the product asks, and Python's
+`time.time`), SIGUSR1 steps it back by an hour; `--deadly TEXT` has the process die, as if by
 kill -9, when a worker is about to send a body with TEXT in it; `--slots NUMBER:SECONDS:FILE` gives the scheduler so many chores of such
 a period, which only write a line to the file: name, monotonic seconds, process id.
 """
