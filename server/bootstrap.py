@@ -28,6 +28,7 @@ from server.integrations.api import blueprint as integrations_room
 from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
+from server.integrations.credentials import Keychain
 from server.integrations.endpoints import Endpoints
 from server.integrations.gates import SharedGate
 from server.integrations.keys import SqlKeys
@@ -35,6 +36,7 @@ from server.integrations.places import Places
 from server.integrations.plugins import discover
 from server.integrations.sharers import Sharers
 from server.integrations.spec import plugin_facts
+from server.integrations.token_rows import purge as purge_tokens
 from server.integrations.usecases import ByHand
 from server.kernel.clock import Clock, SystemClock
 from server.kernel.ids import new_uuid, show
@@ -98,6 +100,7 @@ class Core:
     secrets: Secrets
     plugins: Mapping[str, Plugin]
     networks: Networks
+    keychain: Keychain
     gate: SharedGate
     hint: Callable[[], None]
     publisher: Publisher
@@ -118,14 +121,17 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
     reopening = Reopening(hint)
     stores = partial(Store, settings.database_url, before_commit=hooks, measured=timed.measured)
     engine = stores("crossdock_engine", pool=WORKER_CONNECTIONS)
+    ring = KeyRing.read(settings.keys)
+    networks = Networks(engine, settings.allow_networks, Proxy.read(settings.proxy))
     return Core(
         settings=settings,
         clock=timed,
         engine=engine,
         tenant=stores("crossdock_api", pool=connections),
-        secrets=Secrets(KeyRing.read(settings.keys)),
+        secrets=Secrets(ring),
         plugins=discover(),
-        networks=Networks(engine, settings.allow_networks, Proxy.read(settings.proxy)),
+        networks=networks,
+        keychain=Keychain(engine, ring, timed, networks.policy),
         gate=_gate(engine, redis),
         hint=hint,
         publisher=publisher,
@@ -163,7 +169,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     shared = built or core(settings, connections=API_CONNECTIONS)
     store = shared.tenant
     authenticate: Authenticate = TokenAuthentication(shared.engine) if principal is None else _Always(principal)
-    caller = Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine))
+    caller = Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine), keychain=shared.keychain)
     backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher),
@@ -227,7 +233,9 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     """Build a worker."""
     shared = built or core(settings)
     process = processes.Process("worker")
-    endpoints = Endpoints(shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config))
+    endpoints = Endpoints(
+        shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config), shared.keychain
+    )
     targets = Targets(shared.engine, endpoints, shared.secrets, shared.networks.of)
     sending = Sending(AsyncSender(AddressPolicy()), shared.clock, shared.gate)
 
@@ -270,5 +278,6 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
         *retention.chores(shared.engine, settings, shared.hint),
         retention.Chore("disable-failing-webhooks", DISABLE_SECONDS, partial(_disable_hopeless, shared)),
         retention.Chore("purge-secrets", PURGE_SECONDS, partial(purge, shared.engine)),
+        retention.Chore("purge-tokens", PURGE_SECONDS, partial(purge_tokens, shared.engine)),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -18,6 +17,7 @@ from server.sdk import (
     Operation,
     Validation,
     expect_success,
+    identity_of,
     measured,
     read_json,
 )
@@ -132,19 +132,10 @@ class HttpAdapter(Adapter):
 
     def endpoint(self, config: Mapping[str, Any]) -> Endpoint:
         """Return the base URL with the headers and parameters that every request of this integration carries."""
-        auth = config.get("auth", {"scheme": "none"})
-        headers, query = dict(config.get("headers", {})), {}
-        match auth["scheme"]:
-            case "bearer":
-                headers["Authorization"] = f"Bearer {auth['token']}"
-            case "basic":
-                pair = f"{auth['username']}:{auth['password']}".encode()
-                headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-            case "api_key" if "query" in auth:
-                query[auth["query"]] = auth["key"]
-            case "api_key":
-                headers[auth["header"]] = auth["key"]
-        return Endpoint(base_url=config["base_url"].rstrip("/"), headers=headers, query=query)
+        auth = config.get("auth")
+        shown = identity_of(auth)
+        headers = {**config.get("headers", {}), **shown.headers}
+        return Endpoint(base_url=config["base_url"].rstrip("/"), headers=headers, query=shown.query, auth=auth)
 
 
 def _query(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,11 @@ def resolve_config(tx: Tx, secrets: Secrets, config: Any, env: Mapping[str, str]
     return _filled(config, values, os.environ if env is None else env)
 
 
+def fill_config(config: Any, values: Mapping[str, Sequence[str]], env: Mapping[str, str] | None = None) -> Any:
+    """Do as `resolve_config` with values of secrets that were read already, all that it refers to among them."""
+    return _filled(config, values, os.environ if env is None else env)
+
+
 def env_value(node: Mapping[str, Any], env: Mapping[str, str]) -> Any:
     """Return the value of `{env: NAME, default: …}`; see `resolve_config` for what it raises."""
     name = node["env"]

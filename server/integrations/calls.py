@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from server.integrations.credentials import AtOrigin
 from server.integrations.guards import REFUSALS, NoKeys
 from server.integrations.outputs import output_invalid, own_json
 from server.integrations.patience import NoPlaceError, Patience
@@ -26,10 +27,12 @@ from server.transport.failures import TIMEOUT
 from server.transport.limits import PLUGIN_LIMITS, Limits
 from server.transport.redaction import hide
 from server.transport.sync import Connections
+from server.transport.urls import vet_url
 
 if TYPE_CHECKING:
     import ssl
 
+    from server.integrations.credentials import Keychain
     from server.integrations.gates import Gate
     from server.integrations.guards import Call, Keys
     from server.kernel.clock import Clock
@@ -54,6 +57,7 @@ class Caller:
         clock: Clock,
         gate: Gate | None = None,
         keys: Keys | None = None,
+        keychain: Keychain | None = None,
         patience: Patience | None = None,
         limits: Limits = PLUGIN_LIMITS,
         resolver: Resolver | None = None,
@@ -62,6 +66,7 @@ class Caller:
         self._clock = clock
         self._gate = gate
         self._keys = keys or NoKeys()
+        self._keychain = keychain
         self._patience = patience or Patience()
         self._limits = limits
         self._resolver = resolver
@@ -105,7 +110,9 @@ class Caller:
         began = time.monotonic()
         try:
             adapter = self._adapter(call)
-            health = self._run(call, lambda: adapter.health_check(self._context(call, call.timeout)), call.timeout)
+            health = self._run(
+                call, lambda: adapter.health_check(self._identified_context(adapter, call)), call.timeout
+            )
             if not isinstance(health, Health):
                 raise broken(call, f"the health check returned a {type(health).__name__}")
         except CrossdockError as error:
@@ -190,10 +197,14 @@ class Caller:
     def _execute(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:
         request = CallRequest(call.operation, call.input)
         seconds = until - time.monotonic()
-        context = self._context(call, seconds)
 
         def work() -> dict[str, Any]:
-            return own_json(adapter.transform(adapter.execute(request, context)), call.source)
+            identified = self._identified(adapter, call)
+            context = self._context(call, seconds, identified)
+            output = own_json(adapter.transform(adapter.execute(request, context)), call.source)
+            # a careless system answers with what it was sent; nobody knows the token but us, so nobody else can hide it
+            shown: dict[str, Any] = hide(output, identified.credentials.secrets) if identified else output
+            return shown
 
         output: dict[str, Any] = self._run(call, work, seconds)
         if errors := self._output_schema(adapter, call).errors(output):
@@ -222,19 +233,30 @@ class Caller:
             failure = unnamed(error, call)
         raise failure  # outside of the handlers, so that what the plugin raised, secrets and all, is not its context
 
-    def _context(self, call: Call, seconds: float) -> Context:
+    def _identified_context(self, adapter: Adapter, call: Call) -> Context:
+        return self._context(call, call.timeout, self._identified(adapter, call))
+
+    def _context(self, call: Call, seconds: float, identified: AtOrigin | None) -> Context:
         return Context(
             correlation_id=call.correlation_id,
             tenant=Tenant(call.organization, call.workspace),
             user=call.user,
             timestamp=self._clock.now(),
-            http=self._pool(call).session(seconds),
+            http=self._pool(call).session(seconds, identified),
             clock=self._clock,
             config=call.config,
             retry_count=call.retry_count,
             idempotency_key=call.idempotency_key,
             metadata=call.metadata,
         )
+
+    def _identified(self, adapter: Adapter, call: Call) -> AtOrigin | None:
+        """Return who we are at the integration's address, where its plugin leaves that to us."""
+        if self._keychain is None or call.scope is None:
+            return None
+        endpoint = adapter.endpoint(call.config)
+        credentials = self._keychain.of_endpoint(call.scope, endpoint)
+        return AtOrigin(vet_url(endpoint.base_url).origin, credentials) if endpoint and credentials else None
 
     def _pool(self, call: Call) -> Connections:
         """Return the integration's connections; the 256 used last stay open, and no two integrations share any."""

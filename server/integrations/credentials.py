@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,24 @@ from server.integrations.assertions import AUTH_KEY_INVALID, Assertions
 from server.integrations.token_requests import TokenRequest
 from server.integrations.token_rows import TokenRow
 from server.integrations.tokens import TokenSource, leeway_of
-from server.kernel.errors import Invalid
+from server.kernel.errors import Invalid, Retryable, Unavailable
 from server.sdk.identity import Identity, identity_of
 from server.transport.certificates import tls_with
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from server.access.keyring import KeyRing
     from server.kernel.clock import Clock
+    from server.sdk.adapter import Endpoint
     from server.store import Scope, Store
     from server.transport.addresses import AddressPolicy
 
+    _Asked = tuple[asyncio.AbstractEventLoop, str | None]
+
+OURS = frozenset({"oauth2", "jwt", "mtls"})
+"""Schemes that no plugin can do by itself."""
 _AT_ONCE = 32  # token requests of one process: one hanging server must not keep others waiting
 _KEPT = 10_000
 
@@ -121,7 +127,7 @@ class Issued(Credentials):
         super().__init__(Identity(), tls, _secrets_of(auth))
         self._source = source
         self._threads = threads
-        self._asking: dict[str | None, asyncio.Future[str | None]] = {}
+        self._asking: dict[_Asked, asyncio.Future[str | None]] = {}
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -153,16 +159,16 @@ class Issued(Credentials):
 
     async def _ask(self, refused: str | None) -> str | None:
         """Let one thread ask for all who wait on this loop, so that they do not take up the threads of others."""
-        asking = self._asking.get(refused)
+        asked = (asyncio.get_running_loop(), refused)
+        asking = self._asking.get(asked)
         if asking is None:
-            loop = asyncio.get_running_loop()
-            asking = loop.run_in_executor(self._threads, self._source.obtain, refused)
-            self._asking[refused] = asking
-            asking.add_done_callback(lambda done: self._asked(refused, done))
+            asking = asked[0].run_in_executor(self._threads, self._source.obtain, refused)
+            self._asking[asked] = asking
+            asking.add_done_callback(partial(self._answered, asked))
         return await asyncio.shield(asking)
 
-    def _asked(self, refused: str | None, done: asyncio.Future[str | None]) -> None:
-        self._asking.pop(refused, None)
+    def _answered(self, asked: _Asked, done: asyncio.Future[str | None]) -> None:
+        self._asking.pop(asked, None)
         if not done.cancelled():
             done.exception()  # seen, also where whoever asked has given up
 
@@ -180,13 +186,26 @@ class AtOrigin:
         return self.credentials.tls
 
     def headers(self) -> Mapping[str, str]:
-        """Return the headers that show who we are; may block."""
+        """Return the headers that show who we are; may block, raises as `Credentials.obtain`, Retryable for Unavailable."""
         ready = self.credentials.ready()
-        return self.credentials.obtain() if ready is None else ready
+        if ready is not None:
+            return ready
+        with _as_retryable():
+            return self.credentials.obtain()
 
     def renewed(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
-        """Return other headers after a 401 for these, or None when there are none."""
-        return self.credentials.renewed(refused)
+        """Return other headers after a 401 for these, or None when there are none; see `headers`."""
+        with _as_retryable():
+            return self.credentials.renewed(refused)
+
+
+@contextmanager
+def _as_retryable() -> Iterator[None]:
+    """A plugin knows what is worth another try, and nothing of our database."""
+    try:
+        yield
+    except Unavailable as error:
+        raise Retryable(error.message, code=error.code, source="auth") from error
 
 
 class Keychain:
@@ -217,6 +236,18 @@ class Keychain:
                 if len(self._kept) > _KEPT:
                     del self._kept[next(iter(self._kept))]
         return found
+
+    def of_endpoint(self, scope: Scope, endpoint: Endpoint | None) -> Credentials | None:
+        """Return what an integration's plugin leaves to us to show; None where its own headers say it all.
+
+        Raises:
+            Invalid: AUTH_KEY_INVALID.
+
+        """
+        auth = endpoint.auth if endpoint is not None else None
+        if auth is None or (auth.get("scheme") not in OURS and "client_certificate" not in auth):
+            return None
+        return self.credentials(scope, auth)
 
     def _make(self, scope: Scope, auth: Mapping[str, Any], mark: str) -> Credentials:
         tls = _certificate(auth)

@@ -14,6 +14,7 @@ from server.kernel.errors import Retryable, code
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from server.integrations.credentials import Credentials, Keychain
     from server.sdk.plugin import Plugin
     from server.store import Tx
 
@@ -25,26 +26,32 @@ AT_WORK = frozenset({"active", "failing"})
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where webhooks of an integration go, with its credentials and its policy; `secrets` are not to be shown."""
+    """Where webhooks of an integration go, with its credentials and its policy; `secrets` are not to be shown.
+
+    `credentials` are there where its plugin leaves it to us to show who we are.
+    """
 
     base_url: str
     headers: Mapping[str, str]
     link: Link
     secrets: tuple[str, ...] = ()
+    credentials: Credentials | None = None
 
 
 class Endpoints:
     """Looks an integration up in the transaction's workspace and asks its plugin where webhooks go."""
 
-    def __init__(self, plugins: Mapping[str, Plugin], resolve: Callable[[Tx, Any], Any]) -> None:
+    def __init__(self, plugins: Mapping[str, Plugin], resolve: Callable[[Tx, Any], Any], keychain: Keychain) -> None:
         self.plugins = plugins
         self.resolve = resolve
+        self.keychain = keychain
 
     def __call__(self, tx: Tx, integration: str) -> Found:
         """Return the endpoint of an integration.
 
         Raises:
             Retryable: ENDPOINT_MISSING, or a secret that is missing: it passes once somebody has set it right.
+            Invalid: AUTH_KEY_INVALID.
 
         """
         row = tx.one(
@@ -64,7 +71,8 @@ class Endpoints:
         if endpoint.query:
             base += ("&" if "?" in base else "?") + urlencode(endpoint.query)
         link = Link(tx.scope.workspace_id, row.id, policy_of(row.body))
-        return Found(base, endpoint.headers, link, tuple(_secrets(config, filled)))
+        credentials = self.keychain.of_endpoint(tx.scope, endpoint)
+        return Found(base, endpoint.headers, link, tuple(_secrets(config, filled)), credentials)
 
 
 def _secrets(config: Any, filled: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from server.integrations.gates import Link
     from server.kernel.errors import Permanent
     from server.sdk.plugin import Plugin
+    from server.store import Scope
     from server.transport.addresses import AddressPolicy
 
 CIRCUIT_OPEN = code("CIRCUIT_OPEN", "The integration fails, so its calls wait until a probe succeeds.")
@@ -40,7 +41,8 @@ class Call:
     bounds the whole call; `link` leads to the integration's breaker and bucket.
     `addresses` is the workspace's policy. `idempotency_key` is the same at every try of a write, `run:step:item`; a person's
     try anew after a mend has a new one, since a refusal is kept under the old. `patience` (seconds, 2 at most) is how long
-    to wait for another call with the same key: 0 for a step that may be due again.
+    to wait for another call with the same key: 0 for a step that may be due again. `scope` is whose call it is: with it the
+    server shows who we are where the plugin leaves that to it.
     """
 
     organization: str
@@ -55,6 +57,7 @@ class Call:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     timeout: float = 30.0
     link: Link | None = None
+    scope: Scope | None = None
     user: str | None = None
     retry_count: int = 0
     idempotency_key: str | None = None
@@ -65,6 +68,10 @@ class Call:
     def source(self) -> str:
         """What failures name as their source."""
         return f"integration/{self.integration}"
+
+    def at_try(self, number: int) -> Call:
+        """Return the same call as its try of that number, from 0."""
+        return replace(self, retry_count=number)
 
     @property
     def place(self) -> tuple[str, str, str]:

@@ -93,6 +93,7 @@ class Making:
             secrets=tuple(value for each in found.values() for value in each),
             timeout=policy.timeout,
             link=Link(tx.scope.workspace_id, integration.id, policy),
+            scope=tx.scope,
             user=tx.cause.principal,
             idempotency_key=key,
             metadata={"integration_version": integration.definition_version},

@@ -5,6 +5,7 @@ from server.sdk.adapter import Adapter, CallRequest, Endpoint, Health, Operation
 from server.sdk.answers import expect_success, failure_of, read_json, retry_after
 from server.sdk.context import Context, Tenant
 from server.sdk.headers import FRAMING, IDENTITY
+from server.sdk.identity import Identity, identity_of
 from server.sdk.mocking import HttpMock, Mock, Received, Reply, Scenario
 from server.sdk.schemas import FieldError, Schema
 
@@ -19,6 +20,7 @@ __all__ = [
     "FieldError",
     "Health",
     "HttpMock",
+    "Identity",
     "Mock",
     "Operation",
     "Permanent",
@@ -34,6 +36,7 @@ __all__ = [
     "code",
     "expect_success",
     "failure_of",
+    "identity_of",
     "measured",
     "read_json",
     "retry_after",

@@ -70,11 +70,16 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where and as whom a webhook of this integration is sent: a path is appended to `base_url`."""
+    """Where and as whom a webhook of this integration is sent: a path is appended to `base_url`.
+
+    `auth` is the config's declaration of who we are, handed on to the server: for its `oauth2`, `jwt` and client
+    certificates webhooks and `context.http` show, at the origin of `base_url`, what a plugin cannot make by itself.
+    """
 
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    auth: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 class Adapter(abc.ABC):

@@ -48,10 +48,15 @@ _ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 class Identified(Protocol):
     """Who we are to one origin; no other gets to see it."""
 
-    origin: str
-    """As `vet_url` tells it."""
-    tls: ssl.SSLContext | None
-    """With our client certificate, where there is one."""
+    @property
+    def origin(self) -> str:
+        """The origin, as `vet_url` tells it."""
+        ...
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """With our client certificate, where there is one."""
+        ...
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers that show who we are; may block."""
