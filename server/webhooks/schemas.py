@@ -38,6 +38,11 @@ class DeliverySchema(Out):
     reason = fields.String(required=True, allow_none=True)
     error = fields.Nested(FailureSchema, required=True, allow_none=True)
     order_key = fields.String(required=True, allow_none=True)
+    order_no = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Its place in the order of its key; null beside a key: it has given up its place."},
+    )
     created_at = Moment(required=True)
     expires_at = Moment(required=True)
     finished_at = Moment(required=True, allow_none=True)
@@ -77,6 +82,9 @@ class DeadLetterSchema(Out):
     first_attempt_at = Moment(required=True, allow_none=True)
     last_attempt_at = Moment(required=True, allow_none=True)
     correlation_id = fields.String(required=True)
+    adapter = fields.String(
+        required=True, allow_none=True, metadata={"description": "What was called: integration/NAME."}
+    )
     created_at = Moment(required=True)
     resolved_at = Moment(required=True, allow_none=True)
     resolved_by = fields.String(required=True, allow_none=True)
