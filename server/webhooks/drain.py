@@ -233,7 +233,9 @@ class Deliveries:
             await asyncio.sleep(_AWAY_SECONDS)
             return
         for outcome in batch:
-            self.jobs.pop(outcome.claim.ref, None)
+            job = self.jobs.get(outcome.claim.ref)
+            if job is not None and job.claim.epoch == outcome.claim.epoch:  # a short pause: it may be claimed anew already
+                del self.jobs[outcome.claim.ref]
         if len(batch) >= _WORTH_ASKING:
             self.pace.ring()
 
