@@ -28,15 +28,14 @@ from server.integrations.api import blueprint as integrations_room
 from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
-from server.integrations.credentials import Keychain
 from server.integrations.endpoints import Endpoints
 from server.integrations.gates import SharedGate
 from server.integrations.keys import SqlKeys
+from server.integrations.making import Making
 from server.integrations.places import Places
 from server.integrations.plugins import discover
 from server.integrations.sharers import Sharers
 from server.integrations.spec import plugin_facts
-from server.integrations.token_rows import purge as purge_tokens
 from server.integrations.usecases import ByHand
 from server.kernel.clock import Clock, SystemClock
 from server.kernel.ids import new_uuid, show
@@ -51,7 +50,6 @@ from server.queue import hints
 from server.replays.api import blueprint as replays_room
 from server.replays.drain import drain as drain_replays
 from server.store import Cause, Store, processes
-from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
@@ -60,6 +58,7 @@ from server.webhooks import fanouts, health
 from server.webhooks.aggregate import Webhook
 from server.webhooks.api import blueprint as deliveries_room
 from server.webhooks.drain import Deliveries
+from server.webhooks.fallbacks import Fallbacks
 from server.webhooks.owing import Owing
 from server.webhooks.sending import Sending
 from server.webhooks.targets import Targets
@@ -100,7 +99,6 @@ class Core:
     secrets: Secrets
     plugins: Mapping[str, Plugin]
     networks: Networks
-    keychain: Keychain
     gate: SharedGate
     hint: Callable[[], None]
     publisher: Publisher
@@ -111,27 +109,23 @@ class Core:
 
 
 def core(settings: Settings, *, clock: Clock | None = None, connections: int = WORKER_CONNECTIONS) -> Core:
-    """Build what every role shares; nothing connects before it is used. `clock` counts until the database has told its time."""
-    timed = DatabaseClock(clock or SystemClock())
+    """Build what every role shares; nothing connects before it is used."""
+    clock = clock or SystemClock()
     redis = hints.connect(settings.redis_url) if settings.redis_url else None
     hint = hints.Hints(redis) if redis is not None else _no_hint
-    owing = Owing(timed, hint)
-    publisher = Publisher(timed, Catalogue(), [owing, reactions.owe])
+    owing = Owing(clock, hint)
+    publisher = Publisher(clock, Catalogue(), [owing, reactions.owe])
     hooks = [publisher.publish_journal]
     reopening = Reopening(hint)
-    stores = partial(Store, settings.database_url, before_commit=hooks, measured=timed.measured)
-    engine = stores("crossdock_engine", pool=WORKER_CONNECTIONS)
-    ring = KeyRing.read(settings.keys)
-    networks = Networks(engine, settings.allow_networks, Proxy.read(settings.proxy))
+    engine = Store(settings.database_url, "crossdock_engine", pool=WORKER_CONNECTIONS, before_commit=hooks)
     return Core(
         settings=settings,
-        clock=timed,
+        clock=clock,
         engine=engine,
-        tenant=stores("crossdock_api", pool=connections),
-        secrets=Secrets(ring),
+        tenant=Store(settings.database_url, "crossdock_api", pool=connections, before_commit=hooks),
+        secrets=Secrets(KeyRing.read(settings.keys)),
         plugins=discover(),
-        networks=networks,
-        keychain=Keychain(engine, ring, timed, networks.policy),
+        networks=Networks(engine, settings.allow_networks, Proxy.read(settings.proxy)),
         gate=_gate(engine, redis),
         hint=hint,
         publisher=publisher,
@@ -169,7 +163,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     shared = built or core(settings, connections=API_CONNECTIONS)
     store = shared.tenant
     authenticate: Authenticate = TokenAuthentication(shared.engine) if principal is None else _Always(principal)
-    caller = Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine), keychain=shared.keychain)
+    caller = _caller(shared)
     backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher),
@@ -182,6 +176,14 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     ]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     return Api(shared, settings, store, authenticate, failures, rooms, [metrics.observe])
+
+
+def _caller(shared: Core) -> Caller:
+    return Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine))
+
+
+def _making(shared: Core) -> Making:
+    return Making(shared.secrets, shared.plugins, shared.networks.policy)
 
 
 def health_of(shared: Core, caller: Caller) -> Health:
@@ -233,9 +235,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     """Build a worker."""
     shared = built or core(settings)
     process = processes.Process("worker")
-    endpoints = Endpoints(
-        shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config), shared.keychain
-    )
+    endpoints = Endpoints(shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config))
     targets = Targets(shared.engine, endpoints, shared.secrets, shared.networks.of)
     sending = Sending(AsyncSender(AddressPolicy()), shared.clock, shared.gate)
 
@@ -249,10 +249,11 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     watch = hints.Watch(hints.connect(settings.redis_url), process.name) if settings.redis_url else None
     deliveries = Deliveries(ledger, targets, sending, process.name, after, watch)
     services = reactions.Services(shared.hint)
-    chores = [
+    chores: list[Callable[[], int]] = [
         partial(fanouts.drain, shared.engine, shared.clock),
         partial(reactions.drain, shared.engine, services),
         partial(alerts.drain, shared.engine, shared.publisher),
+        Fallbacks(shared.engine, _making(shared), _caller(shared), shared.reopening).drain,
         partial(drain_replays, shared.engine, shared.reopening),
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
@@ -278,6 +279,5 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
         *retention.chores(shared.engine, settings, shared.hint),
         retention.Chore("disable-failing-webhooks", DISABLE_SECONDS, partial(_disable_hopeless, shared)),
         retention.Chore("purge-secrets", PURGE_SECONDS, partial(purge, shared.engine)),
-        retention.Chore("purge-tokens", PURGE_SECONDS, partial(purge_tokens, shared.engine)),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

@@ -12,6 +12,7 @@ from server.documents.scalars import refuse_credential
 from server.documents.schemas import compiled, violations
 from server.events.matching import matches
 from server.events.spec import ENVELOPE_SCHEMA
+from server.integrations.auth_fields import header_of
 from server.integrations.spec import takes_webhooks
 from server.kernel.errors import Permanent, code
 from server.sdk.headers import FRAMING
@@ -21,7 +22,7 @@ from server.webhooks.dry_run import given_events
 from server.webhooks.signing import check_signing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from server.documents.checking import Checker
 
@@ -62,7 +63,9 @@ def _plain_ascii(value: ScalarNode, checker: Checker) -> None:
 def check_webhook(root: MappingNode, checker: Checker) -> None:
     """Check the path, the integration, the event types, what expressions read, and the tests' events."""
     _check_target(root, checker)
-    check_signing(root, _own_headers(root), checker)
+    own = _own_headers(root)
+    check_signing(root, own, checker)
+    _check_auth(root, own, checker)
     stuck = root.key("on_stuck")
     if stuck is not None and root.get("order_by") is None:
         checker.error(CONTRADICTION, stuck, '"on_stuck" goes with "order_by": without an order nobody waits')
@@ -82,6 +85,18 @@ def _check_target(root: MappingNode, checker: Checker) -> None:
     if bodies and all(takes_webhooks(body, checker.catalog) is False for body in bodies):
         place = root.get("integration") or root
         checker.error(NO_ENDPOINT, place, f"the plugin of the Integration {shown(integration)} takes no webhooks")
+
+
+def _check_auth(root: MappingNode, headers: Mapping[str, ScalarNode], checker: Checker) -> None:
+    auth, key = root.get("auth"), root.key("auth")
+    if not isinstance(auth, MappingNode) or key is None:
+        return
+    if root.get("integration") is not None:
+        checker.error(CONTRADICTION, key, '"auth" goes with "url"; the integration has an "auth" of its own')
+    name = header_of(auth)
+    if name is not None and name.lower() in headers:
+        message = f"the header {shown(name)} is written by the authentication"
+        checker.error(CONTRADICTION, headers[name.lower()], message)
 
 
 def _own_headers(root: MappingNode) -> dict[str, ScalarNode]:
@@ -127,9 +142,10 @@ def _check_against(root: MappingNode, name: str, body: Any, checker: Checker) ->
         node = root.get(key)
         if node is not None:
             check_reads(node, PLACE, schemas, name, checker)
-    map_ = root.get("map")
-    if map_ is not None and whole(map_):
-        check_map_reads(map_, PLACE, schemas, name, checker)
+    fallback = root.get("fallback")
+    for map_ in (root.get("map"), fallback.get("with") if isinstance(fallback, MappingNode) else None):
+        if map_ is not None and whole(map_):
+            check_map_reads(map_, PLACE, schemas, name, checker)
     request = root.get("request")
     headers = request.get("headers") if isinstance(request, MappingNode) else None
     texts = [request.get("path")] if isinstance(request, MappingNode) else []

@@ -7,9 +7,11 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from server.documents.values import secrets_in
+from server.integrations.fallback import Fallback, fallback_of
 from server.integrations.policies import RateFigures, rate_of
 from server.kernel.policies import RetrySchedule, parse_duration, schedule_from
-from server.webhooks.compiling import Compiled, compile_webhook
+from server.webhooks.compiling import PLACE, Compiled, compile_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,12 +46,19 @@ class OutboundWebhook:
     on_stuck: str = DEFAULT_ON_STUCK
     sign: Mapping[str, Any] | None = None
     sign_secrets: tuple[str, ...] = ()
+    auth: Mapping[str, Any] | None = None
     retry: RetrySchedule = field(default_factory=RetrySchedule)
     timeout: float = parse_duration(DEFAULT_TIMEOUT)
     expires: float = parse_duration(DEFAULT_EXPIRES)
     max_in_flight: int = DEFAULT_IN_FLIGHT
     rate: RateFigures | None = None
+    fallback: Fallback | None = None
     map: Any = None
+
+    @property
+    def secret_names(self) -> set[str]:
+        """The names of all secrets that it needs itself, those of its integration apart."""
+        return {*self.sign_secrets, *secrets_in(self.auth)}
 
     @cached_property
     def compiled(self) -> Compiled:
@@ -78,11 +87,13 @@ def webhook_of(body: Mapping[str, Any]) -> OutboundWebhook:
         on_stuck=body.get("on_stuck", DEFAULT_ON_STUCK),
         sign=sign,
         sign_secrets=_secret_names(sign["key"]) if sign else (),
+        auth=body.get("auth"),
         retry=retry_of(body.get("retry")),
         timeout=parse_duration(body.get("timeout", DEFAULT_TIMEOUT)),
         expires=parse_duration(body.get("expires", DEFAULT_EXPIRES)),
         max_in_flight=int(body.get("max_in_flight", DEFAULT_IN_FLIGHT)),
         rate=rate_of(body["rate_limit"]) if "rate_limit" in body else None,
+        fallback=fallback_of(body.get("fallback"), PLACE),
         map=body.get("map"),
     )
 

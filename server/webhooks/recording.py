@@ -11,7 +11,7 @@ from server.kernel.ids import new_uuid
 from server.kernel.policies import RetrySchedule
 from server.queue import dead_letters
 from server.queue.dead_letters import DeadLetter
-from server.webhooks import ordering, outcomes, queries
+from server.webhooks import fallbacks, ordering, outcomes, queries
 from server.webhooks.outcomes import DELIVERY_EXPIRED, DELIVERY_POISON, WEBHOOK_REMOVED
 from server.webhooks.queries import Attempt, Outcome
 
@@ -116,6 +116,7 @@ def record(store: Store, worker: str, batch: Sequence[Outcome], jobs: Mapping[UU
             times = queries.attempt_times(conn, [each.claim.ref for each in lost_ones])
             adapters = _adapters(conn, {each.claim.lane for each in lost_ones})
             dead_letters.add(conn, [_letter(each, jobs[each.claim.ref], times, adapters) for each in lost_ones])
+            fallbacks.owe(conn, lost_ones)
     return won
 
 

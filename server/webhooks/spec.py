@@ -8,7 +8,9 @@ from server.documents.expressions import ExpressionText, MapValue, TemplateText
 from server.documents.fields import Field, Keyed, ListOf, MappingOf, Object, OneOf
 from server.documents.kinds import ACTIVE, Kind, coming_kind, head_fields
 from server.documents.scalars import Choice, Duration, EventTypeName, Integer, Number, Url
-from server.documents.values import Config, FreeJson, Reference
+from server.documents.values import Reference
+from server.integrations.auth_fields import AUTH
+from server.integrations.fallback import call_form
 from server.integrations.spec import RATE_LIMIT
 from server.webhooks.check import check_header, check_webhook
 from server.webhooks.compiling import PLACE
@@ -113,8 +115,13 @@ OUTBOUND = Kind(
             Field("map", MapValue(PLACE), "What is sent, made of the event; see the mapping language."),
             Field("tests", TESTS, "Given an event, which requests are sent."),
             Field("priority", Choice(("low", "normal", "high")), "Which go first.", coming=True),
-            Field("fallback", FreeJson(), "Where it goes when tries are used up.", coming=True),
-            Field("auth", Config(), "Credentials to the receiver without an integration.", coming=True),
+            Field(
+                "fallback",
+                call_form(PLACE, "Its input, made of the event.", required=True),
+                "What is called instead when a delivery's tries are used up or its time is over.",
+                example="{call: warehouse.request.send, with: {path: {value: /lost}, json: data}}",
+            ),
+            Field("auth", AUTH, "How the receiver at `url` knows us; an integration has an `auth` of its own."),
             Field("rate_limit", RATE_LIMIT, "How fast requests may go, beside the integration's own limit."),
         ),
         one_of=(("integration", "url"),),
