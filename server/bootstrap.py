@@ -28,6 +28,7 @@ from server.integrations.api import blueprint as integrations_room
 from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
+from server.integrations.credentials import Keychain
 from server.integrations.endpoints import Endpoints
 from server.integrations.gates import SharedGate
 from server.integrations.keys import SqlKeys
@@ -36,6 +37,7 @@ from server.integrations.places import Places
 from server.integrations.plugins import discover
 from server.integrations.sharers import Sharers
 from server.integrations.spec import plugin_facts
+from server.integrations.token_rows import purge as purge_tokens
 from server.integrations.usecases import ByHand
 from server.kernel.clock import Clock, SystemClock
 from server.kernel.ids import new_uuid, show
@@ -50,6 +52,7 @@ from server.queue import hints
 from server.replays.api import blueprint as replays_room
 from server.replays.drain import drain as drain_replays
 from server.store import Cause, Store, processes
+from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
@@ -99,6 +102,7 @@ class Core:
     secrets: Secrets
     plugins: Mapping[str, Plugin]
     networks: Networks
+    keychain: Keychain
     gate: SharedGate
     hint: Callable[[], None]
     publisher: Publisher
@@ -109,23 +113,27 @@ class Core:
 
 
 def core(settings: Settings, *, clock: Clock | None = None, connections: int = WORKER_CONNECTIONS) -> Core:
-    """Build what every role shares; nothing connects before it is used."""
-    clock = clock or SystemClock()
+    """Build what every role shares; nothing connects before it is used. `clock` counts until the database has told its time."""
+    timed = DatabaseClock(clock or SystemClock())
     redis = hints.connect(settings.redis_url) if settings.redis_url else None
     hint = hints.Hints(redis) if redis is not None else _no_hint
-    owing = Owing(clock, hint)
-    publisher = Publisher(clock, Catalogue(), [owing, reactions.owe])
+    owing = Owing(timed, hint)
+    publisher = Publisher(timed, Catalogue(), [owing, reactions.owe])
     hooks = [publisher.publish_journal]
     reopening = Reopening(hint)
-    engine = Store(settings.database_url, "crossdock_engine", pool=WORKER_CONNECTIONS, before_commit=hooks)
+    stores = partial(Store, settings.database_url, before_commit=hooks, measured=timed.measured)
+    engine = stores("crossdock_engine", pool=WORKER_CONNECTIONS)
+    ring = KeyRing.read(settings.keys)
+    networks = Networks(engine, settings.allow_networks, Proxy.read(settings.proxy))
     return Core(
         settings=settings,
-        clock=clock,
+        clock=timed,
         engine=engine,
-        tenant=Store(settings.database_url, "crossdock_api", pool=connections, before_commit=hooks),
-        secrets=Secrets(KeyRing.read(settings.keys)),
+        tenant=stores("crossdock_api", pool=connections),
+        secrets=Secrets(ring),
         plugins=discover(),
-        networks=Networks(engine, settings.allow_networks, Proxy.read(settings.proxy)),
+        networks=networks,
+        keychain=Keychain(engine, ring, timed, networks.policy),
         gate=_gate(engine, redis),
         hint=hint,
         publisher=publisher,
@@ -179,7 +187,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
 
 
 def _caller(shared: Core) -> Caller:
-    return Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine))
+    return Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine), keychain=shared.keychain)
 
 
 def _making(shared: Core) -> Making:
@@ -235,7 +243,9 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     """Build a worker."""
     shared = built or core(settings)
     process = processes.Process("worker")
-    endpoints = Endpoints(shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config))
+    endpoints = Endpoints(
+        shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config), shared.keychain
+    )
     targets = Targets(shared.engine, endpoints, shared.secrets, shared.networks.of)
     sending = Sending(AsyncSender(AddressPolicy()), shared.clock, shared.gate)
 
@@ -279,5 +289,6 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
         *retention.chores(shared.engine, settings, shared.hint),
         retention.Chore("disable-failing-webhooks", DISABLE_SECONDS, partial(_disable_hopeless, shared)),
         retention.Chore("purge-secrets", PURGE_SECONDS, partial(purge, shared.engine)),
+        retention.Chore("purge-tokens", PURGE_SECONDS, partial(purge_tokens, shared.engine)),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)
