@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from server.documents.fields import CONTRADICTION, MISSING_KEY, WRONG_VALUE, Field, MappingOf, Object
 from server.documents.findings import shown
+from server.documents.header_names import HeaderName
 from server.documents.nodes import MappingNode
 from server.documents.scalars import Choice, Duration, Text, Url
 from server.documents.values import SECRET_ONLY, Config, secretable
 from server.documents.variants import variants
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from server.documents.checking import Checker
 
 ALGORITHMS = (
@@ -106,7 +109,7 @@ AUTH = variants(
         ),
         "api_key": (
             Field("key", SECRET_ONLY, "`api_key`: the key. `jwt`: what signs.", required=True),
-            Field("header", Text(64, "[A-Za-z0-9-]+", "the name of a header"), "`api_key`: the header that holds it."),
+            Field("header", HeaderName(identity=True), "`api_key`: the header that holds it."),
             Field(
                 "query", Text(64, "[A-Za-z0-9_.-]+", "a parameter's name"), "`api_key`: the parameter that holds it."
             ),
@@ -123,3 +126,23 @@ AUTH = variants(
     oauth2={"one_of": (("client_secret", "jwt"),), "rules": (_grant, _certificate)},
     jwt={"rules": (_claims, _certificate)},
 )
+
+
+def written_by(auth: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers that a checked `auth` adds, with placeholders for values: what `test` shows, without a secret."""
+    match auth["scheme"]:
+        case "basic":
+            return {"Authorization": "Basic <credentials>"}
+        case "api_key":
+            return {auth["header"]: "<key>"} if "header" in auth else {}
+        case "mtls":
+            return {}
+    return {"Authorization": "Bearer <token>"}
+
+
+def header_of(auth: MappingNode) -> str | None:
+    """Return the header that an `auth` under check is sent in, as far as that is written."""
+    scheme = auth.text("scheme")
+    if scheme == "api_key":
+        return auth.text("header")
+    return "Authorization" if scheme in ("bearer", "basic", "oauth2", "jwt") else None

@@ -15,6 +15,7 @@ from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode
 from server.documents.scalars import Choice, EventTypeName, Integer, Text, text_of
 from server.documents.values import FreeJson
 from server.events.envelope import Event, to_json
+from server.integrations.auth_fields import written_by as shown_by
 from server.integrations.spec import base_path_of
 from server.kernel.clock import parse_rfc3339
 from server.kernel.errors import CrossdockError, Failure
@@ -164,8 +165,9 @@ def dry_run(webhook: OutboundWebhook, event: Event, base_path: str, answers: lis
 
 
 def added_by(webhook: OutboundWebhook) -> dict[str, str]:
-    """Return the headers that the signature adds, with placeholders for what only a secret can make."""
-    return written_by(webhook.sign) if webhook.sign else {}
+    """Return the headers that authentication and signature add, with placeholders for what only a secret can make."""
+    shown = shown_by(webhook.auth) if webhook.auth else {}
+    return shown | (written_by(webhook.sign) if webhook.sign else {})
 
 
 def run_tests(definition: Definition, catalog: Catalog) -> list[Outcome]:

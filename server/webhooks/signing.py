@@ -7,27 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from server.documents.fields import CONTRADICTION, WRONG_VALUE, Field, FieldType, ListOf, Object, OneOf
 from server.documents.findings import shown
+from server.documents.header_names import OURS, HeaderName
 from server.documents.nodes import ListNode, MappingNode, ScalarNode
 from server.documents.scalars import Choice, Text, refuse_credential, text_of
 from server.documents.values import SECRET_ONLY
 from server.documents.variants import variants
-from server.kernel.errors import Invalid, Permanent, code
-from server.sdk.headers import FRAMING, IDENTITY
+from server.kernel.errors import Invalid, code
 from server.sdk.signing_schemes import (
     ALGORITHMS,
     DESCRIBED,
     ENCODINGS,
-    ID_HEADER,
     KEY_ENCODINGS,
     ONE_SIGNATURE,
     STANDARD,
     STANDARD_ASYMMETRIC,
     STRIPE,
-    TIMESTAMP_HEADER,
     described,
     read_template,
 )
-from server.transport.headers import vet_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,37 +33,7 @@ if TYPE_CHECKING:
     from server.documents.nodes import Node
 
 KEY_UNUSED = code("KEY_UNUSED", "The scheme's header has room for one signature: only the first key of the list signs.")
-_OURS = frozenset({ID_HEADER, TIMESTAMP_HEADER, "content-type", "user-agent"})
 _LONGEST_TEMPLATE = 500
-
-
-@dataclass(frozen=True)
-class HeaderName(FieldType):
-    """The name of a header that a signature or a credential is sent in."""
-
-    identity: bool = False
-
-    def check(self, node: Node, checker: Checker) -> None:
-        """Check that it can be sent, and that neither the transport nor the delivery writes it."""
-        text = text_of(node, checker, "the name of a header")
-        if text is None:
-            return
-        try:
-            vet_header(text, "")
-        except Permanent as refusal:
-            checker.error(WRONG_VALUE, node, refusal.message)
-            return
-        taken = FRAMING | _OURS | (frozenset() if self.identity else IDENTITY)
-        if text.lower() in taken:
-            checker.error(WRONG_VALUE, node, f"the header {shown(text)} is written by the delivery itself")
-
-    def schema(self) -> dict[str, Any]:
-        """Return the schema of the name."""
-        return {"type": "string", "minLength": 1, "maxLength": 100}
-
-    def label(self) -> str:
-        """Return `name of a header`."""
-        return "name of a header"
 
 
 @dataclass(frozen=True)
@@ -212,7 +179,7 @@ def _check_signed_headers(
         parts = read_template(str(signed.value))
     except Invalid:
         return
-    known = {*headers, *_OURS, *(str(each.text("header")).lower() for each in _places(sign))}
+    known = {*headers, *OURS, *(str(each.text("header")).lower() for each in _places(sign))}
     for kind, name in parts:
         if kind == "header" and name.lower() not in known:
             checker.error(WRONG_VALUE, signed, f"the header {shown(name)} is signed, but no request has it")
