@@ -44,6 +44,7 @@ def deliveries() -> None:
 @click.option("--webhook", metavar="NAME", help="Only those to this webhook.")
 @click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
 @click.option("--event", metavar="ID", help="Only those of this event.")
+@click.option("--replay", metavar="ID", help="Only those that this replay made.")
 @lists
 def list_deliveries(shell: Shell, paging: Paging, **filters: str | None) -> None:
     """List deliveries, newest first."""

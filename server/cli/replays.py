@@ -162,6 +162,7 @@ def _counted(answer: Mapping[str, Any]) -> None:
 def _started(answer: Mapping[str, Any]) -> None:
     details(answer)
     note(f"`crossdock replay show {answer['id']}` tells how far it has got")
+    note(f"`crossdock deliveries --replay {answer['id']}` lists what it makes")
 
 
 def _wait(shell: Shell, answer: Answer, seconds: int) -> int | None:

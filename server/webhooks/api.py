@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from server.kernel import ids
-from server.kernel.errors import NotFound
+from server.kernel.errors import Invalid, NotFound
 from server.queue import dead_letters
 from server.web import current, paging
 from server.web.answers import answer
 from server.web.idempotency import remember
 from server.web.permissions import requires
+from server.web.problems import place
 from server.web.room import Room
 from server.webhooks import reading, schemas, usecases
 
@@ -79,6 +80,7 @@ def _deliveries(room: Room, store: Store, reopening: Reopening) -> None:
                 webhook=query["webhook"],
                 state=query["state"],
                 event=query["event"],
+                replay=_replay(query["replay"]),
             )
         return paging.page(rows, query["limit"], "deliveries", lambda row: [str(row.id)], reading.show_delivery)
 
@@ -184,6 +186,15 @@ def _letter(tx: Tx, letter_id: str) -> dict[str, Any]:
     if row is None:
         raise NotFound("no such dead letter here")
     return reading.show_letter(row)
+
+
+def _replay(text: str | None) -> UUID | None:
+    """Read the id of a replay from a query."""
+    try:
+        return None if text is None else ids.read("rpl", text)
+    except ValueError as error:
+        problem = place("/replay", "not the id of a replay: rpl_…", location="query")
+        raise Invalid("this is not the id of a replay", source="web", errors=[problem]) from error
 
 
 def _id(prefix: str, text: str) -> UUID:

@@ -33,6 +33,7 @@ def deliveries(
     webhook: str | None = None,
     state: str | None = None,
     event: str | None = None,
+    replay: UUID | None = None,
 ) -> Sequence[Row[Any]]:
     """Return deliveries newest first."""
     return tx.all(
@@ -43,11 +44,13 @@ def deliveries(
             AND (CAST(:state AS text) IS NULL OR d.state = :state)
             AND (CAST(:event AS text) IS NULL OR d.event_uid IN (
               SELECT uid FROM event_keys WHERE workspace_id = :workspace_id AND id = :event))
+            AND (CAST(:replay AS uuid) IS NULL OR d.replay_id = :replay)
             ORDER BY d.id DESC LIMIT :limit""",
         before=before,
         webhook=webhook,
         state=state,
         event=event,
+        replay=replay,
         limit=limit,
     )
 
@@ -81,7 +84,11 @@ def open_letters(tx: Tx, owner: str, limit: int) -> list[UUID]:
 
 def show_delivery(row: Any) -> dict[str, Any]:
     """Return a delivery as the API shows it."""
-    return {**row._mapping, "id": show("dlv", row.id)}  # noqa: SLF001 - SQLAlchemy's public name for it
+    links = {
+        "replayed_from": row.replayed_from and show("dlv", row.replayed_from),
+        "replay_id": row.replay_id and show("rpl", row.replay_id),
+    }
+    return {**row._mapping, **links, "id": show("dlv", row.id)}  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 def show_attempt(row: Any) -> dict[str, Any]:

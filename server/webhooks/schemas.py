@@ -38,6 +38,12 @@ class DeliverySchema(Out):
     reason = fields.String(required=True, allow_none=True)
     error = fields.Nested(FailureSchema, required=True, allow_none=True)
     order_key = fields.String(required=True, allow_none=True)
+    replayed_from = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The delivery that this one repeats; its order is waived."},
+    )
+    replay_id = fields.String(required=True, allow_none=True, metadata={"description": "The replay that made it."})
     order_no = fields.Integer(
         required=True,
         allow_none=True,
@@ -97,6 +103,7 @@ class DeliveryQuery(PageQuery):
     webhook = Text(most=200, load_default=None)
     state = fields.String(load_default=None, validate=validate.OneOf(STATES))
     event = Text(most=256, load_default=None, metadata={"description": "An event's id."})
+    replay = Text(most=64, load_default=None, metadata={"description": "The id of the replay that made them."})
 
 
 class DeadLetterQuery(PageQuery):

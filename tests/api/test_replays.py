@@ -27,6 +27,8 @@ STEPS: list[tuple[str, dict[str, str], Any]] = [
     ("retry_all", {}, {"owner": "webhook/alpha-broken"}),
     ("retry_dead_letter", {"letter_id": "first"}, None),
     ("discard_dead_letter", {"letter_id": "first"}, None),
+    ("start_replay", {}, BODIES["start_replay"]),
+    *((f"{action}_replay", {"replay_id": "first"}, None) for action in ("pause", "resume", "cancel")),
     ("set_secret", {}, {"name": "REPLAYED", "value": generate_secret()}),
     ("put_secret", {"name": "REPLAYED"}, {"value": "two"}),
     ("rotate_secret", {"name": "REPLAYED"}, {"value": "three"}),
@@ -70,6 +72,7 @@ def test_every_write_is_here(views: dict[str, Route]):
 
 def test_a_write_with_a_key_is_done_once_and_answered_twice(world: World, alpha: Place, views: dict[str, Route]):
     first = {"delivery_id": alpha.delivered, "letter_id": alpha.letters[0], "token_id": alpha.token_ids[0]}
+    first["replay_id"] = alpha.replays[0]
     for number, (view, given, body) in enumerate(STEPS):
         values = {key: first.get(key, value) if value == "first" else value for key, value in given.items()}
         path = views[view].path(values)

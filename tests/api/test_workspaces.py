@@ -21,6 +21,7 @@ NOBODY = {
     "email": "nobody@example.com",
     "delivery_id": "dlv_" + "0" * 26,
     "letter_id": "dead_" + "0" * 26,
+    "replay_id": "rpl_" + "0" * 26,
     "token_id": "tok_" + "0" * 26,
 }
 

@@ -73,6 +73,7 @@ class Place:
     delivered: str = ""
     """The one of its deliveries that was delivered."""
     letters: list[str] = field(default_factory=list)
+    replays: list[str] = field(default_factory=list)
     token_ids: list[str] = field(default_factory=list)
 
     @property
@@ -95,6 +96,7 @@ class Place:
         values: dict[str, list[dict[str, str]]] = {
             "deliveries": [{"delivery_id": each} for each in self.deliveries],
             "dead-letters": [{"letter_id": each} for each in self.letters],
+            "replays": [{"replay_id": each} for each in self.replays],
             "tokens": [{"token_id": each} for each in self.token_ids],
             "members": [{"email": self.email}],
             "events": [{"event_id": f"{word}-evt-1"}],
@@ -203,6 +205,8 @@ class World:
                 (each["id"] for each in listed.json["items"] if each.get("state") == "delivered"), place.delivered
             )
         assert (len(place.deliveries), len(place.letters)) == (3, 1)
+        replay = self.call("POST", "/api/v1/replays", {"filter": {"subject": place.word}}, headers=place.admin)
+        place.replays = [replay.json["id"]]
 
     def _states(self, place: Place) -> set[str]:
         rows = self.product.rows("SELECT state FROM deliveries WHERE workspace_id = :id", id=place.scope.workspace_id)

@@ -38,6 +38,11 @@ def test_replaying_makes_exactly_as_many_new_deliveries_with_the_same_webhook_id
         assert (new.state, new.attempts, new.order_key, new.reason) == ("pending", 0, None, "replayed")
         assert new.expires_at - new.created_at == timedelta(days=5)
     assert old == {}
+    listed = product.client().get(f"/api/v1/deliveries?limit=200&replay={replay['id']}").json["items"]
+    assert len(listed) == 50
+    assert {each["replay_id"] for each in listed} == {replay["id"]}
+    assert all(each["replayed_from"].startswith("dlv_") for each in listed)
+    assert product.client().get("/api/v1/deliveries?replay=rpl_1").status_code == 422
     [due] = product.rows("SELECT count(*) AS n, min(priority) AS priority FROM due WHERE kind = 'delivery'")
     assert (due.n, due.priority) == (50, 2), "history waits for what happens now"
 
