@@ -81,8 +81,8 @@ class Sent:
 class Site:
     """The world outside of the product: one loop with a receiver that counts, and clients. A context manager.
 
-    It answers after `delay` seconds (some paths after `delays`), refuses what comes to the paths `closed` with 503, and while
-    `refused_first` the first request of each message.
+    It answers after `delay` seconds (some paths after `delays`), refuses for good (400) what comes to the paths `closed`,
+    and for now (503), while `refused_first`, the first request of each message.
     """
 
     def __init__(self) -> None:
@@ -159,7 +159,9 @@ class _Connection(asyncio.Protocol):
         event = str(json.loads(body)["data"].get("id", ""))
         site.hits[path].append(Hit(time.monotonic(), path, headers, body, event))
         answer = b"204 No Content"
-        if path in site.closed or (site.refused_first and headers["webhook-id"] not in site.known):
+        if path in site.closed:
+            answer = b"400 Never\r\nContent-Length: 0"
+        elif site.refused_first and headers["webhook-id"] not in site.known:
             site.known.add(headers["webhook-id"])
             answer = b"503 Later\r\nContent-Length: 0"
         asyncio.get_running_loop().call_later(site.delays.get(path, site.delay), self._answer, answer)

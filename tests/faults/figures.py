@@ -40,8 +40,20 @@ class Figures:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def of(fault: str, case: str, verdict: Verdict, bound: int = 0, seconds: float | None = None, **more: Any) -> Figures:
-    """Make the figures of a verdict; `seconds` to recover where it is not the silence around the fault."""
+def of(
+    fault: str,
+    case: str,
+    verdict: Verdict,
+    bound: int = 0,
+    seconds: float | None = None,
+    *,
+    refused: int = 0,
+    **more: Any,
+) -> Figures:
+    """Make the figures of a verdict; `seconds` to recover where it is not the silence around the fault.
+
+    `refused` requests were refused by the receiver on purpose: the ones that followed them are no duplicates.
+    """
     return Figures(
         fault,
         case,
@@ -49,7 +61,7 @@ def of(fault: str, case: str, verdict: Verdict, bound: int = 0, seconds: float |
         verdict.received,
         len(verdict.lost),
         len(verdict.unexpected),
-        verdict.duplicates,
+        verdict.duplicates - refused,
         bound,
         len(verdict.recovered),
         round(verdict.recovery if seconds is None else seconds, 2),

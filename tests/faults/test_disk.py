@@ -82,7 +82,7 @@ def test_f11_a_full_disk_refuses_what_it_cannot_keep_and_goes_on_when_there_is_r
             verdict,
             bound,
             max(accepting, flowing),
-            refused=len(refused),
+            requests_refused=len(refused),
             answers=sorted({str(each.status) for each in refused}),
             accepting_again_after_s=accepting,
             delivering_again_after_s=flowing,

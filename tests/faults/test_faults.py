@@ -279,8 +279,7 @@ def test_f1_a_frozen_worker_that_wakes_up_changes_nothing_any_more(
         verdict = burst.settled(fleet)
     finally:
         site.refused_first, site.delay = False, 0.02
-    bound = burst.count + len(held)  # each is refused once on purpose
-    figures.note(figures.of("F1", "a frozen worker wakes up", verdict, bound), burst.records())
+    figures.note(figures.of("F1", "a frozen worker wakes up", verdict, len(held), refused=burst.count), burst.records())
     assert (verdict.accepted, verdict.sound) == (200, NOTHING)
     thrice = {event for event, count in verdict.repeated.items() if count > 1}
     assert thrice <= held  # what it had claimed and not sent goes out when it wakes up,

@@ -55,7 +55,7 @@ def test_f12_workers_with_wrong_clocks_claim_nothing_early_and_retry_in_time(
             "F12",
             "an hour ahead, an hour behind, a step back",
             verdict,
-            form.count,
+            refused=form.count,
             retry_planned_after_s=pause,
             earliest_retry_s=waits[0],
             latest_retry_s=waits[-1],
