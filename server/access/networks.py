@@ -55,9 +55,10 @@ class Networks:
         return self._policy(None if row is None or row.networks is None else tuple(row.networks))
 
     def shown(self, tx: Tx) -> dict[str, Any]:
-        """Return {networks, own}: what holds for the workspace of the transaction, and whether it has its own list."""
+        """Return {workspace, networks, own}: what holds for the workspace of the transaction, and whether it has its own list."""
         row = tx.one(_READ)
         return {
+            "workspace": str(tx.scope),
             "networks": [str(each) for each in self.of(tx).allow_networks],
             "own": row is not None and row.networks is not None,
         }

@@ -156,6 +156,7 @@ class NetworksIn(In):
 class NetworksOut(Out):
     """Which networks a workspace may reach although they are not public."""
 
+    workspace = fields.String(required=True, metadata={"description": "`organization/name`."})
     networks = fields.List(fields.String(), required=True)
     own = fields.Boolean(required=True, metadata={"description": "Whether it has a list of its own."})
 

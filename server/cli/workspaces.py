@@ -71,7 +71,7 @@ def _networks(answer: dict[str, Any]) -> None:
         say(each)
     if not answer["networks"]:
         note("none: only public addresses can be reached")
-    note("the workspace's own list" if answer["own"] else "all that the instance allows")
+    note(f"{answer['workspace']}: {'its own list' if answer['own'] else 'all that the instance allows'}")
 
 
 def _created(answer: dict[str, Any]) -> None:

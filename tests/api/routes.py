@@ -84,6 +84,7 @@ BODIES: dict[str, Any] = {
     "put_member": {"role": "viewer"},
     "create_workspace": {"name": "fresh"},
     "create_organization": {"name": "fresh"},
+    "set_networks": {"networks": []},
     "call_integration": {"operation": "request.send", "input": {"method": "POST", "path": "/orders"}},
     "check_definitions": _FILES,
     "test_definitions": _FILES,

@@ -17,7 +17,12 @@ from tests.api.routes import BODIES, NO_BODY, Route, routes
 if TYPE_CHECKING:
     from tests.api.world import World
 
-LISTS_WITHOUT_PAGES = {"GET /api/v1/metrics", "GET /api/v1/me", "GET /api/v1/definitions/export"}
+LISTS_WITHOUT_PAGES = {
+    "GET /api/v1/metrics",
+    "GET /api/v1/me",
+    "GET /api/v1/networks",
+    "GET /api/v1/definitions/export",
+}
 
 
 @pytest.fixture(scope="module")

@@ -181,6 +181,19 @@ def test_workspaces_are_made_and_kept_apart(local, settings):
     assert local.json("events")["items"] == []
 
 
+def test_the_networks_of_a_workspace_are_shown_and_set(local):
+    assert local.json("workspace", "networks")["own"] is False
+    assert local.json("workspace", "networks", "--public-only") == {
+        "workspace": "default/default",
+        "networks": [],
+        "own": True,
+    }
+    assert local.json("workspace", "networks", "--inherit")["own"] is False
+    outside = local("workspace", "networks", "10.0.0.0/8")
+    assert (outside.exit_code, "CROSSDOCK_ALLOW_NETWORKS" in outside.stderr) == (1, True)
+    assert local("workspace", "networks", "10.0.0.0/8", "--inherit").exit_code == 2
+
+
 def test_an_organization_comes_with_its_first_workspace(local):
     assert local.json("organization", "create", "acme")["name"] == "default"
     local.rest = None
