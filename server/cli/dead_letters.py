@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from server.cli.client import path_of
-from server.cli.output import say
+from server.cli.output import note, say
 from server.cli.shell import Noun, asks, confirmed, lists
 
 if TYPE_CHECKING:
     from server.cli.shell import Paging, Shell
 
+_AT_ONCE = 10_000
+"""As many as the server retries for one request."""
 _COLUMNS = {
     "ID": "id",
     "OWNER": "owner",
@@ -60,8 +62,14 @@ def retry(shell: Shell, id_: str) -> None:
 @asks
 def retry_all(shell: Shell, owner: str) -> None:
     """Retry every open dead letter of one definition, such as webhook/orders."""
-    answer = shell.rest.post("/dead-letters/retry", {"owner": owner})
-    shell.show(answer, lambda value: say(f"{value['count']} retried"))
+    count = 0
+    while True:
+        some = int(shell.rest.post("/dead-letters/retry", {"owner": owner}).value["count"])
+        count += some
+        if some < _AT_ONCE:  # those that die again meanwhile are for the next time
+            break
+        note(f"{count} retried …")
+    shell.result({"count": count}, lambda value: say(f"{value['count']} retried"))
 
 
 @dead_letters.command

@@ -147,7 +147,9 @@ def test_the_backlog_is_in_the_gauges(product: Product) -> None:
         gauge.name: value for gauge, labels, value in metrics.Backlog(product.core.engine)() if "workspace" in labels
     }
     assert found.pop("crossdock_due_oldest_age_seconds") == pytest.approx(50, abs=5)
+    assert found.pop("crossdock_webhook_backlog_age_seconds") == pytest.approx(0, abs=5)
     assert found == {
+        "crossdock_webhooks_unwell": 0,
         "crossdock_deliveries_pending": 3,
         "crossdock_deliveries_held": 3,
         "crossdock_dead_letters_open": 1,
