@@ -55,7 +55,7 @@ def _redact_header(name: str, value: str) -> tuple[str, str]:
     return key, _header_value(value) if len(value) <= _KEPT_LENGTH else _as_text(redact_text(value))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)  # as many as webhooks at work: each has secrets of its own
 def _header_name(name: str) -> tuple[str, bool]:
     return _as_text(name), is_secret_name(name)
 
@@ -102,7 +102,7 @@ def _written(secrets: Iterable[str]) -> tuple[str, ...]:
     return _ways(tuple(secrets))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)  # as many as webhooks at work: each has secrets of its own
 def _ways(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """Return each secret as it is, as JSON writes it, and percent-encoded; the longest first."""
     known = {each for each in secrets if len(each) >= _SHORTEST_SECRET}

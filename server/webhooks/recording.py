@@ -60,9 +60,9 @@ def held(job: Job) -> Outcome:
     )
 
 
-def postponed(job: Job, at: datetime, reason: str) -> Outcome:
-    """Return: not now, by breaker or rate; not an attempt, not a claim."""
-    return Outcome(job.claim, "pending", at, job.row.attempts, reason=reason, order_key=job.row.order_key, uncount=True)
+def postponed(job: Job, at: datetime, reason: str, error: Failure | None = None) -> Outcome:
+    """Return: not now, by breaker, rate or because there is no token; not an attempt, not a claim."""
+    return Outcome(job.claim, "pending", at, job.row.attempts, None, reason, error, job.row.order_key, uncount=True)
 
 
 def dead(job: Job, reason: str, failure: Failure, attempt: Attempt | None = None) -> Outcome:

@@ -8,15 +8,17 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from server.kernel.errors import CrossdockError
+from server.kernel.errors import CrossdockError, Postponed
 from server.kernel.ids import new_uuid
+from server.telemetry.redaction import HIDDEN
 from server.transport.aio import Request
 from server.transport.redaction import hide, hide_bytes, redact_headers
-from server.webhooks import outcomes, recording
+from server.webhooks import identifying, outcomes, recording
 from server.webhooks.queries import Attempt, Outcome
 from server.webhooks.rendering import Rendered, Skipped, render
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from server.integrations.gates import Gate
@@ -45,31 +47,41 @@ class Sending:
             return recording.dead(job, "mapping", error.failure)
         if isinstance(rendered, Skipped):
             return recording.skipped(job)
+        try:
+            identity = await identifying.identity_of(target)
+        except Postponed as error:  # before anything was sent: no attempt, like an open breaker
+            at = self.clock.now() + timedelta(seconds=error.after or 1.0)
+            return recording.postponed(job, at, "auth", error.failure)
         if target.link is None:
-            return await self._send(job, target, rendered)
+            return await self._send(job, target, rendered, identity)
         wait = await asyncio.to_thread(self.gate.wait, target.link)
         if wait is not None:
             return recording.postponed(job, self.clock.now() + timedelta(seconds=wait.seconds), wait.reason)
         works: bool | None = None
         try:
-            outcome = await self._send(job, target, rendered)
+            outcome = await self._send(job, target, rendered, identity)
             works = outcome.error is None or not outcome.error.retryable
             works = works and outcome.reason not in ("exhausted", "expired")
         finally:  # however it ended: its place, or its being the probe, is given back
             await asyncio.to_thread(partial(self.gate.record, target.link, succeeded=works))
         return outcome
 
-    async def _send(self, job: Job, target: Target, rendered: Rendered) -> Outcome:
+    async def _send(self, job: Job, target: Target, rendered: Rendered, identity: Mapping[str, str]) -> Outcome:
         started = self.clock.now()
         seconds = int(started.timestamp())
         message = {"webhook-id": job.row.message_id, "webhook-timestamp": str(seconds)}
+        headers = identifying.over({"User-Agent": AGENT, **target.headers, **rendered.headers, **message}, identity)
         if target.signer is not None:
-            message["webhook-signature"] = target.signer.sign(job.row.message_id, seconds, rendered.body)
-        headers = {"User-Agent": AGENT, **target.headers, **rendered.headers, **message}
+            signature = target.signer.headers(job.row.message_id, seconds, rendered.body, headers)
+            message |= signature
+            headers |= signature
         shown = {"User-Agent": AGENT, **target.shown_headers, **_shown(rendered.headers, target), **message}
-        request = Request(rendered.method, _url(target, rendered.path), headers, rendered.body, target.webhook.timeout)
+        shown |= dict.fromkeys(identity, HIDDEN)
+        url, timeout = _url(target, rendered.path), target.webhook.timeout
+        tls = target.auth.tls if target.auth is not None else None
+        request = Request(rendered.method, url, headers, rendered.body, timeout, tls)
         try:
-            answer = await self.sender.send(request, target.addresses)
+            answer = await identifying.send(self.sender, request, target, identity)
         except CrossdockError as error:
             outcome = "timeout" if "TIME" in error.code else ("failure" if error.retryable else "refused")
             tried = self._attempt(job, target, shown, started, outcome, None, error.failure)
@@ -114,8 +126,8 @@ class Sending:
             outcome=outcome,
             status=answer.status if answer else None,
             request_headers=headers,
-            response_headers=hide(redact_headers(answer.headers), target.secrets) if answer else None,
-            response_body=hide_bytes(answer.body, target.secrets) if answer else None,
+            response_headers=hide(redact_headers(answer.headers), target.hidden) if answer else None,
+            response_body=hide_bytes(answer.body, target.hidden) if answer else None,
             error=failure,
             timings=dict(answer.timings) if answer else {},
             definition_version=target.definition_version,

@@ -7,12 +7,13 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from server.access.references import fill_config
 from server.access.secrets import SECRET_MISSING
 from server.integrations.gates import limited
 from server.kernel.errors import CrossdockError, Retryable, Unavailable, code
-from server.sdk.signing import Signer
+from server.sdk.signing_schemes import signer_of
 from server.transport.redaction import hide, redact_headers
 from server.webhooks import pinning
 from server.webhooks.outbound import OutboundWebhook, webhook_of
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from uuid import UUID
 
+    from server.integrations.credentials import Credentials
     from server.integrations.endpoints import Endpoints, Found
     from server.integrations.gates import Link
     from server.integrations.policies import Policy
+    from server.sdk.signing_schemes import RequestSigner
     from server.store import Scope, Store, Tx
     from server.transport.addresses import AddressPolicy
 
@@ -51,13 +54,19 @@ class Target:
     base_path: str
     query: str
     headers: Mapping[str, str]
-    signer: Signer | None
+    signer: RequestSigner | None
     addresses: AddressPolicy
     link: Link | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Of the integration: a careless receiver echoes them, and people who may read attempts may not read secrets."""
+    """Of integration, auth and sign: a careless receiver echoes them, and who may read attempts may not read secrets."""
+    auth: Credentials | None = None
     definition_version: int | None = None
     """That of the definition which makes the payload."""
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The secrets, and the token of now."""
+        return self.secrets if self.auth is None else (*self.secrets, *self.auth.secrets)
 
     @cached_property
     def shown_headers(self) -> dict[str, str]:
@@ -124,7 +133,7 @@ class Targets:
             versions = {row.id: row.definition_version for row in rows}
             webhooks = {id_: webhook_of(body) for id_, body in bodies.items()}
             earlier = pinning.bodies(tx, {(key[0], key[4]) for key in keys})
-            names = {name for webhook in webhooks.values() for name in webhook.sign_secrets}
+            names = {name for webhook in webhooks.values() for name in webhook.secret_names}
             values, ends = self.secrets.valid(tx, names) if names else ({}, None)
             endpoints: dict[str, Found | CrossdockError] = {}
             addresses = self.addresses(tx)
@@ -153,25 +162,36 @@ class Targets:
     ) -> Target:
         if webhook is None:
             raise Retryable("the webhook is not there", code=TARGET_UNKNOWN, source="delivery", webhook=str(key[0]))
-        missing = [name for name in webhook.sign_secrets if name not in values]
+        missing = sorted(name for name in webhook.secret_names if name not in values)
         if missing:
             raise Retryable(
                 f"no secret {missing[0]} in {tx.scope}", code=SECRET_MISSING, source="delivery", secret=missing[0]
             )
         found = self._endpoint(tx, webhook.integration, endpoints) if webhook.integration else None
         keys = [value for name in webhook.sign_secrets for value in values[name]]
-        parts = urlsplit(found.base_url if found else webhook.url or "")
+        auth = found.credentials if found else self._auth(tx, webhook, values)
+        parts = urlsplit(_with_query(found.base_url if found else webhook.url or "", auth if not found else None))
         return Target(
             _under_policy(webhook, body, found.link.policy) if found else webhook,
             f"{parts.scheme}://{parts.netloc}",
             parts.path.rstrip("/"),
             parts.query,
             found.headers if found else _NONE,
-            Signer(keys) if keys else None,
+            signer_of(webhook.sign, keys) if webhook.sign else None,
             addresses,
             link=limited(found.link if found else None, tx.scope.workspace_id, key[0], webhook.rate),
-            secrets=found.secrets if found else (),
+            secrets=(
+                *(found.secrets if found else ()),
+                *(each for name in webhook.secret_names for each in values[name]),
+            ),
+            auth=auth,
         )
+
+    def _auth(self, tx: Tx, webhook: OutboundWebhook, values: Mapping[str, list[str]]) -> Credentials | None:
+        """Return what a webhook without an integration shows its receiver."""
+        if webhook.auth is None:
+            return None
+        return self.endpoints.keychain.credentials(tx.scope, fill_config(webhook.auth, values))
 
     def _endpoint(self, tx: Tx, name: str, known: dict[str, Found | CrossdockError]) -> Found:
         """Look an integration up once for all webhooks that go through it."""
@@ -194,6 +214,13 @@ class Targets:
         if len(self._cache) >= _CACHED:
             self._cache.clear()
         self._cache[key] = (time.monotonic() + seconds, made)
+
+
+def _with_query(url: str, auth: Credentials | None) -> str:
+    """Return the URL with the parameters that show who we are."""
+    if auth is None or not auth.query:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(auth.query)}"
 
 
 def _of_version(target: Target, present: int, pin: int | None, earlier: Mapping[str, Any] | None) -> Target:
