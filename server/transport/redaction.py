@@ -55,7 +55,7 @@ def _redact_header(name: str, value: str) -> tuple[str, str]:
     return key, _header_value(value) if len(value) <= _KEPT_LENGTH else _as_text(redact_text(value))
 
 
-@lru_cache(maxsize=16_384)  # as many as webhooks at work: each has secrets of its own
+@lru_cache(maxsize=1024)
 def _header_name(name: str) -> tuple[str, bool]:
     return _as_text(name), is_secret_name(name)
 
