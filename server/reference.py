@@ -21,6 +21,7 @@ from server.config import Settings
 from server.integrations.aggregate import Integration
 from server.kernel.errors import declared_codes
 from server.kernel.lifecycle import TRANSITIONS
+from server.kernel.retryable import FAILURE_KINDS
 from server.mapping import FUNCTIONS
 from server.reactions import REACTIONS
 from server.store.repository import Repository
@@ -58,8 +59,15 @@ def errors() -> str:
         "Every failure has one shape, in `application/problem+json`, attempts, dead letters and logs: `code`, `message`, "
         "`source`, `details`, `retryable`. Codes are stable; their texts may improve."
     )
-    return _page("Error codes", intro) + _table(
-        ("code", "what it means"), [(f"`{name}`", meaning) for name, meaning in declared_codes().items()]
+    again = [
+        (each.name, "yes" if each.retryable else "no", ", ".join(f"`{code}`" for code in each.codes))
+        for each in FAILURE_KINDS
+    ]
+    return (
+        _page("Error codes", intro)
+        + _table(("what fails", "worth another try", "codes"), again)
+        + "\n"
+        + _table(("code", "what it means"), [(f"`{name}`", meaning) for name, meaning in declared_codes().items()])
     )
 
 

@@ -19,6 +19,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from server.kernel.errors import Permanent, Retryable, code
+from server.kernel.retryable import RETRYABLE_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,10 +36,8 @@ LONGEST_PAUSE = 31 * 86400.0
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _SUCCESS = range(200, 300)
 _LIMITED = 429
-_PASSING = frozenset({408, 425})
 _FORBIDDEN = frozenset({401, 403, 407})
 _ABSENT = frozenset({404, 410})
-_SERVER = range(500, 600)
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -65,7 +64,7 @@ def failure_of(
     if status == _LIMITED:
         return Retryable("answered 429", code=UPSTREAM_LIMITED, source=source, after=after, status=status)
     message = f"answered {status}"
-    if status in _PASSING or status in _SERVER:
+    if status in RETRYABLE_STATUS:
         return Retryable(message, source=source, after=after, status=status)
     if status in _FORBIDDEN:
         return Permanent(message, code=UPSTREAM_FORBIDDEN, source=source, status=status)

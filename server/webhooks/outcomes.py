@@ -1,4 +1,4 @@
-"""What an answer or a failure means for a delivery: the one table of retryable or not.
+"""What an answer or a failure means for a delivery, by the one table of what is worth another try.
 
 Sources: Standard Webhooks (only 2xx is success, redirects are not followed, 410 ends the subscription, 429/502/503/504
 slow down, Retry-After is obeyed); RFC 9110 for 408 and 425. A retry is due at the later of the schedule and Retry-After,
@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 
 from server.kernel.errors import Failure, code
+from server.kernel.retryable import RETRYABLE_STATUS
 
 if TYPE_CHECKING:
     from server.kernel.policies import RetrySchedule
@@ -28,9 +29,9 @@ DELIVERY_POISON = code(
 WEBHOOK_REMOVED = code("WEBHOOK_REMOVED", "The webhook was removed before this delivery got through.")
 
 SUCCESS = range(200, 300)
-RETRYABLE_STATUS = frozenset({408, 425, 429, *range(500, 600)})
 GONE = 410
 RETRY_AFTER_STATUS = frozenset({429, 502, 503, 504})
+_LONGEST_PAUSE = timedelta(days=1000)  # beyond every expiry, and within what dates can hold
 POISON_CLAIMS = 10  # claims without an outcome; a kill now and then is normal, ten are not
 
 
@@ -66,12 +67,13 @@ def retry_after(status: int, value: str | None, now: datetime) -> timedelta | No
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:9]), 10**8))
+        return min(timedelta(seconds=int(text[:9])), _LONGEST_PAUSE)
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    return max((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now, timedelta(0))
+    pause = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+    return min(max(pause, timedelta(0)), _LONGEST_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)
