@@ -162,6 +162,13 @@ def record(conn: Connection, worker: str, outcomes: Sequence[Outcome]) -> set[UU
 
     The same outcome again, after a commit whose answer was lost, changes nothing: its lease has ended with the first.
     """
+    won = _stored(conn, worker, outcomes)
+    # A lease that was renewed meanwhile has moved its row from where it was found: look once more for those.
+    missed = [each for each in outcomes if each.claim.ref not in won]
+    return won | _stored(conn, worker, missed) if missed else won
+
+
+def _stored(conn: Connection, worker: str, outcomes: Sequence[Outcome]) -> set[UUID]:
     ordered = [_row(each) for each in sorted(outcomes, key=_ref)]
     rows = conn.exec_driver_sql(_RECORD, {"worker": worker, "outcomes": to_json(ordered)})
     return {row[0] for row in rows}
