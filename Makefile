@@ -51,8 +51,10 @@ test-fast: dev  ## the first part of it, stopping at the first failure; ARGS='te
 test-pages: dev  ## the pages in a real browser: chromium on the PATH, or CHROMIUM=/path/to/it
 	$(BIN)/python -m pytest -q -m pages $(ARGS)
 
-faults: dev  ## the long fault suite
-	$(BIN)/python -m pytest -q -m faults --timeout 900 $(ARGS)
+# Figures of earlier runs stay: one fault measured anew (ARGS='-k f6') takes the place of its old figures only.
+faults: dev  ## the long fault suite, and docs/reliability.md from it; ARGS='-k f6', FAULTS_EVENTS=1000, FAULTS_LONG_MINUTES=30
+	CROSSDOCK_TEST_FIGURES=$(CURDIR)/.crossdock/faults $(BIN)/python -m pytest -q -m faults --timeout 900 $(ARGS); status=$$?; \
+	$(BIN)/python -m tests.faults.report .crossdock/faults && exit $$status
 
 bench: dev  ## the figures of docs/benchmarks.md, on this machine
 	$(BIN)/python tests/benchmarks/deliveries.py $(ARGS)

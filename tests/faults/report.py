@@ -106,10 +106,18 @@ def page(figures: dict[tuple[str, str], dict[str, Any]]) -> str:
         shown = [
             (case, each["more"]) for (number, case), each in figures.items() if number == fault.number and each["more"]
         ]
-        parts += [f"- {case}: {', '.join(f'{name} {value}' for name, value in more.items())}\n" for case, more in shown]
+        parts += [f"- {case}: {_told(more)}\n" for case, more in shown]
         parts += ["\n"] if shown else []
     parts += [_PEERS, _TAIL.format(minutes=_MINUTES)]
     return "".join(parts)
+
+
+def _told(more: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_listed(value)}" for name, value in more.items())
+
+
+def _listed(value: Any) -> str:
+    return " and ".join(str(each) for each in value) if isinstance(value, list) else str(value)
 
 
 def _shown(figures: dict[str, Any], column: str) -> str:
