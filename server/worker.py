@@ -22,9 +22,10 @@ from rq.timeouts import TimerDeathPenalty
 
 from server import bootstrap
 from server.kernel.errors import Unavailable
-from server.queue import hints
+from server.queue import claims, hints
 from server.store import processes
 from server.transport.limits import allow_open_files
+from server.webhooks.queries import KIND as DELIVERY
 
 if TYPE_CHECKING:
     from server.bootstrap import Worker
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("crossdock.worker")
 TIMER_SECONDS = 2.0
+_LOOK_SECONDS = 0.05
 STOP_SECONDS = 7.0  # `up` has 20 s for all; what a slow receiver still holds then is due again by its lease
 _RQ_WAIT = 30  # RQ blocks half of it on its queue
 _REDIS_BACK = 1.0
@@ -122,8 +124,18 @@ class Runtime:
             if did:
                 self.parts.deliveries.wake()
                 continue
-            self._wake.wait(TIMER_SECONDS)
-            self._wake.clear()
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for a hint; while events come nobody gives any, so we look ourselves, by one question for all chores."""
+        until = time.monotonic() + TIMER_SECONDS
+        while time.monotonic() < until and not self._wake.wait(
+            _LOOK_SECONDS if self.parts.deliveries.awake else TIMER_SECONDS
+        ):
+            with contextlib.suppress(Unavailable), self.parts.store.statements() as conn:
+                if claims.others_due(conn, DELIVERY):
+                    break
+        self._wake.clear()
 
     def _ring(self) -> None:
         """Listen for hints; Redis may go away for as long as it likes."""

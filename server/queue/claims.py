@@ -28,6 +28,7 @@ LEASE_SECONDS = 6
 HEARTBEAT_SECONDS = 2
 LANE_LIMIT = 10
 HIGH, NORMAL, LOW = 0, 1, 2
+PRIORITIES = {"high": HIGH, "normal": NORMAL, "low": LOW}
 _CHOOSES_FIRST = (16, 4, 1)  # how often each priority does, behind a backlog: none starves
 _CURSORS = 1000
 
@@ -139,6 +140,24 @@ def _age(row: Row[Any]) -> tuple[datetime, UUID]:
 def claim(conn: Connection, kind: str, limit: int) -> list[Claim]:
     """Claim at most `limit` due rows: for what is drained in small numbers, every round from the start."""
     return Claimer(kind)(conn, limit)
+
+
+_OTHERS = """
+WITH RECURSIVE kinds AS (
+  (SELECT kind FROM due WHERE NOT leased ORDER BY kind LIMIT 1)
+  UNION ALL
+  SELECT (SELECT due.kind FROM due WHERE NOT leased AND due.kind > kinds.kind ORDER BY due.kind LIMIT 1)
+  FROM kinds WHERE kinds.kind IS NOT NULL
+)
+SELECT EXISTS (
+  SELECT FROM kinds WHERE kind <> %(kind)s
+  AND EXISTS (SELECT FROM due WHERE due.kind = kinds.kind AND NOT leased AND due_at <= now())) AS some
+"""
+
+
+def others_due(conn: Connection, kind: str) -> bool:
+    """Tell whether work of any other kind is due: one question before each of them is asked."""
+    return bool(conn.exec_driver_sql(_OTHERS, {"kind": kind}).scalar())
 
 
 def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:

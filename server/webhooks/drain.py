@@ -87,6 +87,11 @@ class Deliveries:
         # Threads of their own: look-ups and gates that hang fill the loop's, and leases must be renewed all the same.
         self._ledger = ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger")
 
+    @property
+    def awake(self) -> bool:
+        """Tell whether events have come lately, so that we look for work without being rung for."""
+        return self.pace.awake
+
     def wake(self) -> None:
         """Look for work now."""
         if self._loop is not None and not self._loop.is_closed():
@@ -234,7 +239,9 @@ class Deliveries:
             return
         for outcome in batch:
             job = self.jobs.get(outcome.claim.ref)
-            if job is not None and job.claim.epoch == outcome.claim.epoch:  # a short pause: it may be claimed anew already
+            if (
+                job is not None and job.claim.epoch == outcome.claim.epoch
+            ):  # a short pause: it may be claimed anew already
                 del self.jobs[outcome.claim.ref]
         if len(batch) >= _WORTH_ASKING:
             self.pace.ring()

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
 from server.kernel.ids import new_uuid
+from server.kernel.policies import parse_duration
 from server.queue import claims
 from server.webhooks import queries
-from server.webhooks.outbound import webhook_of
+from server.webhooks.outbound import DEFAULT_EXPIRES, DEFAULT_IN_FLIGHT, DEFAULT_PRIORITY
 from server.webhooks.owing import FANOUT, HELD_STATES, message_id
 from server.webhooks.queries import Owed
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
     from server.kernel.clock import Clock
     from server.queue.claims import Claim
     from server.store import Store
 
 CHUNK = 1000
+# Only what an owed row needs: of ten thousand bodies nobody wants to read the maps.
+_WEBHOOKS = """
+SELECT id, state, body ->> 'expires' AS expires, CAST(body ->> 'max_in_flight' AS int) AS most, body ->> 'priority' AS priority
+FROM webhooks WHERE id = ANY(:ids) AND deleted_at IS NULL AND state <> 'draft'
+"""
 _AT_ONCE = 4
 
 
@@ -34,43 +43,40 @@ def _chunk(store: Store, clock: Clock, claim: Claim) -> int:
     now = clock.now()
     with store.connect() as conn:
         fanout = conn.execute(
-            text("SELECT event_uid, webhook_ids[1:200000] AS webhook_ids FROM fanouts WHERE id = :id FOR UPDATE"),
-            {"id": claim.ref},
+            text("""SELECT event_uid, webhook_ids[1:CAST(:chunk AS int)] AS chunk, cardinality(webhook_ids) > :chunk AS more
+                    FROM fanouts WHERE id = :id FOR UPDATE"""),
+            {"id": claim.ref, "chunk": CHUNK},
         ).first()
         if fanout is None:
             claims.finish(conn, FANOUT, [claim])
             return 0
-        chunk, rest = fanout.webhook_ids[:CHUNK], fanout.webhook_ids[CHUNK:]
         still_mine = (
             claims.postpone(conn, FANOUT, [claim], [now], uncount=True)
-            if rest
+            if fanout.more
             else claims.finish(conn, FANOUT, [claim])
         )
         if not still_mine:
             return 0
-        webhooks = conn.execute(
-            text(
-                "SELECT id, state, body FROM webhooks WHERE id = ANY(:ids) AND deleted_at IS NULL AND state <> 'draft'"
-            ),
-            {"ids": chunk},
-        ).all()
-        owed = []
-        for row in webhooks:
-            webhook = webhook_of(row.body)
-            owed.append(
-                Owed(
-                    new_uuid(),
-                    row.id,
-                    fanout.event_uid,
-                    message_id(fanout.event_uid, row.id),
-                    "held" if row.state in HELD_STATES else "pending",
-                    now + timedelta(seconds=webhook.expires),
-                    lane_limit=webhook.max_in_flight,
-                )
-            )
+        owed = [_owed(row, fanout.event_uid, now) for row in conn.execute(text(_WEBHOOKS), {"ids": fanout.chunk})]
         queries.owe(conn, claim.workspace_id, now, owed)
-        if rest:
-            conn.execute(text("UPDATE fanouts SET webhook_ids = :rest WHERE id = :id"), {"rest": rest, "id": claim.ref})
+        if fanout.more:
+            conn.execute(
+                text("UPDATE fanouts SET webhook_ids = webhook_ids[CAST(:next AS int):] WHERE id = :id"),
+                {"next": CHUNK + 1, "id": claim.ref},
+            )
         else:
             conn.execute(text("DELETE FROM fanouts WHERE id = :id"), {"id": claim.ref})
     return len(owed)
+
+
+def _owed(row: Any, event_uid: UUID, now: datetime) -> Owed:
+    return Owed(
+        new_uuid(),
+        row.id,
+        event_uid,
+        message_id(event_uid, row.id),
+        "held" if row.state in HELD_STATES else "pending",
+        now + timedelta(seconds=parse_duration(row.expires or DEFAULT_EXPIRES)),
+        lane_limit=row.most or DEFAULT_IN_FLIGHT,
+        priority=claims.PRIORITIES[row.priority or DEFAULT_PRIORITY],
+    )

@@ -11,6 +11,7 @@ from server.documents.values import secrets_in
 from server.integrations.fallback import Fallback, fallback_of
 from server.integrations.policies import RateFigures, rate_of
 from server.kernel.policies import RetrySchedule, parse_duration, schedule_from
+from server.queue.claims import NORMAL, PRIORITIES
 from server.webhooks.compiling import PLACE, Compiled, compile_webhook
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = "20s"
 DEFAULT_EXPIRES = "5d"
 DEFAULT_IN_FLIGHT = 10
+DEFAULT_PRIORITY = "normal"
 DEFAULT_ON_STUCK = "block"
 DEFAULT_JITTER = Decimal("0.2")
 DEFAULT_INITIAL = "1s"
@@ -51,6 +53,7 @@ class OutboundWebhook:
     timeout: float = parse_duration(DEFAULT_TIMEOUT)
     expires: float = parse_duration(DEFAULT_EXPIRES)
     max_in_flight: int = DEFAULT_IN_FLIGHT
+    priority: int = NORMAL
     rate: RateFigures | None = None
     fallback: Fallback | None = None
     map: Any = None
@@ -92,6 +95,7 @@ def webhook_of(body: Mapping[str, Any]) -> OutboundWebhook:
         timeout=parse_duration(body.get("timeout", DEFAULT_TIMEOUT)),
         expires=parse_duration(body.get("expires", DEFAULT_EXPIRES)),
         max_in_flight=int(body.get("max_in_flight", DEFAULT_IN_FLIGHT)),
+        priority=PRIORITIES[body.get("priority", DEFAULT_PRIORITY)],
         rate=rate_of(body["rate_limit"]) if "rate_limit" in body else None,
         fallback=fallback_of(body.get("fallback"), PLACE),
         map=body.get("map"),

@@ -21,7 +21,7 @@ from server.webhooks.queries import Owed
 from server.webhooks.rendering import order_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -54,19 +54,33 @@ class Route:
     webhook: OutboundWebhook
 
 
+@dataclass(frozen=True, slots=True)
+class Subscribers:
+    """The routes that mean one event type. `many` are the ids of the free ones as the database reads them, if they are many."""
+
+    free: tuple[Route, ...]
+    ordered: tuple[Route, ...]
+    many: str | None
+
+
 class Routes:
     """The routes of one workspace at one version; by type, since types repeat."""
 
-    def __init__(self, version: int, routes: Sequence[Route]) -> None:
+    def __init__(self, version: int, routes: Mapping[UUID, tuple[int, Route]]) -> None:
         self.version = version
-        self._all = routes
-        self._by_type: dict[str, list[Route]] = {}
+        self.known = routes
+        self._by_type: dict[str, Subscribers] = {}
 
-    def of(self, type_: str) -> list[Route]:
+    def of(self, type_: str) -> Subscribers:
         """Return the routes that mean this event type."""
         found = self._by_type.get(type_)
         if found is None:
-            found = [route for route in self._all if any(matches(pattern, type_) for pattern in route.patterns)]
+            mine = [
+                route for _, route in self.known.values() if any(matches(pattern, type_) for pattern in route.patterns)
+            ]
+            free = tuple(route for route in mine if route.webhook.order_by is None)
+            many = "{" + ",".join(str(route.webhook_id) for route in free) + "}" if len(free) > FANOUT_ABOVE else None
+            found = Subscribers(free, tuple(route for route in mine if route.webhook.order_by is not None), many)
             if len(self._by_type) < _TYPES_CACHED:
                 self._by_type[type_] = found
         return found
@@ -89,10 +103,11 @@ class Owing:
         letters: list[DeadLetter] = []
         for event in events:
             mine = routes.of(event.type)
-            free = [route for route in mine if route.webhook.order_by is None]
-            for route in mine:
-                if route.webhook.order_by is None:
-                    continue
+            if mine.many is not None:
+                self._fan_out(tx, event, mine.many)
+            else:
+                owed.extend(_of_route(event.uid, route, now) for route in mine.free)
+            for route in mine.ordered:
                 try:
                     key = order_key(route.webhook, event)
                 except EvaluationError as error:
@@ -102,13 +117,9 @@ class Owing:
                     letters.append(_letter(event, route, lost.id, error.failure))
                     continue
                 if key is None:
-                    free.append(route)
+                    owed.append(_of_route(event.uid, route, now))
                 else:
                     ordered.append((event, route, key))
-            if len(free) > FANOUT_ABOVE:
-                self._fan_out(tx, event, free)
-            else:
-                owed.extend(_of_route(event.uid, route, now) for route in free)
         owed.extend(self._in_order(tx, ordered, now))
         queries.owe(tx.conn, tx.scope.workspace_id, now, owed)
         dead_letters.add(tx.conn, letters)
@@ -129,13 +140,23 @@ class Owing:
         version = -1 if row is None else row.routes_version
         cached = self._routes.get(tx.scope.workspace_id)
         if cached is None or cached.version != version:
-            rows = tx.all(
-                """SELECT id, name, state, body FROM webhooks WHERE workspace_id = :workspace_id AND deleted_at IS NULL
-                   AND state IN ('active', 'failing', 'paused', 'disabled') AND body ->> 'direction' = 'outbound'"""
-            )
-            cached = Routes(version, [_route(row) for row in rows])
+            cached = Routes(version, self._read(tx, cached.known if cached else {}))
             self._routes[tx.scope.workspace_id] = cached
         return cached
+
+    def _read(self, tx: Tx, before: Mapping[UUID, tuple[int, Route]]) -> dict[UUID, tuple[int, Route]]:
+        """Read the webhooks that changed; those that did not stay as they are, of ten thousand nearly all."""
+        now = tx.all(
+            """SELECT id, version FROM webhooks WHERE workspace_id = :workspace_id AND deleted_at IS NULL
+               AND state IN ('active', 'failing', 'paused', 'disabled') AND body ->> 'direction' = 'outbound'"""
+        )
+        known = {row.id: before[row.id] for row in now if row.id in before and before[row.id][0] == row.version}
+        changed = [row.id for row in now if row.id not in known]
+        rows = tx.all(
+            "SELECT id, name, state, version, body FROM webhooks WHERE workspace_id = :workspace_id AND id = ANY(:ids)",
+            ids=changed,
+        )
+        return known | {row.id: (row.version, _route(row)) for row in rows}
 
     def _in_order(self, tx: Tx, ordered: Sequence[tuple[Event, Route, str]], now: datetime) -> list[Owed]:
         if not ordered:
@@ -154,14 +175,15 @@ class Owing:
             given[of_key] += 1
         return owed
 
-    def _fan_out(self, tx: Tx, event: Event, routes: Sequence[Route]) -> None:
+    def _fan_out(self, tx: Tx, event: Event, webhooks: str) -> None:
         """Owe many by one row: it is written out in chunks by the worker."""
         fanout = new_uuid()
         tx.run(
-            "INSERT INTO fanouts (id, workspace_id, event_uid, webhook_ids) VALUES (:id, :workspace_id, :event, :webhooks)",
+            """INSERT INTO fanouts (id, workspace_id, event_uid, webhook_ids)
+               VALUES (:id, :workspace_id, :event, CAST(:webhooks AS uuid[]))""",
             id=fanout,
             event=event.uid,
-            webhooks=[route.webhook_id for route in routes],
+            webhooks=webhooks,
         )
         claims.add(tx.conn, FANOUT, [claims.Due(fanout, tx.scope.workspace_id, fanout)])
         tx.after_commit("hint", self.hint)
@@ -188,6 +210,7 @@ def _of_route(event_uid: UUID, route: Route, now: datetime, state: str | None = 
         state or ("held" if route.held else "pending"),
         now + route.expires,
         lane_limit=route.webhook.max_in_flight,
+        priority=route.webhook.priority,
         **more,
     )
 

@@ -12,6 +12,7 @@ from server.documents.values import Reference
 from server.integrations.auth_fields import AUTH
 from server.integrations.fallback import call_form
 from server.integrations.spec import RATE_LIMIT
+from server.queue.claims import PRIORITIES
 from server.webhooks.check import check_header, check_webhook
 from server.webhooks.compiling import PLACE
 from server.webhooks.dry_run import TESTS, run_tests
@@ -23,6 +24,7 @@ from server.webhooks.outbound import (
     DEFAULT_MAX,
     DEFAULT_MULTIPLIER,
     DEFAULT_ON_STUCK,
+    DEFAULT_PRIORITY,
     DEFAULT_TIMEOUT,
     OutboundWebhook,
     webhook_of,
@@ -114,7 +116,12 @@ OUTBOUND = Kind(
             Field("max_in_flight", Integer(1, 1000), "Requests under way at the same time.", default=DEFAULT_IN_FLIGHT),
             Field("map", MapValue(PLACE), "What is sent, made of the event; see the mapping language."),
             Field("tests", TESTS, "Given an event, which requests are sent."),
-            Field("priority", Choice(("low", "normal", "high")), "Which go first.", coming=True),
+            Field(
+                "priority",
+                Choice(tuple(PRIORITIES)),
+                "Which go first when more is waiting than can be sent; a low one waits longer, and never for ever.",
+                default=DEFAULT_PRIORITY,
+            ),
             Field(
                 "fallback",
                 call_form(PLACE, "Its input, made of the event.", required=True),

@@ -86,7 +86,8 @@ class Reopening:
                    expires_at = now() + (d.expires_at - d.created_at)
                FROM webhooks w
                WHERE d.workspace_id = :workspace_id AND d.id = ANY(:refs) AND w.id = d.webhook_id
-               RETURNING d.id, d.webhook_id, d.state, coalesce(CAST(w.body ->> 'max_in_flight' AS int), :most) AS most""",
+               RETURNING d.id, d.webhook_id, d.state, coalesce(CAST(w.body ->> 'max_in_flight' AS int), :most) AS most,
+                         w.body ->> 'priority' AS priority""",
             refs=list(refs),
             most=claims.LANE_LIMIT,
         )
@@ -97,6 +98,7 @@ class Reopening:
                 row.webhook_id,
                 "infinity" if row.state == "held" else None,
                 row.most,
+                claims.PRIORITIES.get(row.priority, claims.NORMAL),
             )
             for row in rows
         ]
