@@ -62,6 +62,7 @@ from server.webhooks.aggregate import Webhook
 from server.webhooks.api import blueprint as deliveries_room
 from server.webhooks.drain import Deliveries
 from server.webhooks.fallbacks import Fallbacks
+from server.webhooks.keys_api import blueprint as keys_room
 from server.webhooks.owing import Owing
 from server.webhooks.sending import Sending
 from server.webhooks.targets import Targets
@@ -176,6 +177,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
+        keys_room(store, shared.webhooks, shared.secrets),
         replays_room(store, shared.hint),
         access_room(Access(store, shared.engine, shared.secrets, shared.networks)),
         integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, shared.networks.policy)),
