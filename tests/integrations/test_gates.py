@@ -143,6 +143,20 @@ def test_an_open_breaker_postpones_and_burns_no_attempt(product: Product, receiv
         until(lambda: "delivered" in product.states())
 
 
+def test_what_an_open_breaker_postponed_goes_again_by_itself_at_its_reset(product: Product, receiver: Receiver) -> None:
+    receiver.answers = [Answer(503)]
+    policy = {"breaker": {"failures": 1, "reset": "2s"}, "retry": {"attempts": 3, "initial": "10ms", "max": "10ms"}}
+    through_integration(product, receiver, policy)
+    product.publish({"n": 1})
+    with product.worker():
+        until(lambda: product.rows("SELECT 1 FROM breakers WHERE state = 'open'"))
+        product.publish(*[{"n": n} for n in range(5)])
+        until(lambda: product.rows("SELECT 1 FROM deliveries WHERE reason = 'breaker'"))
+        until(lambda: product.states() == {"delivered": 6})
+    assert state(product) == "closed"
+    assert sum(row.attempts for row in product.rows("SELECT attempts FROM deliveries")) == len(receiver.hits) == 7
+
+
 def test_a_rate_postpones(product: Product, receiver: Receiver) -> None:
     through_integration(product, receiver, {"rate_limit": {"capacity": 2, "per_second": 0.001}})
     product.publish(*[{"n": n} for n in range(4)])

@@ -272,6 +272,7 @@ def watched(watching):
         ("ok", "", ["claim", "wait", True, ("keep", 200)]),
         ("500", "", ["claim", "wait", False, "free"]),
         ("429", "", ["claim", "wait", False, "free"]),
+        ("slow", "", ["claim", "wait", False, "free"]),
         ("404", "", ["claim", "wait", True, ("fail", "UPSTREAM_NOT_FOUND")]),
         ("ok", "claim", ["claim"]),
         ("ok", "wait", ["claim", "wait", "free"]),
@@ -281,7 +282,9 @@ def test_the_guards_are_asked_in_order_and_told_the_outcome(mock, scenario, refu
     mock.play(scenario)
     watching = Watching(refuse)
     with suppress(CrossdockError):
-        watched(watching).call(http_call(mock, idempotency_key="key_1", link=LINK))
+        watched(watching).call(
+            http_call(mock, idempotency_key="key_1", link=LINK, timeout=0.5 if scenario == "slow" else 5.0)
+        )
     assert watching.seen == seen
     assert bool(mock.received) == (not refuse)
 

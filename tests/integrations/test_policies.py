@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.integrations.policies import PRESETS, policy_of
+from server.kernel.policies import STANDARD_SCHEDULE
+from server.webhooks.outbound import webhook_of
+from server.webhooks.targets import _under_policy
 
 FIGURES = [
     ("sales-system", 5, 2, 30, 60, 3, 1, 30, 0.1, (100, 10)),
@@ -28,6 +33,44 @@ def test_presets(name, failures, successes, timeout, reset, retries, initial, mo
     assert policy.retry.delays == tuple(min(initial * 2**n, most) for n in range(retries))
     assert policy.retry.jitter == jitter
     assert (policy.rate and (policy.rate.capacity, policy.rate.per_second)) == rate
+
+
+@pytest.mark.parametrize(
+    ("name", "failures", "successes", "timeout", "reset", "retries", "initial", "most", "jitter", "rate"), FIGURES
+)
+@given(random=st.floats(0, 1, exclude_max=True), n=st.integers(0, 10))
+def test_n_retries_are_n_plus_one_calls_with_growing_pauses(
+    random, n, name, failures, successes, timeout, reset, retries, initial, most, jitter, rate
+) -> None:
+    pause = PRESETS[name].retry.pause(n + 1, random)
+    if n >= retries:
+        assert pause is None
+    else:
+        planned = min(initial * 2**n, most) * (1 + jitter * random)
+        assert pause.total_seconds() == pytest.approx(planned, abs=1e-5)
+
+
+OWN = {"attempts": 2, "initial": "7s", "max": "7s"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "retry", "delays", "jitter"),
+    [
+        (None, None, STANDARD_SCHEDULE, 0.2),
+        ("erp-system", None, (2, 4, 8, 16, 32), 0.2),
+        ("default", None, (1, 1), 0),
+        ({"retry": {"attempts": 2, "initial": "3s"}}, None, (1,), 0),
+        (None, OWN, (7,), 0.2),
+        ("erp-system", OWN, (7,), 0.2),
+        ("erp-system", {"schedule": ["1s", "2s"], "jitter": 0}, (1, 2), 0),
+    ],
+)
+def test_a_webhooks_own_retry_wins_and_without_a_named_policy_the_standard_schedule_holds(
+    policy, retry, delays, jitter
+) -> None:
+    body = {"name": "w", "events": ["a.b"], "integration": "it", **({"retry": retry} if retry else {})}
+    webhook = _under_policy(webhook_of(body), body, policy_of({"policy": policy} if policy else {}))
+    assert (webhook.retry.delays, webhook.retry.jitter) == (delays, jitter)
 
 
 def test_every_preset_has_figures_here() -> None:
