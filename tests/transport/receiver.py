@@ -13,7 +13,7 @@ import struct
 import threading
 from urllib.parse import parse_qs, unquote, urlsplit
 
-BOMB = gzip.compress(b"\0" * 100_000_000)
+BOMB = gzip.compress(b"\0" * 100_000_000) * 3  # 300 MB in 290 KB
 _END = b"\r\n\r\n"
 
 
@@ -188,8 +188,11 @@ class Receiver:
         writer.write(b"Content-Length: 2\r\n\r\nok")
 
     async def play_long_header(self, writer, _rest, _query):
-        writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000_000 + b"\r\nContent-Length: 2\r\n\r\nok")
-        await writer.drain()
+        writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(160):
+            writer.write(b"x" * 65536)
+            await writer.drain()
+        writer.write(b"\r\nContent-Length: 2\r\n\r\nok")
 
     async def play_short(self, writer, _rest, _query):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok")
