@@ -8,8 +8,7 @@ from marshmallow import fields
 
 from server.kernel.errors import Conflict, Invalid, Retryable
 from server.sdk.signing import public_keys
-from server.web import current
-from server.web.paging import page_of
+from server.web import current, paging
 from server.web.permissions import requires
 from server.web.room import Out, Room
 from server.webhooks.outbound import webhook_of
@@ -34,9 +33,11 @@ def blueprint(store: Store, webhooks: Repository[Webhook], secrets: Secrets) -> 
 
     @room.route("/api/v1/webhooks/<name>/public-keys")
     @requires("definitions:read")
-    @room.response(200, page_of(PublicKeySchema))
-    def list_public_keys(name: str) -> dict[str, Any]:
+    @room.arguments(paging.PageQuery, location="query")
+    @room.response(200, paging.page_of(PublicKeySchema))
+    def list_public_keys(query: dict[str, Any], name: str) -> dict[str, Any]:
         """List the public half of every key that signs a webhook now, the newest first; during an overlap the older, too."""
+        position = paging.after(query, "public-keys", int)
         with store.begin(current.scope(), current.cause()) as tx:
             names = webhook_of(webhooks.get(tx, name).body).sign_secrets
             try:
@@ -45,6 +46,8 @@ def blueprint(store: Store, webhooks: Repository[Webhook], secrets: Secrets) -> 
             except (Retryable, Invalid) as error:
                 # It is for the workspace to set the secret right: nothing is wrong with the request, nor with us.
                 raise Conflict(error.message, code=error.code, source=error.source, **error.details) from error
-        return {"items": items, "next": None}
+        start = int(position[0]) + 1 if position else 0
+        rows = list(enumerate(items))[start : start + query["limit"] + 1]
+        return paging.page(rows, query["limit"], "public-keys", lambda row: [row[0]], lambda row: row[1])
 
     return room

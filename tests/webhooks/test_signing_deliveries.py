@@ -179,3 +179,16 @@ def test_the_public_keys_of_a_webhook_are_published_and_verify_what_it_sends(
         product.core.secrets.delete(tx, "KEY")
     missing = product.client().get("/api/v1/webhooks/hook/public-keys")
     assert (missing.status_code, missing.json["code"]) == (409, "SECRET_MISSING")
+
+
+def test_public_keys_come_page_by_page(product: Product) -> None:
+    key = generate_private_key()
+    put(product, "KEY", key)
+    put(product, "MORE", key)
+    sign = {"scheme": "standard-webhooks-v1a", "key": [{"secret": "KEY"}, {"secret": "MORE"}]}
+    product.webhook("hook", "http://127.0.0.1:9/", sign=sign)
+    path = "/api/v1/webhooks/hook/public-keys"
+    first = product.client().get(path, query_string={"limit": 1}).json
+    second = product.client().get(path, query_string={"limit": 1, "cursor": first["next"]}).json
+    assert [page["items"][0]["secret"] for page in (first, second)] == ["KEY", "MORE"]
+    assert second["next"] is None
