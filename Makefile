@@ -56,9 +56,8 @@ faults: dev  ## the long fault suite, and docs/reliability.md from it; ARGS='-k 
 	CROSSDOCK_TEST_FIGURES=$(CURDIR)/.crossdock/faults $(BIN)/python -m pytest -q -m faults --timeout 900 $(ARGS); status=$$?; \
 	$(BIN)/python -m tests.faults.report .crossdock/faults && exit $$status
 
-bench: dev  ## the figures of docs/benchmarks.md, on this machine
-	$(BIN)/python tests/benchmarks/deliveries.py $(ARGS)
-	$(BIN)/python tests/benchmarks/mapping.py
+bench: dev  ## measures the delivery engine and writes docs/benchmarks.md: 15 minutes; ARGS='throughput latency', '--full'
+	$(BIN)/python tests/benchmarks/deliveries.py --record $(ARGS)
 
 lint: dev  ## style, imports, layers
 	$(BIN)/ruff check .

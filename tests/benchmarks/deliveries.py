@@ -2,7 +2,7 @@
 
 Run: `python tests/benchmarks/deliveries.py throughput latency` · names: see MEASURES; without any, all of them in the
 sizes of docs/benchmarks.md. `--short` is for a look while tuning, `--full` has the largest backlog; `--seconds`, `--backlog`
-and `--workers` change one size; `--json FILE` keeps the figures.
+and `--workers` change one size; `--record` keeps the figures and makes docs/benchmarks.md anew.
 Set-up: one workspace, 100 webhooks without a map, each with its own path, secret and event type, so that an event goes to one
 webhook; 1 KiB bodies; PostgreSQL with fsync and synchronous commits. Every run checks that nothing was lost or repeated.
 """
@@ -12,16 +12,24 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
+import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.benchmarks import report
 from tests.benchmarks.cost import idle, round_trips
 from tests.benchmarks.growth import backlog, fan_out, flat
 from tests.benchmarks.isolation import isolation, neighbour
+from tests.benchmarks.machine import commit, machine
+from tests.benchmarks.mapping import measure as microseconds
 from tests.benchmarks.measuring import FULL, MODERATE, SHORT, Sizes
 from tests.benchmarks.rates import end_to_end, latency, thousand, thousand_in_tens, throughput
 
@@ -65,6 +73,26 @@ def sizes_of(asked: argparse.Namespace) -> Sizes:
     return dataclasses.replace(sizes, **changed)
 
 
+def mapping(_: Sizes) -> dict[str, Any]:
+    """CPU of one mapping, in microseconds, beside the same written by hand."""
+    return dict(microseconds())
+
+
+MEASURES["mapping"] = mapping
+
+
+def record(place: Path, name: str, command: str, found: dict[str, Any], load: float) -> None:
+    """Put figures into the raw data, in place of older ones of the same measurement, and make the page anew."""
+    data = json.loads(place.read_text("utf-8")) if place.is_file() else {"machine": {}, "measures": {}}
+    data["machine"] = machine()
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
+    data["measures"][name] = {"command": command, "commit": commit(), "at": at, "load": load, "figures": found}
+    data["measures"] = {each: data["measures"][each] for each in MEASURES if each in data["measures"]}
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    report.PAGE.write_text(report.page(data), "utf-8")
+
+
 def main() -> None:
     """Measure what the command line names; print a table and a line of JSON for each."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -74,18 +102,25 @@ def main() -> None:
     parser.add_argument("--workers", type=int)
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--record", action="store_true", help="Into docs/benchmarks/figures.json and docs/benchmarks.md."
+    )
     asked = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     sizes = sizes_of(asked)
+    options = [each for each in sys.argv[1:] if each not in MEASURES and each != "--record"]
     for name in asked.names or MEASURES:
         if name not in MEASURES:
             parser.error(f"{name} is none of {', '.join(MEASURES)}")
         print(f"== {name}: {MEASURES[name].__doc__}", flush=True)
-        started = time.monotonic()
+        load, started = round(os.getloadavg()[0], 2), time.monotonic()
         found = rounded(MEASURES[name](sizes))
         for key, value in found.items():
             print(f"  {key:28} {value}")
         print(json.dumps({name: found}), f"({time.monotonic() - started:.0f} s)", flush=True)
+        if asked.record:
+            command = " ".join([".venv/bin/python tests/benchmarks/deliveries.py", name, *options])
+            record(report.FIGURES, name, command, found, load)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Every process is the real command. `Rig` is a context manager with data of its o
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import sys
@@ -18,7 +17,6 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import psutil
 import requests
-import structlog
 
 from server.access import tokens
 from server.access.authentication import local_admin
@@ -83,7 +81,6 @@ class Rig:
         postgres: Mapping[str, str] | None = None,
         start: Sequence[str] = ("api", "scheduler", "worker"),
     ) -> None:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         self.folder = Path(tempfile.mkdtemp(prefix="crossdock-bench-"))
         self.postgres = EmbeddedPostgres(self.folder / "postgres", DURABLE | dict(postgres or {}))
         self.redis = EmbeddedRedis(self.folder / "redis")

@@ -1,0 +1,71 @@
+"""What the figures have to be: each target, where its figure stands in the raw data, and what is published of others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure of a measurement (`path` by dots into it) and its bound; `least` is a lower one, else it is an upper one."""
+
+    words: str
+    measure: str
+    path: str
+    bound: float
+    unit: str = ""
+    least: bool = False
+
+    def figure(self, found: Mapping[str, Any]) -> float | None:
+        """Return the figure; None when it was not measured."""
+        value: Any = found
+        for key in self.path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        return None if value is None else float(value)
+
+    def holds(self, figure: float) -> bool:
+        """Say whether it is good enough."""
+        return figure >= self.bound if self.least else figure <= self.bound
+
+
+TARGETS = (
+    Target(
+        "Sustained, per second of worker CPU, beside a bare aiohttp loop", "throughput", "of_aiohttp", 0.6, "×", True
+    ),
+    Target("The same beside a bare `requests.Session` loop", "throughput", "of_requests", 3.0, "×", True),
+    Target("End to end: accepted in lists, delivered, recorded", "end_to_end", "per_second", 2500, "/s", True),
+    Target("200/s singly, accepted to received, p50", "latency", "accepted_to_received_ms.p50", 20, "ms"),
+    Target("200/s singly, accepted to received, p95", "latency", "accepted_to_received_ms.p95", 50, "ms"),
+    Target("200/s singly, accepted to received, p99", "latency", "accepted_to_received_ms.p99", 120, "ms"),
+    Target("200/s singly, ingest, p95", "latency", "ingest_ms.p95", 6, "ms"),
+    Target("1,000/s offered singly, waiting a second later", "thousand", "backlog_after_1s", 0, ""),
+    Target("1,000/s offered singly, last answer late by", "thousand", "last_answer_late_s", 1, "s"),
+    Target("1,000/s offered in lists of ten, waiting a second later", "thousand_in_tens", "backlog_after_1s", 0, ""),
+    Target("Rate with a long past and many webhooks, of the fresh one", "flat", "of_fresh", 0.9, "×", True),
+    Target("One event for all webhooks: accepted in", "fan_out", "accepted_ms_median", 50, "ms"),
+    Target("One event for all webhooks: delivered, of the sustained rate", "fan_out", "of_sustained", 0.8, "×", True),
+    Target("Memory of a worker on a large backlog", "backlog", "worker_rss_mb.peak", 250, "MB"),
+    Target("SQL round trips for 100 deliveries, heartbeats apart", "round_trips", "per_100", 4, ""),
+    Target("Idle: the most that any process takes of a core", "idle", "largest_percent", 1, "%"),
+    Target("Healthy endpoints beside bad ones: throughput", "isolation", "throughput_of_without", 0.9, "×", True),
+    Target("Healthy endpoints beside bad ones: p95", "isolation", "p95_of_without", 2, "×"),
+    Target("First event beside another workspace's backlog", "neighbour", "first_ms", 120, "ms"),
+)
+CHECKED = ("lost", "repeated", "unexpected")
+"""What every measurement counts that looks at arrivals; has to be 0."""
+
+PEERS = """\
+| product | figure | what stands behind it |
+|---|---|---|
+| Hookstream (BullMQ, 4 vCPU) | 1,812 deliveries/s, p95 143 ms | published |
+| Convoy, Redis queue | p95 1.8 to 2.0 s at 200/s; under 1,000/s in all | published; queues before it stores |
+| Convoy, PostgreSQL queue | p95 0.127 s at 200/s; about 32 SQL statements an event | published |
+| n8n | 57 to 67 mapped webhooks/s | measured on another 2-core machine; kill -9 lost all 60 of 60 acknowledged runs |
+| Node-RED | 2,100/s | measured on another 2-core machine; nothing is stored |
+| Svix | none published | commits, then queues, without a sweeper: a crash between loses the message (svix#1511) |
+| Hook0 | none published | holds a database connection for each HTTP call |
+"""
