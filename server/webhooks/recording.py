@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from server.kernel.ids import new_uuid
 from server.kernel.policies import RetrySchedule
 from server.queue import dead_letters
 from server.queue.dead_letters import DeadLetter
+from server.telemetry.redaction import redact, redact_text
 from server.webhooks import fallbacks, ordering, outcomes, queries
 from server.webhooks.outcomes import DELIVERY_EXPIRED, DELIVERY_POISON, WEBHOOK_REMOVED
 from server.webhooks.queries import Attempt, Outcome
@@ -68,7 +70,9 @@ def postponed(job: Job, at: datetime, reason: str, error: Failure | None = None)
 def dead(job: Job, reason: str, failure: Failure, attempt: Attempt | None = None) -> Outcome:
     """Return: it will not be tried again by itself."""
     attempts = attempt.no if attempt else job.row.attempts
-    return Outcome(job.claim, "dead", None, attempts, attempt, reason, failure, job.row.order_key)
+    # What failed may be a value of the event, and that may hold a credential.
+    shown = replace(failure, message=redact_text(failure.message), details=redact(failure.details))
+    return Outcome(job.claim, "dead", None, attempts, attempt, reason, shown, job.row.order_key)
 
 
 def failed(
@@ -102,12 +106,17 @@ def unsent(job: Job, failure: Failure, now: datetime) -> Outcome:
 
 
 def record(store: Store, worker: str, batch: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> set[UUID]:
-    """Store outcomes, dead letters and the turn of ordered keys in one transaction; return those that were still ours.
+    """Store outcomes, dead letters and the turn of ordered keys together; return those that were still ours.
+
+    Most batches have neither, and are one statement: no round trip to begin and to commit.
 
     Raises:
         Unavailable: DATABASE_AWAY, nothing was stored.
 
     """
+    if not any(each.order_key or each.state == "dead" for each in batch):
+        with store.statements() as conn:
+            return queries.record(conn, worker, batch)
     with store.connect() as conn:
         won = queries.record(conn, worker, batch)
         ordering.after(conn, [each for each in batch if each.claim.ref in won])
