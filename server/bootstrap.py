@@ -51,6 +51,7 @@ from server.operations.metrics import Backlog
 from server.queue import hints
 from server.replays.api import blueprint as replays_room
 from server.replays.drain import drain as drain_replays
+from server.replays.drain import forget as forget_replays
 from server.store import Cause, Store, processes
 from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
@@ -89,6 +90,7 @@ API_CONNECTIONS = 32
 WORKER_CONNECTIONS = 8
 LEDGER_CONNECTIONS = 3
 PURGE_SECONDS = 300.0
+FORGET_SECONDS = 3600.0
 DISABLE_SECONDS = 60.0
 
 
@@ -291,6 +293,9 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
         *retention.chores(shared.engine, settings, shared.hint),
         retention.Chore("disable-failing-webhooks", DISABLE_SECONDS, partial(_disable_hopeless, shared)),
         retention.Chore("purge-secrets", PURGE_SECONDS, partial(purge, shared.engine)),
+        retention.Chore(
+            "forget-replays", FORGET_SECONDS, partial(forget_replays, shared.engine, settings.event_retention_days)
+        ),
         retention.Chore("purge-tokens", PURGE_SECONDS, partial(purge_tokens, shared.engine)),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

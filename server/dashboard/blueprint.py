@@ -12,7 +12,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from werkzeug.exceptions import HTTPException
 
 from server.access.keyring import KeyRing
-from server.dashboard import deliveries, letters, overview, shown, signing_in, webhooks
+from server.dashboard import deliveries, letters, overview, replays, shown, signing_in, webhooks
 from server.dashboard.sessions import FIELD, FORM_COOKIE, Sessions, check_form
 from server.kernel.errors import CrossdockError, NotFound, Unauthenticated
 from server.web import current, problems
@@ -72,6 +72,7 @@ def blueprint(dashboard: Dashboard) -> Blueprint:
     deliveries.add(pages, dashboard.store, dashboard.reopening)
     letters.add(pages, dashboard.store, dict(dashboard.reopens))
     webhooks.add(pages, dashboard.store)
+    replays.add(pages, dashboard.store, dashboard.reopening.hint)
     return pages
 
 

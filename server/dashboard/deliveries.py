@@ -33,7 +33,14 @@ def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
     def deliveries() -> str:
         filters = {"webhook": argument("webhook"), "state": argument("state"), "event": argument("event")}
         with store.begin(current.scope(), current.cause()) as tx:
-            rows = reading.deliveries(tx, before=before("deliveries"), limit=PAGE + 1, **filters)
+            rows = reading.deliveries(
+                tx,
+                before=before("deliveries"),
+                limit=PAGE + 1,
+                webhook=filters["webhook"],
+                state=filters["state"],
+                event=filters["event"],
+            )
             names = queries.names(tx)
         return render_template(
             "dashboard/deliveries.html",

@@ -32,6 +32,10 @@ SLICE = 1000
 TRIES = 10
 _AT_ONCE = 4
 _LONGEST_PAUSE = 60
+_FORGET = """
+DELETE FROM replays WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM replays WHERE finished_at < now() - %(days)s * interval '1 day' LIMIT 1000 FOR UPDATE SKIP LOCKED))
+"""
 REPLAY_BROKEN = code(
     "REPLAY_BROKEN", "A slice of the replay broke again and again; the worker's log says how. Resume it after the fix."
 )
@@ -46,6 +50,12 @@ def drain(store: Store, reopening: Reopening) -> int:
     with store.connect() as conn:
         mine = claims.claim(conn, KIND, _AT_ONCE)
     return sum(_slice(store, reopening, claim) for claim in mine)
+
+
+def forget(store: Store, days: int) -> int:
+    """Delete replays that ended long ago, a thousand at a time; return how many."""
+    with store.connect() as conn:
+        return conn.exec_driver_sql(_FORGET, {"days": days}).rowcount
 
 
 def _slice(store: Store, reopening: Reopening, claim: Claim) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
+from server.kernel.ids import read
 from server.queue import claims
 from server.replays import drain, making
 from tests.replays.replaying import HOOK, act, ask, end, finish, made, run, see, work
@@ -53,6 +54,7 @@ def test_paused_it_does_nothing_and_resumed_it_goes_on_where_it_was(ten: Product
         work(ten)
     before = see(ten, replay)["done"]
     assert act(ten, replay, "pause").json["state"] == "paused"
+    assert ten.rows("SELECT FROM due WHERE kind = 'replay' AND due_at < 'infinity'") == [], "nobody even looks at it"
     finish(ten)
     assert (see(ten, replay)["state"], see(ten, replay)["done"]) == ("paused", before)
     resumed = act(ten, replay, "resume").json
@@ -236,6 +238,23 @@ def test_replays_are_listed_newest_first_by_pages_and_by_state(product: Product)
     assert [each["id"] for each in page["items"] + rest["items"]] == ids[::-1]
     assert client.get("/api/v1/replays?state=running").json["items"] == []
     assert client.get("/api/v1/replays?state=nonsense").status_code == 422
+
+
+def test_replays_that_ended_long_ago_are_forgotten_and_no_others(product: Product) -> None:
+    product.webhook("hook", HOOK)
+    old, new = ask(product, filter=ALL), ask(product, filter=ALL)
+    finish(product)
+    paused = ask(product, filter=ALL)
+    act(product, paused, "pause")
+    run(product, "UPDATE replays SET created_at = now() - interval '91 days'")
+    run(
+        product,
+        "UPDATE replays SET finished_at = created_at WHERE finished_at IS NOT NULL AND id = :id",
+        id=read("rpl", old["id"]),
+    )
+    assert drain.forget(product.core.engine, 90) == 1
+    left = product.client().get("/api/v1/replays").json["items"]
+    assert {each["id"] for each in left} == {new["id"], paused["id"]}
 
 
 def test_fifty_thousand_are_replayed_to_the_last_one(product: Product) -> None:

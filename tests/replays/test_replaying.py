@@ -73,6 +73,29 @@ def test_replaying_twice_does_not_double_and_what_is_on_its_way_is_left_alone(pr
         end(product)
 
 
+def test_how_the_newest_delivery_ended_is_what_counts(product: Product) -> None:
+    product.webhook("hook", HOOK)
+    product.publish({})
+    end(product)
+    ask(product, filter={"webhook": "hook"})
+    finish(product)
+    end(product, "skipped")
+    for status, count in (("delivered", 0), ("skipped", 1)):
+        answer = ask(product, 200, filter={"webhook": "hook", "status": [status]}, dry_run=True)
+        assert answer["count"] == count, status
+
+
+def test_what_ends_after_the_replay_was_asked_for_is_not_of_it(product: Product) -> None:
+    product.webhook("hook", HOOK)
+    product.publish({})
+    replay = ask(product, filter={"webhook": "hook"})
+    end(product)
+    product.publish({})
+    end(product)
+    finish(product)
+    assert (see(product, replay)["state"], see(product, replay)["total"]) == ("done", 0)
+
+
 def test_as_new_mints_other_ids_and_a_later_replay_has_the_first_ones_again(product: Product) -> None:
     webhook = product.webhook("hook", HOOK)
     product.publish({}, {})
