@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 W2 = WAREHOUSE.replace("warehouse\n", "w2\n", 1)
+CALL = "warehouse.request.send"
 FAULTS = [
     # (text, where the finding points to, code, suggestion)
     ("kind: Integration\nnam: w\nplugin: http\nconfig: {base_url: https://x.example.com}\n", "nam:", "UNKNOWN_KEY", "name"),
@@ -90,7 +91,10 @@ FAULTS = [
     (ORDERS + "sign: {scheme: standard-webhooks, key: {secret: '%%'}}\n", "'%%'", "WRONG_VALUE", None),
     (ORDERS + "sign: {scheme: standard-webhooks}\n", "{scheme", "MISSING_KEY", None),
     (ORDERS + "priority: high\n", "priority", "NOT_YET", None),
-    (ORDERS + "fallback: x\n", "fallback", "NOT_YET", None),
+    (ORDERS + "fallback: x\n", "x\n", "WRONG_TYPE", None),
+    (ORDERS + "fallback: {call: warehose.request.send, with: {path: event.id}}\n", "warehose", "UNKNOWN_REFERENCE", CALL),
+    (ORDERS + "fallback: {call: warehouse.request.sned, with: {path: event.id}}\n", "warehouse.r", "UNKNOWN_OPERATION", CALL),
+    (ORDERS + "rate_limit: {capacity: 5}\n", "{capacity", "MISSING_KEY", None),
     (ORDERS + "retry: {schedule: [5 s]}\n", "5 s", "WRONG_VALUE", None),
     (ORDERS + "retry: {schedule: [5s], attempts: 3}\n", "attempts", "UNKNOWN_KEY", None),
     (ORDERS + "retry: {initial: 3s}\n", "{initial", "MISSING_KEY", None),
