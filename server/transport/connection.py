@@ -118,6 +118,7 @@ class Connection(asyncio.BufferedProtocol):
             raise
         finally:
             self._waiter = None
+            del waiter  # a failure in it would hold this frame, and this frame the failure
 
     async def _write_pieces(
         self, transport: asyncio.Transport, head: bytes, body: bytes, waiter: asyncio.Future[Raw]
@@ -244,6 +245,8 @@ class Connection(asyncio.BufferedProtocol):
             self._waiter.set_exception(answer_broken(reason) if self._first_at else LostError(exc))
         self.resume_writing()
         self.abort()
+        self._transport = None
+        del self._parser  # it holds our methods: without this a closed connection would wait for the garbage collector
 
     def pause_writing(self) -> None:
         """Hold a large body back."""

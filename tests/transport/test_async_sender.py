@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -16,6 +18,7 @@ from server.kernel.errors import CrossdockError, Permanent, Retryable
 from server.transport import pool
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender, Request
+from server.transport.connection import Connection
 from server.transport.limits import Limits
 from server.transport.names import Resolver
 from tests.transport.receiver import Receiver
@@ -320,6 +323,24 @@ def test_an_address_that_says_nothing_does_not_hold_up_the_next_one(receiver, ru
             each.setblocking(False)
             each.connect_ex(full.getsockname())
         running(work, run_on=run_on, lookup=lambda _host, _port: ["127.0.0.7", "127.0.0.1"])
+
+
+def test_a_closed_connection_is_freed_at_once(receiver, run_on):
+    async def work(sender):
+        for path in ("/close", "/ok", "/short", "/hang"):
+            with suppress(CrossdockError):
+                await sender.send(Request("POST", receiver.url(path), {}, b"{}", timeout=0.1))
+        await sender.close()
+        await asyncio.sleep(0)
+
+    gc.collect()
+    gc.disable()
+    try:
+        running(work, run_on=run_on)
+        left = [each for each in gc.get_objects() if isinstance(each, Connection)]
+    finally:
+        gc.enable()
+    assert not left
 
 
 def test_a_handshake_has_a_limit_of_its_own(run_on):
