@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from orjson import dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -168,15 +168,27 @@ def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]
 
 def finish(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:
     """Take done work off the table; return the refs that were still ours."""
-    return {row.ref for row in conn.exec_driver_sql(_FINISH, {"kind": kind, **_keys(sorted(claims, key=_ref))})}
+    return _sure(claims, lambda mine: conn.exec_driver_sql(_FINISH, {"kind": kind, **_keys(sorted(mine, key=_ref))}))
 
 
 def postpone(
     conn: Connection, kind: str, claims: Sequence[Claim], times: Sequence[datetime | str], *, uncount: bool = False
 ) -> set[UUID]:
     """Make work due again at the given times (`infinity` holds it); `uncount` takes the claim back."""
-    values = {"kind": kind, **_keys(claims), "times": [_moment(each) for each in times], "uncount": uncount}
-    return {row.ref for row in conn.exec_driver_sql(_POSTPONE, values)}
+    at = {each.ref: _moment(time) for each, time in zip(claims, times, strict=True)}
+
+    def touch(mine: Sequence[Claim]) -> Iterable[Row[Any]]:
+        values = {"kind": kind, **_keys(mine), "times": [at[each.ref] for each in mine], "uncount": uncount}
+        return conn.exec_driver_sql(_POSTPONE, values)
+
+    return _sure(claims, touch)
+
+
+def _sure(claims: Sequence[Claim], touch: Callable[[Sequence[Claim]], Iterable[Row[Any]]]) -> set[UUID]:
+    """Touch rows, and once more those not found: a lease renewed meanwhile has moved its row from where it was found."""
+    won = {row.ref for row in touch(claims)}
+    missed = [each for each in claims if each.ref not in won]
+    return won | {row.ref for row in touch(missed)} if missed else won
 
 
 def add(conn: Connection, kind: str, work: Sequence[Due]) -> None:
