@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli.client import path_of
-from server.cli.output import table
-from server.cli.shell import JsonText, Noun, asks
+from server.cli.shell import JsonText, Noun, asks, json_option, lists
 from server.cli.states import add_states
+from server.sdk.signing import generate_private_key, generate_secret
 
 if TYPE_CHECKING:
-    from server.cli.shell import Shell
+    from server.cli.shell import Paging, Shell
 
 _COLUMNS = {"NAME": "name", "STATE": "state", "VERSION": "version", "ORIGIN": "origin", "UPDATED": "updated_at"}
 
@@ -38,8 +38,19 @@ def trigger(shell: Shell, name: str, data: Any) -> None:
 
 @webhook.command("public-keys")
 @click.argument("name")
-@asks
-def public_keys(shell: Shell, name: str) -> None:
+@lists
+def public_keys(shell: Shell, name: str, paging: Paging) -> None:
     """List the keys (whpk_…) with which receivers verify the asymmetric signatures of a webhook."""
-    answer = shell.rest.get(path_of("webhooks", name, "public-keys"))
-    shell.show(answer, lambda page: table(page["items"], {"KEY": "key", "SECRET": "secret"}))
+    shell.listing(path_of("webhooks", name, "public-keys"), {"KEY": "key", "SECRET": "secret"}, paging)
+
+
+@webhook.command("new-key")
+@click.option(
+    "--asymmetric", is_flag=True, help="An ed25519 key (whsk_…); `public-keys` shows its other half (whpk_…)."
+)
+@json_option
+@click.pass_obj
+def new_key(shell: Shell, asymmetric: bool) -> None:
+    """Write a new signing key, to be piped into `crossdock secret set NAME`; it is stored nowhere else."""
+    key = generate_private_key() if asymmetric else generate_secret()
+    shell.result({"key": key}, lambda made: click.echo(made["key"]))

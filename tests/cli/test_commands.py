@@ -98,6 +98,7 @@ NOT_THERE = [
     ("webhook", "show", "nothing"),
     ("webhook", "pause", "nothing"),
     ("webhook", "history", "nothing"),
+    ("webhook", "public-keys", "nothing"),
     ("webhook", "trigger", "nothing", "--data", "{}"),
     ("integration", "test", "nothing"),
     ("integration", "call", "nothing", "request.send"),
