@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.integrations.calls import INPUT_INVALID
 from server.integrations.fallback import Fallback, fallback_of
+from server.integrations.keys import CALL_KEY_REUSED
 from server.integrations.making import Making
 from server.integrations.persisting import Called, Constant, Persisting
 from server.integrations.repository import INTEGRATIONS
@@ -80,6 +81,8 @@ class ByHand:
         try:
             called = Persisting(self.caller).call(call, instead, within=LONGEST_BY_HAND)
         except Permanent as error:
+            if error.code == CALL_KEY_REUSED:  # theirs to mend, too: a new key for a new call
+                raise Invalid(error.message, code=error.code, source=error.source) from error
             if error.code != INPUT_INVALID:
                 raise
             # The person who calls wrote the input: it is theirs to mend, not a failure of the other system.

@@ -8,7 +8,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from server.kernel.errors import CrossdockError, Postponed
+from server.integrations.gates import Wait
+from server.kernel.errors import CrossdockError, Postponed, Unavailable
 from server.kernel.ids import new_uuid
 from server.telemetry.redaction import HIDDEN
 from server.transport.aio import Request
@@ -54,7 +55,10 @@ class Sending:
             return recording.postponed(job, at, "auth", error.failure)
         if target.link is None:
             return await self._send(job, target, rendered, identity)
-        wait = await asyncio.to_thread(self.gate.wait, target.link)
+        try:
+            wait = await asyncio.to_thread(self.gate.wait, target.link)
+        except Unavailable as away:  # nobody knows whether it may go: it waits, and no attempt is burned
+            wait = Wait(away.after or 1.0, "database")
         if wait is not None:
             return recording.postponed(job, self.clock.now() + timedelta(seconds=wait.seconds), wait.reason)
         works: bool | None = None

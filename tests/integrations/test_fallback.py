@@ -170,6 +170,21 @@ def test_what_the_fallback_did_is_not_done_again_by_the_call(systems: Systems) -
     assert (len(systems.main.hits), len(systems.other.hits)) == (3, 1)
 
 
+def test_over_rest_a_key_of_another_call_is_the_callers_to_mend(systems: Systems) -> None:
+    systems.declare(None)
+    client, headers = systems.product.client(), {"Idempotency-Key": "k-1"}
+    answers = [
+        client.post(
+            "/api/v1/integrations/main/call",
+            json={"operation": "request.send", "input": SEND | {"path": path}},
+            headers=headers,
+        )
+        for path in ("/orders", "/others")
+    ]
+    assert [each.status_code for each in answers] == [502, 422], [each.json for each in answers]
+    assert answers[1].json["code"] == "CALL_KEY_REUSED"
+
+
 def test_over_rest_the_answer_says_what_gave_it(systems: Systems) -> None:
     systems.declare({"call": "other.request.send"})
     body = {"operation": "request.send", "input": SEND}

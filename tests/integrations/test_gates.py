@@ -15,6 +15,7 @@ from server.integrations.breakers import Breakers, Guarded
 from server.integrations.buckets import Buckets
 from server.integrations.policies import BreakerFigures, RateFigures
 from server.kernel.ids import new_uuid
+from server.store import Store
 from server.store.repository import SqlRepository
 from tests.support.product import Product, until
 from tests.support.receiver import Answer, Receiver
@@ -155,6 +156,18 @@ def test_what_an_open_breaker_postponed_goes_again_by_itself_at_its_reset(produc
         until(lambda: product.states() == {"delivered": 6})
     assert state(product) == "closed"
     assert sum(row.attempts for row in product.rows("SELECT attempts FROM deliveries")) == len(receiver.hits) == 7
+
+
+def test_without_the_database_no_attempt_is_burned(product: Product, receiver: Receiver) -> None:
+    through_integration(product, receiver, "default")
+    breakers = product.core.gate.breakers
+    store, breakers.store = breakers.store, Store("postgresql+psycopg://127.0.0.1:1/none", "crossdock_engine")
+    product.publish({"n": 1})
+    with product.worker():
+        until(lambda: product.rows("SELECT 1 FROM deliveries WHERE reason = 'database' AND attempts = 0"))
+        breakers.store = store
+        until(lambda: product.states() == {"delivered": 1})
+    assert product.rows("SELECT attempts FROM deliveries")[0].attempts == 1
 
 
 def test_a_rate_postpones(product: Product, receiver: Receiver) -> None:
