@@ -196,6 +196,7 @@ POSTS = (
     "/dead-letters/dead_00000000000000000000000000/discard",
     "/dead-letters/retry-all",
     "/webhooks/orders/pause",
+    "/replays/rpl_00000000000000000000000000/pause",
 )
 
 
