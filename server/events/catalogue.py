@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from server.events.envelope import from_json
+from server.events.routes import routes_version
 from server.kernel.errors import Invalid, code
 
 if TYPE_CHECKING:
@@ -79,8 +80,7 @@ class Catalogue:
             )
 
     def _types(self, tx: Tx) -> dict[str, dict[int, jsonschema_rs.Validator]]:
-        row = tx.one("SELECT routes_version FROM workspaces WHERE id = :workspace_id")
-        version = -1 if row is None else row.routes_version
+        version = routes_version(tx)
         cached = self._cache.get(tx.scope.workspace_id)
         if cached is None or cached[0] != version:
             rows = tx.all(

@@ -93,8 +93,7 @@ class Publisher:
                 correlation_id=tx.cause.correlation_id,
                 workspace=str(tx.scope),
             )
-        queries.claim_keys(tx, [(event, b"") for event in events])
-        queries.insert(tx, events)
+        queries.store(tx, [(event, b"") for event in events])
         self._owe(tx, events)
 
     def _store(self, tx: Tx, news: Sequence[NewEvent]) -> tuple[list[Published], list[Event]]:
@@ -109,7 +108,7 @@ class Publisher:
             known = first.setdefault((new.source, id_), (queries.stored(new, uid, id_, now, tx), hash_))
             if known[1] != hash_:
                 raise _conflict(number, id_, new.source)
-        fresh = queries.claim_keys(tx, list(first.values()))
+        fresh = queries.store(tx, list(first.values()))
         old = queries.known_keys(tx, [key for key, (event, _) in first.items() if event.uid not in fresh])
         seen: set[tuple[str, str]] = set()
         answers = []
@@ -121,7 +120,6 @@ class Publisher:
             answers.append(Published(event.id, uid, duplicate=key in old or key in seen))
             seen.add(key)
         events = [event for event, _ in first.values() if event.uid in fresh]
-        queries.insert(tx, events)
         return answers, events
 
     def _owe(self, tx: Tx, events: Sequence[Event]) -> None:

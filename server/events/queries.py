@@ -19,44 +19,44 @@ if TYPE_CHECKING:
 
 NAMES = tuple(each.name for each in fields(Event))
 COLUMNS = ", ".join(NAMES)
-_KEYS = """
-INSERT INTO event_keys (workspace_id, source, id, content_hash, uid)
-SELECT %s, source, id, decode(content_hash, 'hex'), uid
-FROM json_to_recordset(%s::json) AS k(source text, id text, content_hash text, uid uuid)
-ORDER BY source, id
-ON CONFLICT DO NOTHING RETURNING uid
-"""
-_EVENTS = f"""
+_STORE = f"""
+WITH given AS MATERIALIZED (
+  SELECT * FROM json_to_recordset(%s::json)
+    AS e(uid uuid, workspace_id bigint, id text, source text, type text, subject text, time timestamptz, recorded_at timestamptz,
+         data text, correlation_id text, causation_id text, principal text, schema_version int, extensions jsonb,
+         content_hash text)
+), fresh AS MATERIALIZED (
+  INSERT INTO event_keys (workspace_id, source, id, content_hash, uid)
+  SELECT workspace_id, source, id, decode(content_hash, 'hex'), uid FROM given ORDER BY source, id
+  ON CONFLICT DO NOTHING RETURNING uid
+)
 INSERT INTO events ({COLUMNS})
-SELECT {COLUMNS} FROM json_to_recordset(%s::json)
-  AS e(uid uuid, workspace_id bigint, id text, source text, type text, subject text, time timestamptz, recorded_at timestamptz,
-       data text, correlation_id text, causation_id text, principal text, schema_version int, extensions jsonb)
+SELECT {", ".join(f"given.{name}" for name in NAMES)} FROM fresh JOIN given USING (uid) ORDER BY uid
+RETURNING uid
 """
 
 
-def claim_keys(tx: Tx, keyed: Sequence[tuple[Event, bytes]]) -> set[UUID]:
-    """Store the keys of new events; return the uids that are new. Waits for another publisher of one key."""
-    rows = [
-        {"source": event.source, "id": event.id, "content_hash": hash_.hex(), "uid": event.uid}
-        for event, hash_ in keyed
-    ]
-    return {row.uid for row in tx.conn.exec_driver_sql(_KEYS, (tx.scope.workspace_id, to_json(rows)))}
+def store(tx: Tx, keyed: Sequence[tuple[Event, bytes]]) -> set[UUID]:
+    """Store those events whose keys are new, with the hash of their content; return their uids.
+
+    Waits for another publisher of one key until that has committed.
+    """
+    if not keyed:
+        return set()
+    rows = [{**{name: getattr(event, name) for name in NAMES}, "content_hash": hash_.hex()} for event, hash_ in keyed]
+    return {row[0] for row in tx.conn.exec_driver_sql(_STORE, (to_json(rows),))}
 
 
 def known_keys(tx: Tx, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row[Any]]:
     """Return the stored (content_hash, uid) of keys (source, id)."""
+    if not keys:
+        return {}
     rows = tx.conn.exec_driver_sql(
         """SELECT source, id, content_hash, uid FROM event_keys
            WHERE workspace_id = %s AND (source, id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))""",
         (tx.scope.workspace_id, [source for source, _ in keys], [id_ for _, id_ in keys]),
     )
     return {(row.source, row.id): row for row in rows}
-
-
-def insert(tx: Tx, events: Sequence[Event]) -> None:
-    """Store events whose keys are claimed, in one statement."""
-    if events:
-        tx.conn.exec_driver_sql(_EVENTS, (to_json(events),))
 
 
 def read(row: Any) -> Event:

@@ -8,11 +8,24 @@ if TYPE_CHECKING:
     from server.store import Tx
 
 
+_NOTE = "routes_version"
+
+
+def routes_version(tx: Tx) -> int:
+    """Return the version, read once a transaction; -1 where there is no workspace."""
+    known: int | None = tx.notes.get(_NOTE)
+    if known is None:
+        row = tx.one("SELECT routes_version FROM workspaces WHERE id = :workspace_id")
+        known = tx.notes[_NOTE] = -1 if row is None else row.routes_version
+    return known
+
+
 def touch_routes(tx: Tx) -> None:
     """Tell every cache that what subscribes has changed. Call it before the change itself.
 
     It locks the workspace's row until commit, and whoever changes definitions takes that lock first: nobody deadlocks.
     """
+    tx.notes.pop(_NOTE, None)
     tx.run("UPDATE workspaces SET routes_version = routes_version + 1 WHERE id = :workspace_id")
 
 

@@ -65,6 +65,8 @@ class Tx:
     cause: Cause
     seen: list[Aggregate] = field(default_factory=list)
     after: dict[str, Callable[[], None]] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What was read once and holds until it is changed in this transaction: whoever changes it takes the note away."""
 
     def track(self, aggregate: Aggregate) -> None:
         """Remember an aggregate whose uncommitted events belong to this transaction."""

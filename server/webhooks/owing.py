@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from server.events.matching import is_ours, matches
+from server.events.routes import routes_version
 from server.kernel.ids import new_uuid
 from server.mapping import EvaluationError
 from server.queue import claims, dead_letters
@@ -136,8 +137,7 @@ class Owing:
         return owed.id
 
     def _current(self, tx: Tx) -> Routes:
-        row = tx.one("SELECT routes_version FROM workspaces WHERE id = :workspace_id")
-        version = -1 if row is None else row.routes_version
+        version = routes_version(tx)
         cached = self._routes.get(tx.scope.workspace_id)
         if cached is None or cached.version != version:
             cached = Routes(version, self._read(tx, cached.known if cached else {}))
