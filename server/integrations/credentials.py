@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     _Asked = tuple[asyncio.AbstractEventLoop, str | None]
 
-OURS = frozenset({"oauth2", "jwt", "mtls"})
-"""Schemes that no plugin can do by itself."""
 _AT_ONCE = 32  # token requests of one process: one hanging server must not keep others waiting
 _KEPT = 10_000
 
@@ -238,16 +236,14 @@ class Keychain:
         return found
 
     def of_endpoint(self, scope: Scope, endpoint: Endpoint | None) -> Credentials | None:
-        """Return what an integration's plugin leaves to us to show; None where its own headers say it all.
+        """Return what an integration's plugin leaves to us to show; None where it says nothing of that.
 
         Raises:
             Invalid: AUTH_KEY_INVALID.
 
         """
         auth = endpoint.auth if endpoint is not None else None
-        if auth is None or (auth.get("scheme") not in OURS and "client_certificate" not in auth):
-            return None
-        return self.credentials(scope, auth)
+        return None if auth is None or auth.get("scheme", "none") == "none" else self.credentials(scope, auth)
 
     def _make(self, scope: Scope, auth: Mapping[str, Any], mark: str) -> Credentials:
         tls = _certificate(auth)

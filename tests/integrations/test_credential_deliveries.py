@@ -190,6 +190,17 @@ def test_webhooks_and_calls_through_an_integration_share_its_token(
     assert (token_server.asked, len(receiver.hits)) == (2, 4)
 
 
+def test_data_does_not_choose_who_we_are(product: Product, receiver: Receiver) -> None:
+    put(product, TOKEN="integration-t0ken")
+    integration(product, "shop", receiver.url, {"scheme": "bearer", "token": {"secret": "TOKEN"}})
+    product.webhook("hook", "", integration="shop", request={"headers": {"authorization": "{{ data.order_id }}"}})
+    product.publish({"order_id": "SO-1"})
+    with product.worker():
+        hit = receiver.wait(1)[0]
+        until(lambda: product.states() == {"delivered": 1})
+    assert hit.headers["authorization"] == "Bearer integration-t0ken"
+
+
 def test_a_session_shows_who_we_are_to_its_own_origin_only(
     product: Product, receiver: Receiver, token_server: TokenServer
 ) -> None:
