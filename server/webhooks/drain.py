@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
+    from sqlalchemy.engine import Connection
+
     from server.queue.claims import Claim
     from server.store import Scope, Store
     from server.webhooks.pace import Watch
@@ -46,6 +50,10 @@ ENOUGH = 400  # with that many in flight there is no hurry to claim a handful mo
 _ROOM_SECONDS = 0.05
 _WORTH_ASKING = 5  # so many that have ended make room in lanes; for fewer the next look comes soon enough
 _AWAY_SECONDS = 0.5
+_NEXT_SUSPECT_SECONDS = 0.2
+_SUSPECTS_SHARE = (
+    4  # of so many one goes at a time: the guilty one is alone after a few rounds, and the others soon through
+)
 _LEDGER_THREADS = 3  # one each to claim, to record and to renew
 
 
@@ -171,9 +179,23 @@ class Deliveries:
             lost = [each for each in claimed if each.ref not in rows]
             if lost:
                 claims.finish(conn, queries.KIND, lost)  # retention took the delivery away, or its event
-        jobs = [Job(each, rows[each.ref], queries.event_of(rows[each.ref])) for each in claimed if each.ref in rows]
+            jobs = [Job(each, rows[each.ref], queries.event_of(rows[each.ref])) for each in claimed if each.ref in rows]
+            jobs = self._few_suspects(conn, jobs)
         self._prepare(jobs)
         return jobs
+
+    def _few_suspects(self, conn: Connection, jobs: list[Job]) -> list[Job]:
+        """Keep few of those that may be what kills workers, and give the others back: they would die with it, and look alike."""
+        suspects = [job for job in jobs if recording.suspect(job)]
+        if not suspects:
+            return jobs
+        busy = any(recording.suspect(job) for job in list(self.jobs.values()))
+        share = [] if busy else random.sample(suspects, max(1, len(suspects) // _SUSPECTS_SHARE))
+        kept = {job.claim.ref for job in share}
+        back = {job.claim.ref: job.claim for job in suspects if job.claim.ref not in kept}
+        again = self.sending.clock.now() + timedelta(seconds=_NEXT_SUSPECT_SECONDS)
+        claims.postpone(conn, queries.KIND, list(back.values()), [again] * len(back), uncount=True)
+        return [job for job in jobs if job.claim.ref not in back]
 
     def _prepare(self, jobs: list[Job]) -> None:
         """Build the targets that are not known yet, those of a workspace together."""

@@ -33,6 +33,7 @@ GONE = 410
 RETRY_AFTER_STATUS = frozenset({429, 502, 503, 504})
 _LONGEST_PAUSE = timedelta(days=1000)  # beyond every expiry, and within what dates can hold
 POISON_CLAIMS = 10  # claims without an outcome; a kill now and then is normal, ten are not
+SUSPECT_CLAIMS = 3  # from here on few at a time, so that little else is there when its worker dies
 
 
 def verdict(status: int) -> Verdict:

@@ -40,9 +40,19 @@ def without_trying(job: Job, now: datetime) -> Outcome | None:
         return held(job)
     if row.expires_at <= now:
         return dead(job, "expired", Failure(DELIVERY_EXPIRED, "the delivery's time was over", "delivery"))
-    if job.claim.claims - row.attempts + row.attempts_before > outcomes.POISON_CLAIMS:
+    if _unfinished(job) > outcomes.POISON_CLAIMS:
         return dead(job, "poison", Failure(DELIVERY_POISON, "claimed again and again without an outcome", "delivery"))
     return None
+
+
+def suspect(job: Job) -> bool:
+    """Tell whether workers have died or stalled on it, or beside it, more often than it happens."""
+    return _unfinished(job) > outcomes.SUSPECT_CLAIMS
+
+
+def _unfinished(job: Job) -> int:
+    """Return how often it was claimed, this time included, without an outcome."""
+    return job.claim.claims - job.row.attempts + job.row.attempts_before
 
 
 def delivered(job: Job, attempt: Attempt) -> Outcome:

@@ -241,7 +241,7 @@ class Burst:
 
     def report(self, verdict: Verdict) -> str:
         """Return the history in a line: what pytest shows of a test that fails, and `-rP` of all."""
-        waits = self.waits()
+        waits = self.waits() or [float("inf")]
         return (
             f"{self.name}: accepted {verdict.accepted}, lost {len(verdict.lost)}, unexpected {len(verdict.unexpected)}, "
             f"duplicates {verdict.duplicates}, recovered {len(verdict.recovered)}, recovery {verdict.recovery:.2f} s, "

@@ -47,10 +47,10 @@ class DeadlySender:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sender, name)
 
-    async def send(self, request: Any) -> Any:
+    async def send(self, request: Any, *rest: Any, **more: Any) -> Any:
         if self._text in request.body:
             os._exit(137)
-        return await self._sender.send(request)
+        return await self._sender.send(request, *rest, **more)
 
 
 def main(arguments: list[str]) -> int:
