@@ -141,7 +141,7 @@ FORGED: list[list[Any]] = [
 ]  # fmt: skip
 NAMED = {
     "secrets", "tokens", "members", "workspaces", "audit", "integrations", "webhooks", "event-types", "history", "definitions",
-    "versions", "events", "plugins", "deliveries", "attempts", "dead-letters",
+    "versions", "events", "plugins", "deliveries", "attempts", "dead-letters", "replays", "public-keys",
 }  # fmt: skip
 """The listings, by the last word of their path: so they sign their cursors."""
 
