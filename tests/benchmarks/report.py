@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.targets import CHECKED, PEERS, TARGETS, Target
 
 DOCS = Path(__file__).parents[2] / "docs"
+BUSY = 4.0
+"""A load average that measurements one after the other do not make on two cores."""
 FIGURES = DOCS / "benchmarks" / "figures.json"
 PAGE = DOCS / "benchmarks.md"
 _HEAD = """\
@@ -106,7 +108,9 @@ def _verdict(measures: dict[str, Any]) -> str:
     said = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     missing = sorted({each.measure for each in TARGETS} - measures.keys())
     rest = f" Not measured: {', '.join(missing)}." if missing else ""
-    return f"Over all these runs: {said}.{rest}"
+    busy = [name for name, each in measures.items() if each["load"] > BUSY]
+    noise = f" The machine did other work before or while these were taken: {', '.join(busy)}." if busy else ""
+    return f"Over all these runs: {said}.{rest}{noise}"
 
 
 def _machine(machine: dict[str, Any]) -> str:
