@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from server.transport.connection import Connection, LostError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from server.transport.addresses import AddressPolicy
     from server.transport.connection import Raw
     from server.transport.urls import Target
+
+_CLOSING_SECONDS = 2.0
 
 __all__ = ["KEPT", "Answer", "AsyncSender", "Request"]
 
@@ -97,8 +100,11 @@ class AsyncSender:
         live = list(self._live)
         for each in live:
             each.abort()
-        for each in live:
-            await each.closed()
+        self._dialler.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                for each in live:
+                    await each.closed()
 
 
 async def _unless_lost(connection: Connection, message: Message) -> Raw | None:

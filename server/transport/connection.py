@@ -234,6 +234,7 @@ class Connection(asyncio.BufferedProtocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done() and self._headed and self._ends_with_connection():
             self._finish()
+        self.reusable = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
@@ -262,7 +263,6 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_begin(self) -> None:
         """Notice a second answer to one request."""
         if self._complete:
-            self._more = True
             raise _BadAnswerError("more than one answer came")
 
     def on_status(self, reason: bytes) -> None:

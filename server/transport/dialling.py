@@ -64,6 +64,10 @@ class Dialler:
             raw.close()
             raise
 
+    def close(self) -> None:
+        """Give up the look-ups under way."""
+        self._lookups.close()
+
     async def _addresses(self, target: Target, policy: AddressPolicy, until: float) -> list[str]:
         """Return where to dial; behind a proxy this only vets what can be vetted from here."""
         if target.literal:

@@ -111,6 +111,15 @@ class Lookups:
                 return await asyncio.shield(pending)
         except TimeoutError as error:
             raise timed_out("dns", seconds) from error
+        except asyncio.CancelledError:
+            if pending.cancelled():  # by `close`, not whoever waits here
+                raise dns_failed(host, "given up") from None
+            raise
+
+    def close(self) -> None:
+        """Give up the look-ups under way: their threads end when the operating system answers."""
+        for pending in list(self._under_way.values()):
+            pending.cancel()
 
     def _done(self, key: tuple[str, int], pending: asyncio.Future[list[str]]) -> None:
         del self._under_way[key]

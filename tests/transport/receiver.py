@@ -116,6 +116,12 @@ class Receiver:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + unquote(rest).encode())
         return True
 
+    async def play_headers(self, writer, rest, _query):
+        count, length = map(int, rest.split("-"))
+        header = b"X: %b\r\n" % (b"y" * (length - 1))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + header * count + b"\r\nok")
+        return True
+
     async def play_trailers(self, writer, rest, _query):
         many = b"X-Trailer: y\r\n" * int(rest)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + many + b"\r\n")

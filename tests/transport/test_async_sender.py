@@ -238,6 +238,15 @@ def test_a_request_of_which_an_answer_began_or_that_ran_out_of_time_is_not_sent_
     assert (len(receiver.requests) - before, connections) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [("127-10", 200), ("128-10", "ANSWER_BROKEN"), ("1-8190", 200), ("1-8191", "ANSWER_BROKEN"), ("7-8190", 200),
+     ("8-8190", "ANSWER_BROKEN")],
+)  # fmt: skip
+def test_a_head_has_its_limits(receiver, headers, code):
+    assert sent(receiver, f"/headers/{headers}")[0] == [code]
+
+
 def test_an_answer_to_head_has_no_body_whatever_its_length_says(receiver):
     assert sent(receiver, "/large/9", "/ok", method="HEAD")[0] == [200, 200]
 
@@ -249,9 +258,12 @@ def test_a_large_body_arrives_whole(receiver, run_on):
 
 
 def test_an_answer_that_comes_before_a_large_body_is_sent_is_taken_and_ends_the_sending(receiver, run_on):
-    started = time.monotonic()
-    assert sent(receiver, "/unread", run_on=run_on, body=b"x" * 30_000_000)[0] == [413]
-    assert time.monotonic() - started < 0.5
+    async def work(sender):
+        answer = await sender.send(Request("POST", receiver.url("/unread"), body=b"x" * 30_000_000))
+        await asyncio.sleep(0.02)
+        assert (answer.status, connected(receiver.port)) == (413, [])  # what is half sent carries no other request
+
+    running(work, run_on=run_on)
 
 
 def connected(port):
@@ -284,6 +296,22 @@ def test_closing_ends_what_is_under_way_and_leaves_no_connection(receiver, run_o
         assert failed.value.code == "ANSWER_BROKEN"
 
     running(work, run_on=run_on)
+
+
+def test_closing_gives_up_look_ups_under_way(run_on, caplog):
+    async def work(sender):
+        under_way = asyncio.create_task(sender.send(Request("GET", "http://slow.test/")))
+        await asyncio.sleep(0.05)
+        await sender.close()
+        with pytest.raises(Retryable) as failed:
+            await under_way
+        assert failed.value.code == "DNS_FAILED"
+
+    started = time.monotonic()
+    running(work, run_on=run_on, lookup=lambda _host, _port: time.sleep(0.3))
+    assert time.monotonic() - started < 0.25
+    time.sleep(0.3)
+    assert not caplog.records
 
 
 def test_idle_connections_are_closed_after_a_while_and_no_timer_runs_without_them(receiver, monkeypatch):
