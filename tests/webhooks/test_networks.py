@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.product import until
+from tests.support.product import Product, until
+from tests.support.proxy import OutboundProxy
 
 if TYPE_CHECKING:
     from server.store import Scope
-    from tests.support.product import Product
     from tests.support.receiver import Receiver
 
 
@@ -69,3 +69,24 @@ def test_what_is_taken_away_holds_for_the_deliveries_that_wait(product: Product,
     with product.worker():
         until(lambda: product.states() == {"dead": 1})
     assert receiver.hits == []
+
+
+def test_with_a_proxy_all_that_is_sent_goes_through_it(database_url: str, receiver: Receiver) -> None:
+    integration = {"name": "shop", "plugin": "http", "config": {"base_url": receiver.url}}
+    call = {"operation": "request.send", "input": {"method": "POST", "path": "/called"}}
+    with OutboundProxy() as proxy:
+        product = Product(database_url, proxy=f"http://127.0.0.1:{proxy.port}")
+        try:
+            product.webhook("hook", receiver.url + "/delivered")
+            product.publish({})
+            with product.worker():
+                until(lambda: product.states() == {"delivered": 1})
+            client = product.client()
+            client.post("/api/v1/integrations", json=integration)
+            assert client.post("/api/v1/integrations/shop/call", json=call).status_code == 200
+        finally:
+            product.close()
+    assert [head.split(b" ")[1].decode() for head in proxy.heads] == [
+        f"{receiver.url}/delivered",
+        f"{receiver.url}/called",
+    ]
