@@ -124,7 +124,7 @@ def record(store: Store, worker: str, batch: Sequence[Outcome], jobs: Mapping[UU
         Unavailable: DATABASE_AWAY, nothing was stored.
 
     """
-    if not any(each.order_key or each.state == "dead" for each in batch):
+    if not any(each.order_key is not None or each.state == "dead" for each in batch):
         with store.statements() as conn:
             return queries.record(conn, worker, batch)
     with store.connect() as conn:

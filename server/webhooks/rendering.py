@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ _CONTENT_TYPE = "content-type"
 _JSON = "application/json"
 _DOTS = re.compile(r"(?:^|/)\.{1,2}(?=/|\?|$)")
 _LONGEST_PATH = 2048
+_LONGEST_KEY = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,15 @@ def order_key(webhook: OutboundWebhook, event: Event) -> str | None:
     if expression is None:
         return None
     value = expression.run({"event": event.view(), "data": from_json(event.data)})
-    return None if value is None else value if isinstance(value, str) else to_json(value)
+    return None if value is None else _indexable(value if isinstance(value, str) else to_json(value))
+
+
+def _indexable(key: str) -> str:
+    """Return a key that the database can keep and index: a long one, or one with signs that it has not, by its hash."""
+    raw = key.encode("utf-8", "surrogatepass")
+    if len(raw) <= _LONGEST_KEY and "\x00" not in key and raw == key.encode("utf-8", "replace"):
+        return key
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def join_path(base: str, path: str) -> str:
