@@ -14,6 +14,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -100,7 +101,8 @@ def fork_for(call: Callable[[], _Result], *, name: str, env: Mapping[str, str]) 
         The child, and a function that gives its result once it has ended; it raises the CrossdockError that `call` raised.
 
     """
-    reading, writing = os.pipe()
+    # Not a pipe, which would hold a child with much to say until somebody reads.
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 (`result` closes it)
 
     def answer() -> int:
         try:
@@ -109,17 +111,17 @@ def fork_for(call: Callable[[], _Result], *, name: str, env: Mapping[str, str]) 
             content = pickle.dumps(
                 (None, (type(error).__name__, error.message, error.code, error.source, error.details))
             )
-        with os.fdopen(writing, "wb") as pipe:
-            pipe.write(content)
+        with kept:
+            kept.write(content)
         return 0
 
-    child = fork(answer, name=name, env=env, keep=writing)
-    os.close(writing)
+    child = fork(answer, name=name, env=env, keep=kept.fileno())
 
     def result() -> _Result:
-        with os.fdopen(reading, "rb") as pipe:
-            content = pipe.read()
-        if child.wait() != 0 or not content:
+        status = child.wait()
+        with kept:
+            content = os.pread(kept.fileno(), os.fstat(kept.fileno()).st_size, 0)
+        if status != 0 or not content:
             raise CrossdockError(f"{name} ended with status {child.returncode}; the log says why", code=INTERNAL)
         value, failure = pickle.loads(content)  # noqa: S301 (written by our own child)
         if failure is not None:

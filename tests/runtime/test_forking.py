@@ -34,6 +34,17 @@ def test_a_call_gives_its_result_and_leaves_nothing_behind() -> None:
     assert out == "True b False 0\n"
 
 
+def test_a_large_result_holds_nobody_up() -> None:
+    out, _ = run("""
+        child, result = fork_for(lambda: b"x" * 10_000_000, name="job", env={})
+        until = time.monotonic() + 20
+        while child.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        print(child.returncode, len(result()))
+    """)
+    assert out == "0 10000000\n"
+
+
 def test_an_error_of_ours_comes_through_as_what_it_is() -> None:
     out, _ = run("""
         def call(): raise Conflict("taken", code="CONFLICT", source="x", pid=7)

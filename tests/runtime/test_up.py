@@ -46,12 +46,10 @@ class Up:
         return run
 
     def said(self) -> str:
-        self.out.seek(0)
-        return self.out.read()
+        return read(self.out)
 
     def logged(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
+        return read(self.log)
 
     def lines(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in self.logged().splitlines() if line.startswith("{")]
@@ -59,6 +57,11 @@ class Up:
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(25)
+
+
+def read(file: IO[str]) -> str:
+    """Read all of a file that a process writes to, without moving the place at which it writes: that is shared with it."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 @pytest.fixture
