@@ -26,19 +26,24 @@ if TYPE_CHECKING:
 Position = tuple[UUID, UUID]
 FIRST: Position = (UUID(int=0), UUID(int=0))
 _LAST = UUID(int=2**128 - 1)
-_EVENTS = 250
-_MOST_EVENTS = 20_000
+_MOST_EVENTS = 20_000  # of one page or count
+_FEW, _MANY = 100, 4000  # events that one statement looks at: few at first, for each may have ten thousand deliveries
+_LOOKED = 20_000  # deliveries that one statement should look at
 _TRIGGERED = "crossdock/trigger"
 
 # Deliveries are looked up by their event and no other way, whatever the planner knows of the table: an event has few, while a
 # workspace or a webhook may have millions. So the other conditions are written in a form that no index serves.
+_LOOK = """
+WITH chosen AS MATERIALIZED (SELECT uid FROM events WHERE {conditions} ORDER BY uid LIMIT :events),
+looked AS MATERIALIZED (
+  SELECT event_uid, webhook_id, id AS delivery_id, state, coalesce(finished_at, created_at) AS ended_at
+  FROM deliveries WHERE event_uid = ANY (ARRAY(SELECT uid FROM chosen)) AND workspace_id + 0 = :workspace
+),
+"""
 _LATEST = """
-WITH latest AS (
-  SELECT DISTINCT ON (event_uid, webhook_id) event_uid, webhook_id, id AS delivery_id, state,
-         coalesce(finished_at, created_at) AS ended_at
-  FROM deliveries WHERE event_uid = ANY (:events) AND workspace_id + 0 = :workspace
-    AND (CAST(:webhook AS uuid) IS NULL OR webhook_id IS NOT DISTINCT FROM :webhook)
-  ORDER BY event_uid, webhook_id, id DESC
+latest AS (
+  SELECT DISTINCT ON (event_uid, webhook_id) * FROM looked WHERE CAST(:webhook AS uuid) IS NULL OR webhook_id = :webhook
+  ORDER BY event_uid, webhook_id, delivery_id DESC
 ), found AS (
   SELECT latest.event_uid, latest.webhook_id, latest.delivery_id, latest.state
   FROM latest JOIN webhooks w ON w.id = latest.webhook_id AND w.workspace_id = :workspace AND w.deleted_at IS NULL
@@ -46,7 +51,7 @@ WITH latest AS (
 )
 """
 _NAMED = """
-WITH found AS (
+WITH chosen AS (SELECT CAST(NULL AS uuid) AS uid WHERE false), looked AS (TABLE chosen), found AS (
   SELECT d.event_uid, d.webhook_id, d.id AS delivery_id, d.state
   FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id AND w.workspace_id = :workspace AND w.deleted_at IS NULL
   JOIN events e ON e.uid = d.event_uid
@@ -59,18 +64,23 @@ WITH found AS (
 """
 # A fan-out that is not written out yet owes its deliveries already.
 _MISSING = """
-WITH had AS MATERIALIZED (
-  SELECT event_uid FROM deliveries WHERE event_uid = ANY (:events) AND webhook_id IS NOT DISTINCT FROM :webhook
-), found AS (
+found AS (
   SELECT e.uid AS event_uid, CAST(:webhook AS uuid) AS webhook_id, CAST(NULL AS uuid) AS delivery_id, CAST(NULL AS text) AS state
-  FROM unnest(CAST(:events AS uuid[])) AS e(uid)
+  FROM chosen AS e
   WHERE (e.uid, CAST(:webhook AS uuid)) > (:event, :after_webhook)
-    AND NOT EXISTS (SELECT FROM had WHERE had.event_uid = e.uid)
+    AND NOT EXISTS (SELECT FROM looked WHERE looked.event_uid = e.uid AND looked.webhook_id = :webhook)
     AND NOT EXISTS (SELECT FROM fanouts f WHERE f.event_uid = e.uid AND :webhook = ANY (f.webhook_ids))
 )
 """
-_ROWS = "SELECT * FROM found ORDER BY event_uid, webhook_id LIMIT :most"
-_COUNT = "SELECT count(*) FROM found"
+_SEEN = """
+(SELECT count(*) FROM chosen) AS events, (SELECT uid FROM chosen ORDER BY uid DESC LIMIT 1) AS last,
+(SELECT count(*) FROM looked) AS looked
+"""
+_ROWS = f"""
+SELECT seen.*, f.* FROM (SELECT {_SEEN}) AS seen
+LEFT JOIN (SELECT * FROM found ORDER BY event_uid, webhook_id LIMIT :most) AS f ON true ORDER BY f.event_uid, f.webhook_id
+"""
+_COUNT = f"SELECT {_SEEN}, (SELECT count(*) FROM found) AS n"
 _SAMPLES = """
 SELECT f.*, e.id AS event_id, e.type AS event_type, e.subject, e.recorded_at, w.name AS webhook
 FROM unnest(CAST(:events AS uuid[]), CAST(:webhooks AS uuid[]), CAST(:deliveries AS uuid[]), CAST(:states AS text[]))
@@ -103,33 +113,26 @@ class Page(NamedTuple):
 
 def page(conn: Connection, search: Search, after: Position, most: int) -> Page:
     """Return the next candidates: at most `most`, and after 20,000 events that hold few of them what there is by then."""
-    if search.filter.deliveries:
-        rows = _found(conn, search, [], after, most)
-        return Page(rows, _of(rows[-1]) if rows else after, len(rows) < most)
-    rows = []
-    for _ in range(_MOST_EVENTS // _EVENTS):
-        events = _next_events(conn, search, after[0])
-        rows += _found(conn, search, events, after, most - len(rows))
+    rows: list[Row[Any]] = []
+    step = _Step()
+    while step.goes_on:
+        found = _run(conn, search, after, step.size, _ROWS, most=most - len(rows))
+        rows += [row for row in found if row.event_uid is not None]
         if len(rows) == most:
-            return Page(rows, _of(rows[-1]), ended=False)
-        if len(events) < _EVENTS:
-            return Page(rows, after, ended=True)
-        after = (events[-1], _LAST)
-    return Page(rows, after, ended=False)
+            return Page(rows, (rows[-1].event_uid, rows[-1].webhook_id), ended=False)
+        after = step.took(found[0], after)
+    return Page(rows, after, step.ended)
 
 
 def count(conn: Connection, search: Search, after: Position) -> tuple[int, Position, bool]:
     """Count the candidates of the next 20,000 events; return (how many, where to go on, whether that was all)."""
-    if search.filter.deliveries:
-        return _counted(conn, search, [], after), after, True
     counted = 0
-    for _ in range(_MOST_EVENTS // _EVENTS):
-        events = _next_events(conn, search, after[0])
-        counted += _counted(conn, search, events, after)
-        if len(events) < _EVENTS:
-            return counted, after, True
-        after = (events[-1], _LAST)
-    return counted, after, False
+    step = _Step()
+    while step.goes_on:
+        [found] = _run(conn, search, after, step.size, _COUNT)
+        counted += found.n
+        after = step.took(found, after)
+    return counted, after, step.ended
 
 
 def describe(conn: Connection, search: Search, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
@@ -144,12 +147,45 @@ def describe(conn: Connection, search: Search, rows: Sequence[Row[Any]]) -> Sequ
     return conn.execute(text(_SAMPLES), values).all()
 
 
-def _next_events(conn: Connection, search: Search, start: UUID) -> list[UUID]:
-    """Return the next events that the filter means, from `start` on; each condition is there only when it is meant."""
+@dataclass(slots=True)
+class _Step:
+    """How many events the next statement looks at, given how many deliveries those of the last one had."""
+
+    size: int = _FEW
+    events: int = 0
+    ended: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.ended and self.events < _MOST_EVENTS
+
+    def took(self, seen: Row[Any], after: Position) -> Position:
+        """Learn from a statement; return where the next one begins."""
+        self.events += seen.events
+        self.ended = seen.events < self.size
+        self.size = max(_FEW // 2, min(_MANY, _LOOKED * self.size // max(seen.looked, 1)))
+        return after if seen.last is None else (seen.last, _LAST)
+
+
+def _run(conn: Connection, search: Search, after: Position, events: int, what: str, **more: Any) -> Sequence[Row[Any]]:
+    values: dict[str, Any] = {"workspace": search.workspace_id, "event": after[0], "after_webhook": after[1], **more}
+    if search.filter.deliveries:
+        values |= {"named": list(search.filter.deliveries), "states": list(STATUSES)}
+        return conn.execute(text(_NAMED + what), values).all()
+    chosen, bounds = _chosen(search, after[0], events)
+    values |= {"webhook": search.webhook_id, **bounds}
+    if search.backfill:
+        return conn.execute(text(chosen + _MISSING + what), values).all()
+    values |= {"states": list(search.filter.status or STATUSES), "asked_at": search.asked_at}
+    return conn.execute(text(chosen + _LATEST + what), values).all()
+
+
+def _chosen(search: Search, start: UUID, events: int) -> tuple[str, dict[str, Any]]:
+    """Return the SQL of the next events that the filter means, from `start` on; a condition is there only when it is meant."""
     wanted = search.filter
     low = max(start, _moment(wanted.since)) if wanted.since else start
     high = min(search.before, _moment(wanted.until)) if wanted.until else search.before
-    values: dict[str, Any] = {"workspace": search.workspace_id, "low": low, "high": high, "most": _EVENTS}
+    values: dict[str, Any] = {"low": low, "high": high, "events": events}
     conditions = ["workspace_id = :workspace", "uid >= :low", "uid < :high"]
     if wanted.type is not None and "*" not in wanted.type:
         conditions.append("type = :type")
@@ -163,33 +199,7 @@ def _next_events(conn: Connection, search: Search, start: UUID) -> list[UUID]:
     if search.backfill:
         conditions += ["type ~ :types", "source <> :triggered"]
         values |= {"types": pattern(search.types), "triggered": _TRIGGERED}
-    statement = f"SELECT uid FROM events WHERE {' AND '.join(conditions)} ORDER BY uid LIMIT :most"
-    return list(conn.execute(text(statement), values).scalars())
-
-
-def _found(conn: Connection, search: Search, events: list[UUID], after: Position, most: int) -> list[Row[Any]]:
-    statement, values = _statement(search, events, after)
-    return list(conn.execute(text(statement + _ROWS), values | {"most": most}))
-
-
-def _counted(conn: Connection, search: Search, events: list[UUID], after: Position) -> int:
-    statement, values = _statement(search, events, after)
-    return int(conn.execute(text(statement + _COUNT), values).scalar_one())
-
-
-def _statement(search: Search, events: list[UUID], after: Position) -> tuple[str, dict[str, Any]]:
-    wanted = search.filter
-    values: dict[str, Any] = {"workspace": search.workspace_id, "event": after[0], "after_webhook": after[1]}
-    if search.backfill:
-        return _MISSING, values | {"events": events, "webhook": search.webhook_id}
-    values["states"] = list(wanted.status or STATUSES)
-    if wanted.deliveries:
-        return _NAMED, values | {"named": list(wanted.deliveries)}
-    return _LATEST, values | {"events": events, "webhook": search.webhook_id, "asked_at": search.asked_at}
-
-
-def _of(row: Row[Any]) -> Position:
-    return row.event_uid, row.webhook_id
+    return _LOOK.format(conditions=" AND ".join(conditions)), values
 
 
 def _moment(moment: datetime) -> UUID:

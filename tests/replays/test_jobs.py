@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from server.kernel.ids import read
 from server.queue import claims
-from server.replays import drain, making
+from server.replays import candidates, drain, making
 from tests.replays.replaying import HOOK, act, ask, end, finish, made, run, see, work
 
 if TYPE_CHECKING:
@@ -44,6 +44,21 @@ def test_it_counts_first_and_then_makes_a_slice_at_a_time(ten: Product) -> None:
         seen.append((now["state"], now["total"], now["done"]))
     assert seen == [("running", 10, n) for n in (0, 3, 6, 9)] + [("done", 10, 10)]
     assert see(ten, replay)["finished_at"] is not None
+    once_each(ten)
+
+
+def test_few_among_many_are_found_page_by_page_and_what_owes_much_is_looked_at_in_small_steps(
+    ten: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("_FEW", 4), ("_MANY", 5), ("_MOST_EVENTS", 6), ("_LOOKED", 3)):
+        monkeypatch.setattr(candidates, name, value)
+    run(ten, "UPDATE deliveries SET state = 'dead' WHERE id = (SELECT id FROM deliveries ORDER BY id DESC LIMIT 1)")
+    assert ask(ten, 200, filter=ALL, dry_run=True)["count"] == 10
+    found = ask(ten, 200, filter={"status": ["dead"]}, dry_run=True)
+    assert (found["count"], len(found["samples"])) == (1, 1)
+    replay = ask(ten, filter=ALL)
+    finish(ten)
+    assert (see(ten, replay)["total"], see(ten, replay)["done"]) == (10, 10)
     once_each(ten)
 
 
