@@ -298,7 +298,7 @@ class Connection(asyncio.BufferedProtocol):
         """End the answer, or go on after an interim one."""
         if self._headed:
             self._complete = True
-            self.reusable = not self._head_only and self._parser.should_keep_alive()
+            self.reusable = self._parser.should_keep_alive()
             return
         self._interim += 1
         status = self._parser.get_status_code()

@@ -122,6 +122,21 @@ class Receiver:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + header * count + b"\r\nok")
         return True
 
+    async def play_interim(self, writer, rest, _query):
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * int(rest) + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    async def play_late(self, writer, _rest, _query):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        writer.write(b"HTTP/1.1 299 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    async def play_extensions(self, writer, _rest, _query):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+        await self._forever(writer, b"x" * 65536, 0)
+
     async def play_trailers(self, writer, rest, _query):
         many = b"X-Trailer: y\r\n" * int(rest)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + many + b"\r\n")

@@ -211,7 +211,7 @@ def test_a_connection_serves_the_next_request_after_a_whole_answer(receiver, run
 
 @pytest.mark.parametrize(
     "path",
-    ["/close", "/http10", "/extra/x", "/extra/HTTP%2F1.1%20200%20OK%0D%0A%0D%0A", "/large-error/200000", "/short", "/hang",
+    ["/close", "/http10", "/late", "/extra/x", "/extra/HTTP%2F1.1%20200%20OK%0D%0A%0D%0A", "/large-error/200000", "/short", "/hang",
      "/two-lengths", "/bad-chunk", "/trailers/20000", "/reset"],
 )  # fmt: skip
 def test_a_connection_serves_nobody_else_after_anything_else(receiver, run_on, path):
@@ -245,6 +245,15 @@ def test_a_request_of_which_an_answer_began_or_that_ran_out_of_time_is_not_sent_
 )  # fmt: skip
 def test_a_head_has_its_limits(receiver, headers, code):
     assert sent(receiver, f"/headers/{headers}")[0] == [code]
+
+
+@pytest.mark.parametrize(("path", "code"), [("/interim/8", 200), ("/interim/9", "ANSWER_BROKEN")])
+def test_interim_answers_have_their_limit(receiver, path, code):
+    assert sent(receiver, path)[0] == [code]
+
+
+def test_what_comes_without_being_body_is_bounded_too(receiver):
+    assert sent(receiver, "/extensions")[0] == ["ANSWER_TOO_LARGE"]
 
 
 def test_an_answer_to_head_has_no_body_whatever_its_length_says(receiver):
