@@ -14,6 +14,7 @@ import trustme
 from server.integrations.credentials import AtOrigin
 from server.transport.addresses import AddressPolicy
 from server.transport.sync import Connections
+from server.webhooks.identifying import over
 from tests.integrations.test_credentials import KEYS, public
 from tests.support.product import until
 from tests.support.receiver import Answer
@@ -193,12 +194,14 @@ def test_webhooks_and_calls_through_an_integration_share_its_token(
 def test_data_does_not_choose_who_we_are(product: Product, receiver: Receiver) -> None:
     put(product, TOKEN="integration-t0ken")
     integration(product, "shop", receiver.url, {"scheme": "bearer", "token": {"secret": "TOKEN"}})
-    product.webhook("hook", "", integration="shop", request={"headers": {"authorization": "{{ data.order_id }}"}})
+    product.webhook("hook", "", integration="shop", request={"headers": {"AUTHORIZATION": "{{ data.order_id }}"}})
     product.publish({"order_id": "SO-1"})
     with product.worker():
         hit = receiver.wait(1)[0]
         until(lambda: product.states() == {"delivered": 1})
     assert hit.headers["authorization"] == "Bearer integration-t0ken"
+    shown = {"Authorization": "Bearer t"}
+    assert over({"AUTHORIZATION": "mine", "X-A": "b"}, shown) == {"X-A": "b", **shown}
 
 
 def test_a_session_shows_who_we_are_to_its_own_origin_only(
