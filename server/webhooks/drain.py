@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("crossdock.webhooks")
 IN_FLIGHT = 1000
-BATCH = 200
+BATCH = 100
 FLUSH_ROWS = 100
 FLUSH_SECONDS = 0.02
-ENOUGH = 400  # with that many in flight there is no hurry to claim a handful more
+ENOUGH = 150  # with that many in flight more is claimed only while the loop keeps up
 _ROOM_SECONDS = 0.05
 _WORTH_ASKING = 5  # so many that have ended make room in lanes; for fewer the next look comes soon enough
 _AWAY_SECONDS = 0.5
@@ -148,11 +148,9 @@ class Deliveries:
 
     async def _claim(self) -> bool:
         """Claim and start what there is room for; tell whether it is worth asking again at once."""
-        room = IN_FLIGHT - len(self.jobs)
-        if room < BATCH and len(self.jobs) >= ENOUGH:
+        if len(self.jobs) >= ENOUGH and (len(self.jobs) > IN_FLIGHT - BATCH or not await self.pace.keeps_up()):
             await self.pace.room(_ROOM_SECONDS)
-            room = IN_FLIGHT - len(self.jobs)
-        wanted = min(room, BATCH)
+        wanted = min(IN_FLIGHT - len(self.jobs), BATCH)
         if wanted <= 0:
             return True
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b32encode
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -71,20 +71,30 @@ class Routes:
         self.version = version
         self.known = routes
         self._by_type: dict[str, Subscribers] = {}
+        self._exact: defaultdict[str, dict[UUID, Route]] = defaultdict(dict)
+        self._wild: defaultdict[str, dict[UUID, Route]] = defaultdict(dict)
+        for _, route in routes.values():
+            for pattern in route.patterns:
+                (self._wild if "*" in pattern else self._exact)[pattern][route.webhook_id] = route
 
     def of(self, type_: str) -> Subscribers:
         """Return the routes that mean this event type."""
         found = self._by_type.get(type_)
         if found is None:
-            mine = [
-                route for _, route in self.known.values() if any(matches(pattern, type_) for pattern in route.patterns)
-            ]
-            free = tuple(route for route in mine if route.webhook.order_by is None)
-            many = "{" + ",".join(str(route.webhook_id) for route in free) + "}" if len(free) > FANOUT_ABOVE else None
-            found = Subscribers(free, tuple(route for route in mine if route.webhook.order_by is not None), many)
+            mine = dict(self._exact.get(type_, {}))
+            for pattern, routes in self._wild.items():
+                if matches(pattern, type_):
+                    mine |= routes
+            found = _subscribers(list(mine.values()))
             if len(self._by_type) < _TYPES_CACHED:
                 self._by_type[type_] = found
         return found
+
+
+def _subscribers(mine: Sequence[Route]) -> Subscribers:
+    free = tuple(route for route in mine if route.webhook.order_by is None)
+    many = "{" + ",".join(str(route.webhook_id) for route in free) + "}" if len(free) > FANOUT_ABOVE else None
+    return Subscribers(free, tuple(route for route in mine if route.webhook.order_by is not None), many)
 
 
 class Owing:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.01
 AWAKE_SECONDS = 0.25
 TIMER_SECONDS = 2.0
+_ROUND_SECONDS = 0.005
 _SLOW_LANES = 1000
 _SLOW_MILLISECONDS = 2000.0
 
@@ -83,6 +84,13 @@ class Pace:
             await asyncio.wait_for(self._wake.wait(), POLL_SECONDS if self.awake else TIMER_SECONDS)
         if self._wake.is_set():
             self._wake.clear()
+
+    async def keeps_up(self) -> bool:
+        """Tell whether the loop gets round quickly. If not, what is claimed now would only wait here, before all that comes later."""
+        began = self._monotonic()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one whole round: the first may come at its end
+        return self._monotonic() - began < _ROUND_SECONDS
 
     async def room(self, seconds: float) -> None:
         """Wait for room, so that a claim is worth its round trip; no longer than `seconds`."""
