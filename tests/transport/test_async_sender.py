@@ -211,12 +211,21 @@ def test_a_connection_serves_the_next_request_after_a_whole_answer(receiver, run
 
 @pytest.mark.parametrize(
     "path",
-    ["/close", "/http10", "/late", "/extra/x", "/extra/HTTP%2F1.1%20200%20OK%0D%0A%0D%0A", "/large-error/200000", "/short", "/hang",
+    ["/close", "/http10", "/extra/x", "/extra/HTTP%2F1.1%20200%20OK%0D%0A%0D%0A", "/large-error/200000", "/short", "/hang",
      "/two-lengths", "/bad-chunk", "/trailers/20000", "/reset"],
 )  # fmt: skip
 def test_a_connection_serves_nobody_else_after_anything_else(receiver, run_on, path):
     (_, status), connections = sent(receiver, path, "/ok", run_on=run_on)
     assert (status, connections) == (200, 2)
+
+
+def test_bytes_that_come_while_nobody_asks_end_the_connection(receiver, run_on):
+    async def work(sender):
+        await sender.send(Request("GET", receiver.url("/late")))
+        await asyncio.sleep(0.4)
+        assert not connected(receiver.port)
+
+    running(work, run_on=run_on)
 
 
 def test_what_comes_after_an_answer_is_never_taken_for_the_next_one(receiver):
