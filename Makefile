@@ -51,8 +51,9 @@ test-fast: dev  ## the first part of it, stopping at the first failure; ARGS='te
 test-pages: dev  ## the pages in a real browser: chromium on the PATH, or CHROMIUM=/path/to/it
 	$(BIN)/python -m pytest -q -m pages $(ARGS)
 
-# Figures of earlier runs stay: one fault measured anew (ARGS='-k f6') takes the place of its old figures only.
+# A whole run starts with no figures; one fault measured anew (ARGS='-k f6') takes the place of its old ones only.
 faults: dev  ## the long fault suite, and docs/reliability.md from it; ARGS='-k f6', FAULTS_EVENTS=1000, FAULTS_LONG_MINUTES=30
+	[ -n "$(ARGS)" ] || rm -rf .crossdock/faults
 	CROSSDOCK_TEST_FIGURES=$(CURDIR)/.crossdock/faults $(BIN)/python -m pytest -q -m faults --timeout 900 $(ARGS); status=$$?; \
 	$(BIN)/python -m tests.faults.report .crossdock/faults && exit $$status
 

@@ -137,12 +137,12 @@ class Fleet:
         return set(self.rows("SELECT ref, epoch FROM due WHERE kind = 'delivery' AND leased AND due_at > now()"))
 
     def memory(self) -> dict[str, int]:
-        """Return the resident bytes of each process that runs, children included."""
+        """Return the resident bytes of each process that runs: of the largest, where it has children."""
         found = {}
         for name, process in self.processes.items():
             try:
                 parent = psutil.Process(process.pid)
-                found[name] = sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True)))
+                found[name] = max(each.memory_info().rss for each in (parent, *parent.children(recursive=True)))
             except psutil.NoSuchProcess:
                 continue
         return found
