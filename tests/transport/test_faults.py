@@ -122,6 +122,17 @@ def test_a_receiver_that_takes_no_connection_is_a_time_out(send):
             each.close()
 
 
+def test_an_address_that_says_nothing_leaves_time_for_the_next_one(send, receiver):
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.8", receiver.port))
+        full.listen(0)
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        url = receiver.url(host="both.test")
+        assert send(url, lookup=lambda _host, _port: ["127.0.0.8", "127.0.0.1"]).body == b"ok"
+
+
 def test_a_name_server_that_hangs_is_a_time_out(send):
     def hang(_host, _port):
         time.sleep(2)
