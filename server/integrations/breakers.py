@@ -79,7 +79,7 @@ class Breakers:
             Unavailable: the database is away.
 
         """
-        if self._is_clean(guarded.integration_id):
+        if self.is_clean(guarded.integration_id):
             return None
         values = {"id": guarded.integration_id, "reset": guarded.figures.reset}
         with self.store.connect() as conn:
@@ -100,7 +100,7 @@ class Breakers:
             Unavailable: the database is away.
 
         """
-        if succeeded is not False and self._is_clean(guarded.integration_id):
+        if succeeded is not False and self.is_clean(guarded.integration_id):
             return
         figures = guarded.figures
         values: dict[str, Any] = {"id": guarded.integration_id, "workspace": guarded.workspace_id}
@@ -114,7 +114,8 @@ class Breakers:
         with self.store.connect() as conn:
             conn.exec_driver_sql(sql, {**values, "most": most})
 
-    def _is_clean(self, integration_id: UUID) -> bool:
+    def is_clean(self, integration_id: UUID) -> bool:
+        """Tell whether this process saw a second ago at most that it is closed, without a failure."""
         return self._clean.get(integration_id, 0.0) > self._monotonic()
 
     def _remember(self, integration_id: UUID) -> None:

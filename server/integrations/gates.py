@@ -82,6 +82,10 @@ class Wait:
 class Gate(Protocol):
     """What the delivery engine and the guarded call ask."""
 
+    def clear(self, link: Link) -> bool:
+        """Tell, without asking anybody, that a call may go and that its success need not be recorded."""
+        ...
+
     def wait(self, link: Link) -> Wait | None:
         """Return None to go ahead, and then `record` what became of it."""
         ...
@@ -98,6 +102,12 @@ class SharedGate:
         self.breakers = breakers
         self.buckets = buckets
         self.places = places
+
+    def clear(self, link: Link) -> bool:
+        """Tell whether there is nothing to ask: no bucket, no places, and a breaker that was clean a moment ago. Never blocks."""
+        guarded = link.guarded
+        known = guarded is None or self.breakers.is_clean(guarded.integration_id)
+        return known and link.places is None and not link.buckets
 
     def wait(self, link: Link) -> Wait | None:
         """Ask the breaker, then for a place, then for tokens. Who is refused holds nothing.

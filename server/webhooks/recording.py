@@ -52,7 +52,8 @@ def suspect(job: Job) -> bool:
 
 def _unfinished(job: Job) -> int:
     """Return how often it was claimed, this time included, without an outcome."""
-    return job.claim.claims - job.row.attempts + job.row.attempts_before
+    unfinished: int = job.claim.claims - job.row.attempts + job.row.attempts_before
+    return unfinished
 
 
 def delivered(job: Job, attempt: Attempt) -> Outcome:

@@ -56,7 +56,7 @@ class Sending:
         if target.link is None:
             return await self._send(job, target, rendered, identity)
         try:
-            wait = await asyncio.to_thread(self.gate.wait, target.link)
+            wait = None if self.gate.clear(target.link) else await asyncio.to_thread(self.gate.wait, target.link)
         except Unavailable as away:  # nobody knows whether it may go: it waits, and no attempt is burned
             wait = Wait(away.after or 1.0, "database")
         if wait is not None:
@@ -67,7 +67,8 @@ class Sending:
             works = outcome.error is None or not outcome.error.retryable
             works = works and outcome.reason not in ("exhausted", "expired")
         finally:  # however it ended: its place, or its being the probe, is given back
-            await asyncio.to_thread(partial(self.gate.record, target.link, succeeded=works))
+            if not (works and self.gate.clear(target.link)):
+                await asyncio.to_thread(partial(self.gate.record, target.link, succeeded=works))
         return outcome
 
     async def _send(self, job: Job, target: Target, rendered: Rendered, identity: Mapping[str, str]) -> Outcome:
@@ -75,12 +76,12 @@ class Sending:
         seconds = int(started.timestamp())
         message = {"webhook-id": job.row.message_id, "webhook-timestamp": str(seconds)}
         headers = identifying.over({"User-Agent": AGENT, **target.headers, **rendered.headers, **message}, identity)
+        signature: Mapping[str, str] = {}
         if target.signer is not None:
             signature = target.signer.headers(job.row.message_id, seconds, rendered.body, headers)
-            message |= signature
             headers |= signature
         shown = {"User-Agent": AGENT, **target.shown_headers, **_shown(rendered.headers, target), **message}
-        shown |= dict.fromkeys(identity, HIDDEN)
+        shown |= dict.fromkeys((*identity, *signature), HIDDEN)
         url, timeout = _url(target, rendered.path), target.webhook.timeout
         tls = target.auth.tls if target.auth is not None else None
         request = Request(rendered.method, url, headers, rendered.body, timeout, tls)
