@@ -346,6 +346,7 @@ def meddle(product: Product, dice: random.Random, done: Callable[[], bool]) -> N
         if turn in (3, 6):
             product.act("hook", "pause")
             product.act("hook", "resume")
+        retention.release_stranded(product.core.engine, lambda: None)  # the scheduler's: a pause that crossed a resume
         if done() or time.monotonic() > end:
             return
         time.sleep(0.1)
@@ -354,7 +355,8 @@ def meddle(product: Product, dice: random.Random, done: Callable[[], bool]) -> N
 def heads(product: Product) -> list[Any]:
     """What stands first in each key: for the message when it does not go on."""
     return product.rows(
-        """SELECT DISTINCT ON (d.order_key) d.order_key, d.order_no, d.state, d.reason, d.attempts, due.due_at, due.leased, w.state
+        """SELECT DISTINCT ON (d.order_key) d.order_key, d.order_no, d.state, d.reason, d.attempts,
+                  CAST(due.due_at AS text) AS due, due.leased, w.state
            FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN due ON due.ref = d.id
            WHERE d.state NOT IN ('delivered', 'discarded') ORDER BY d.order_key, d.order_no"""
     )
