@@ -28,8 +28,11 @@ CLAIM = """
 -- lane) left off; `first_class` is the priority that chooses first. A lane never has more under way than its limit, those
 -- in `slow` no more than one. Orphans, whose lease ran out, go before all else. Losing a claim in a crash of the server does no
 -- harm, so nobody waits for the disk; epochs grow by chance, so that a claim that was lost and one made anew never share one.
+-- Nothing is due before `since`: entries of rows that are gone stay in an index while any snapshot is older, a backup's say, and
+-- what is known to be behind is passed over in the index, without a look at the table.
 CREATE FUNCTION crossdock_claim(
-  for_kind text, wanted int, lease float, first_class int, after_workspace bigint, cursors jsonb, slow uuid[])
+  for_kind text, wanted int, lease float, first_class int, after_workspace bigint, cursors jsonb, slow uuid[],
+  since timestamptz)
 RETURNS TABLE (
   ref uuid, workspace_id bigint, lane uuid, priority smallint, epoch int, claims int, was_due timestamptz, turn bigint)
 LANGUAGE plpgsql AS $$
@@ -79,7 +82,7 @@ BEGIN
   left_ := left_ - taken;
 
   SELECT count(*) INTO seen FROM (
-    SELECT FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.due_at <= t ORDER BY d.due_at LIMIT look) AS s;
+    SELECT FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.due_at BETWEEN since AND t ORDER BY d.due_at LIMIT look) AS s;
   IF seen = 0 OR left_ <= 0 THEN
     RETURN;
   END IF;
@@ -90,7 +93,7 @@ BEGIN
         SELECT d.lane, count(*) AS n FROM due d WHERE d.kind = for_kind AND d.leased GROUP BY d.lane
       ), heads AS MATERIALIZED (
         SELECT d.ctid AS at, d.ref, d.lane, d.lane_limit, d.priority, d.due_at FROM due d
-        WHERE d.kind = for_kind AND NOT d.leased AND d.due_at <= t
+        WHERE d.kind = for_kind AND NOT d.leased AND d.due_at BETWEEN since AND t
         ORDER BY d.due_at LIMIT look FOR UPDATE SKIP LOCKED
       ), ranked AS (
         SELECT h.*, row_number() OVER (PARTITION BY h.lane ORDER BY h.due_at, h.ref) + coalesce(b.n, 0) AS place
@@ -109,10 +112,11 @@ BEGIN
   SELECT coalesce(jsonb_object_agg(b.lane, b.n), '{}') INTO busy FROM (
     SELECT d.lane, count(*) AS n FROM due d WHERE d.kind = for_kind AND d.leased GROUP BY d.lane) AS b;
   WITH RECURSIVE walk AS (
-    (SELECT d.workspace_id FROM due d WHERE d.kind = for_kind AND NOT d.leased ORDER BY d.workspace_id LIMIT 1)
+    (SELECT d.workspace_id FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.due_at >= since
+     ORDER BY d.workspace_id LIMIT 1)
     UNION ALL
     SELECT (SELECT d.workspace_id FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.workspace_id > w.workspace_id
-            ORDER BY d.workspace_id LIMIT 1)
+              AND d.due_at >= since ORDER BY d.workspace_id LIMIT 1)
     FROM walk w WHERE w.workspace_id IS NOT NULL
   )
   SELECT array_agg(s.workspace_id ORDER BY s.workspace_id <= after_workspace, s.workspace_id) INTO spaces
@@ -135,6 +139,7 @@ BEGIN
           probes := probes + 1;
           SELECT d.lane, d.due_at, d.lane_limit INTO head FROM due d
           WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane > cursor_
+            AND d.due_at >= since
           ORDER BY d.lane, d.due_at LIMIT 1;
           IF NOT FOUND AND NOT wrapped THEN
             wrapped := true;
@@ -152,7 +157,7 @@ BEGIN
           got := ARRAY(
             SELECT d.ref FROM due d
             WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane = cursor_
-              AND d.due_at <= t
+              AND d.due_at BETWEEN since AND t
             ORDER BY d.due_at LIMIT free);
           picked := picked || got;
           mine := mine - cardinality(got);
@@ -179,8 +184,8 @@ BEGIN
     FROM chosen c WHERE d.ctid = c.at AND c.ours = 'yes'
     RETURNING d.ref, d.workspace_id, d.lane, d.priority, d.epoch, d.claims, c.due_at, c.n;
 END $$;
-REVOKE ALL ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[]) TO crossdock_engine;
+REVOKE ALL ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[], timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION crossdock_claim(text, int, float, int, bigint, jsonb, uuid[], timestamptz) TO crossdock_engine;
 """
 
 # Workers keep what they send with in memory; a number tells them that a secret of the workspace has changed.

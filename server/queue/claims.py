@@ -10,6 +10,7 @@ way. Behind a backlog workspaces take turns, and in each of them priorities and 
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from random import Random
@@ -31,12 +32,14 @@ HIGH, NORMAL, LOW = 0, 1, 2
 PRIORITIES = {"high": HIGH, "normal": NORMAL, "low": LOW}
 _CHOOSES_FIRST = (16, 4, 1)  # how often each priority does, behind a backlog: none starves
 _CURSORS = 1000
+_SINCE_SECONDS = 1.0
 
 # The rules of a claim (orphans first, lanes within their limits, workspaces and priorities in turn) are the function's, in
 # migration 0003: one round trip, and claims of a kind go one after the other.
 _CLAIM = f"""
 SELECT ref, workspace_id, lane, priority, epoch, claims, was_due, turn
-FROM crossdock_claim(%(kind)s, %(limit)s, {LEASE_SECONDS}, %(first)s, %(after)s, %(cursors)s::jsonb, %(slow)s::uuid[])
+FROM crossdock_claim(%(kind)s, %(limit)s, {LEASE_SECONDS}, %(first)s, %(after)s, %(cursors)s::jsonb, %(slow)s::uuid[],
+                     %(since)s::timestamptz)
 """
 # Each row is looked up by its key and then touched where it lies: the table is empty one moment and full the next, so what the
 # planner knows of its size is worth nothing: it takes `ours = 'yes'` for rare, and so starts from our rows. In the order of the
@@ -44,6 +47,10 @@ FROM crossdock_claim(%(kind)s, %(limit)s, {LEASE_SECONDS}, %(first)s, %(after)s,
 _MINE = """
 SELECT m.*, 'yes' AS ours, held.at FROM m CROSS JOIN LATERAL (
   SELECT due.ctid AS at FROM due WHERE due.kind = %(kind)s AND due.ref = m.ref AND due.epoch = m.epoch OFFSET 0) AS held
+"""
+# Two seconds less, for transactions that began before and have not committed yet.
+_OLDEST = """
+SELECT least((SELECT due_at FROM due WHERE kind = %(kind)s AND NOT leased ORDER BY due_at LIMIT 1), now()) - interval '2 seconds'
 """
 _HEARTBEAT = f"""
 WITH m AS (SELECT * FROM unnest(%(refs)s::uuid[], %(epochs)s::int[]) AS k(ref, epoch)), mine AS MATERIALIZED ({_MINE})
@@ -96,10 +103,25 @@ class Due:
 
 
 class Claimer:
-    """Claims work of one kind, and remembers where the round over workspaces and their lanes has got to."""
+    """Claims work of one kind, and remembers where the round over workspaces and their lanes has got to.
 
-    def __init__(self, kind: str, random: Random | None = None) -> None:
+    One that lives on asks once a second how old the oldest waiting row is, and claims look no further back; what is put behind
+    that, such as work released with its old date, is found within the second.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        random: Random | None = None,
+        *,
+        lives_on: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.kind = kind
+        self._lives_on = lives_on
+        self._monotonic = monotonic
+        self._since = "-infinity"
+        self._asked_at = -_SINCE_SECONDS
         self._random = random or Random()  # noqa: S311 - spreads turns, keeps no secret
         self._workspace = 0
         self._cursors: OrderedDict[str, str] = OrderedDict()
@@ -113,12 +135,20 @@ class Claimer:
             "after": self._workspace,
             "cursors": dumps(self._cursors).decode(),
             "slow": list(slow),
+            "since": self._oldest(conn),
         }
         rows = conn.exec_driver_sql(_CLAIM, values).all()
         for row in sorted(rows, key=_turn):
             self._remember(f"{row.workspace_id}:{row.priority}", str(row.lane))
             self._workspace = row.workspace_id
         return [Claim(row.ref, row.workspace_id, row.lane, row.epoch, row.claims) for row in sorted(rows, key=_age)]
+
+    def _oldest(self, conn: Connection) -> str:
+        now = self._monotonic()
+        if self._lives_on and now - self._asked_at >= _SINCE_SECONDS:
+            self._asked_at = now
+            self._since = str(conn.exec_driver_sql(_OLDEST, {"kind": self.kind}).scalar())
+        return self._since
 
     def _remember(self, place: str, lane: str) -> None:
         self._cursors[place] = lane
@@ -139,19 +169,13 @@ def _age(row: Row[Any]) -> tuple[datetime, UUID]:
 
 def claim(conn: Connection, kind: str, limit: int) -> list[Claim]:
     """Claim at most `limit` due rows: for what is drained in small numbers, every round from the start."""
-    return Claimer(kind)(conn, limit)
+    return Claimer(kind, lives_on=False)(conn, limit)
 
 
+# Two ranges round the kind: what is gone of a busy kind is never stepped over.
 _OTHERS = """
-WITH RECURSIVE kinds AS (
-  (SELECT kind FROM due WHERE NOT leased ORDER BY kind LIMIT 1)
-  UNION ALL
-  SELECT (SELECT due.kind FROM due WHERE NOT leased AND due.kind > kinds.kind ORDER BY due.kind LIMIT 1)
-  FROM kinds WHERE kinds.kind IS NOT NULL
-)
-SELECT EXISTS (
-  SELECT FROM kinds WHERE kind <> %(kind)s
-  AND EXISTS (SELECT FROM due WHERE due.kind = kinds.kind AND NOT leased AND due_at <= now())) AS some
+SELECT EXISTS (SELECT FROM due WHERE NOT leased AND kind < %(kind)s AND due_at <= now())
+    OR EXISTS (SELECT FROM due WHERE NOT leased AND kind > %(kind)s AND due_at <= now())
 """
 
 

@@ -133,3 +133,17 @@ def test_what_is_not_due_yet_takes_no_turn(product: Product) -> None:
     [mine] = rounds(product, Claimer(KIND), 1)
     assert {each.lane for each in mine} == {now}
     assert len(mine) == 50
+
+
+def test_work_that_is_older_than_all_that_waited_is_found_within_a_second(product: Product) -> None:
+    seconds = 0.0
+    claimer = Claimer(KIND, monotonic=lambda: seconds)
+    with product.core.engine.connect() as conn:
+        assert claimer(conn, 10) == []
+    put(product, 1, [uuid4()], 1)
+    with product.core.engine.connect() as conn:
+        conn.execute(text("UPDATE due SET due_at = now() - interval '1 day'"))
+    with product.core.engine.connect() as conn:
+        assert claimer(conn, 10) == [], "it does not look that far back, this second"
+        seconds = 1.0
+        assert len(claimer(conn, 10)) == 1
