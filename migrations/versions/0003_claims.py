@@ -11,12 +11,14 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# Rows under way and rows that wait are in indexes of their own: neither makes the other's longer.
+# Rows under way and rows that wait are in indexes of their own: neither makes the other's longer. What is always so stands in two
+# of them as a condition: a query that says it too can use that index and no other, whatever the planner believes of the table.
 DUE = """
-ALTER TABLE due ADD COLUMN priority smallint NOT NULL DEFAULT 1;  -- 0 high, 1 normal, 2 low
+ALTER TABLE due ADD COLUMN priority smallint NOT NULL DEFAULT 1,  -- 0 high, 1 normal, 2 low
+  ADD CHECK (priority >= 0), ADD CHECK (lane_limit > 0);
 DROP INDEX due_next, due_leased, due_by_lane;
-CREATE INDEX due_next ON due (kind, due_at) WHERE NOT leased;
-CREATE INDEX due_lanes ON due (kind, workspace_id, priority, lane, due_at) WHERE NOT leased;
+CREATE INDEX due_next ON due (kind, due_at) WHERE NOT leased AND lane_limit > 0;
+CREATE INDEX due_lanes ON due (kind, workspace_id, priority, lane, due_at) WHERE NOT leased AND priority >= 0;
 CREATE INDEX due_leased ON due (kind, due_at) WHERE leased;
 """
 
@@ -82,7 +84,8 @@ BEGIN
   left_ := left_ - taken;
 
   SELECT count(*) INTO seen FROM (
-    SELECT FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.due_at BETWEEN since AND t ORDER BY d.due_at LIMIT look) AS s;
+    SELECT FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.lane_limit > 0 AND d.due_at BETWEEN since AND t
+    ORDER BY d.due_at LIMIT look) AS s;
   IF seen = 0 OR left_ <= 0 THEN
     RETURN;
   END IF;
@@ -93,7 +96,7 @@ BEGIN
         SELECT d.lane, count(*) AS n FROM due d WHERE d.kind = for_kind AND d.leased GROUP BY d.lane
       ), heads AS MATERIALIZED (
         SELECT d.ctid AS at, d.ref, d.lane, d.lane_limit, d.priority, d.due_at FROM due d
-        WHERE d.kind = for_kind AND NOT d.leased AND d.due_at BETWEEN since AND t
+        WHERE d.kind = for_kind AND NOT d.leased AND d.lane_limit > 0 AND d.due_at BETWEEN since AND t
         ORDER BY d.due_at LIMIT look FOR UPDATE SKIP LOCKED
       ), ranked AS (
         SELECT h.*, row_number() OVER (PARTITION BY h.lane ORDER BY h.due_at, h.ref) + coalesce(b.n, 0) AS place
@@ -112,11 +115,11 @@ BEGIN
   SELECT coalesce(jsonb_object_agg(b.lane, b.n), '{}') INTO busy FROM (
     SELECT d.lane, count(*) AS n FROM due d WHERE d.kind = for_kind AND d.leased GROUP BY d.lane) AS b;
   WITH RECURSIVE walk AS (
-    (SELECT d.workspace_id FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.due_at >= since
+    (SELECT d.workspace_id FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.priority >= 0 AND d.due_at >= since
      ORDER BY d.workspace_id LIMIT 1)
     UNION ALL
     SELECT (SELECT d.workspace_id FROM due d WHERE d.kind = for_kind AND NOT d.leased AND d.workspace_id > w.workspace_id
-              AND d.due_at >= since ORDER BY d.workspace_id LIMIT 1)
+              AND d.priority >= 0 AND d.due_at >= since ORDER BY d.workspace_id LIMIT 1)
     FROM walk w WHERE w.workspace_id IS NOT NULL
   )
   SELECT array_agg(s.workspace_id ORDER BY s.workspace_id <= after_workspace, s.workspace_id) INTO spaces
@@ -139,7 +142,7 @@ BEGIN
           probes := probes + 1;
           SELECT d.lane, d.due_at, d.lane_limit INTO head FROM due d
           WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane > cursor_
-            AND d.due_at >= since
+            AND d.priority >= 0 AND d.due_at >= since
           ORDER BY d.lane, d.due_at LIMIT 1;
           IF NOT FOUND AND NOT wrapped THEN
             wrapped := true;
@@ -156,8 +159,8 @@ BEGIN
           CONTINUE WHEN free <= 0;
           got := ARRAY(
             SELECT d.ref FROM due d
-            WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased AND d.lane = cursor_
-              AND d.due_at BETWEEN since AND t
+            WHERE d.kind = for_kind AND d.workspace_id = space AND d.priority = class AND NOT d.leased
+              AND d.priority >= 0 AND d.lane = cursor_ AND d.due_at BETWEEN since AND t
             ORDER BY d.due_at LIMIT free);
           picked := picked || got;
           mine := mine - cardinality(got);

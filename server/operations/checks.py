@@ -33,15 +33,17 @@ _LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.c
 # One look at the head of the index per kind: the table itself may be long.
 _OLDEST = """
 WITH RECURSIVE kinds AS (
-  (SELECT kind FROM due ORDER BY kind LIMIT 1)
+  (SELECT kind FROM due WHERE NOT leased AND lane_limit > 0 ORDER BY kind LIMIT 1)
   UNION ALL
-  SELECT (SELECT due.kind FROM due WHERE due.kind > kinds.kind ORDER BY due.kind LIMIT 1) FROM kinds
+  SELECT (SELECT due.kind FROM due WHERE NOT leased AND lane_limit > 0 AND due.kind > kinds.kind ORDER BY due.kind LIMIT 1)
+  FROM kinds
   WHERE kinds.kind IS NOT NULL
 )
 SELECT coalesce(max(extract(epoch FROM now() - head.due_at)), 0)::float AS age,
        EXISTS (SELECT FROM due WHERE leased AND due_at > now()) AS at_work
 FROM kinds CROSS JOIN LATERAL (
-  SELECT due_at FROM due WHERE due.kind = kinds.kind AND due_at <= now() ORDER BY due_at LIMIT 1
+  SELECT due_at FROM due WHERE due.kind = kinds.kind AND NOT leased AND lane_limit > 0 AND due_at <= now()
+  ORDER BY due_at LIMIT 1
 ) AS head
 """
 

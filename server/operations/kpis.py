@@ -28,7 +28,8 @@ SELECT (SELECT count(*) FROM deliveries WHERE workspace_id = :workspace_id AND s
        (SELECT count(*) FROM deliveries WHERE workspace_id = :workspace_id AND state = 'held') AS held,
        (SELECT count(*) FROM dead_letters WHERE workspace_id = :workspace_id AND resolved_at IS NULL) AS dead,
        (SELECT extract(epoch FROM now() - due_at)::float FROM due
-        WHERE kind = 'delivery' AND due_at <= now() AND workspace_id = :workspace_id ORDER BY due_at LIMIT 1) AS oldest
+        WHERE kind = 'delivery' AND NOT leased AND lane_limit > 0 AND due_at <= now() AND workspace_id = :workspace_id
+        ORDER BY due_at LIMIT 1) AS oldest
 """
 
 

@@ -50,7 +50,8 @@ SELECT m.*, 'yes' AS ours, held.at FROM m CROSS JOIN LATERAL (
 """
 # Two seconds less, for transactions that began before and have not committed yet.
 _OLDEST = """
-SELECT least((SELECT due_at FROM due WHERE kind = %(kind)s AND NOT leased ORDER BY due_at LIMIT 1), now()) - interval '2 seconds'
+SELECT least((SELECT due_at FROM due WHERE kind = %(kind)s AND NOT leased AND lane_limit > 0 ORDER BY due_at LIMIT 1), now())
+       - interval '2 seconds'
 """
 _HEARTBEAT = f"""
 WITH m AS (SELECT * FROM unnest(%(refs)s::uuid[], %(epochs)s::int[]) AS k(ref, epoch)), mine AS MATERIALIZED ({_MINE})
@@ -174,8 +175,8 @@ def claim(conn: Connection, kind: str, limit: int) -> list[Claim]:
 
 # Two ranges round the kind: what is gone of a busy kind is never stepped over.
 _OTHERS = """
-SELECT EXISTS (SELECT FROM due WHERE NOT leased AND kind < %(kind)s AND due_at <= now())
-    OR EXISTS (SELECT FROM due WHERE NOT leased AND kind > %(kind)s AND due_at <= now())
+SELECT EXISTS (SELECT FROM due WHERE NOT leased AND lane_limit > 0 AND kind < %(kind)s AND due_at <= now())
+    OR EXISTS (SELECT FROM due WHERE NOT leased AND lane_limit > 0 AND kind > %(kind)s AND due_at <= now())
 """
 
 

@@ -56,7 +56,9 @@ def declare(hand: Hand, secrets: Secrets, url: str) -> None:
     with hand.begin() as tx:
         secrets.set(tx, "TOKEN", "s3cr3t-value-of-the-token")
     config = f"{{base_url: '{url}/api', auth: {{scheme: bearer, token: {{secret: TOKEN}}}}}}"
-    hand.apply(f"kind: Integration\nname: warehouse\nplugin: http\nconfig: {config}\npolicy: {{retry: {{initial: 1ms}}}}\n")
+    hand.apply(
+        f"kind: Integration\nname: warehouse\nplugin: http\nconfig: {config}\npolicy: {{retry: {{initial: 1ms}}}}\n"
+    )
 
 
 SEND = {"operation": "request.send", "input": {"method": "POST", "path": "/orders", "json": {"id": 1}}}

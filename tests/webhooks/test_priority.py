@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def test_what_is_owed_has_the_priority_of_its_webhook(product: Product, receiver: Receiver, priority: str) -> None:
     product.webhook("hook", receiver.url, priority=priority)
     product.publish({})
-    assert [row.priority for row in product.rows("SELECT priority FROM due WHERE kind = 'delivery'")] == [PRIORITIES[priority]]
+    assert [row.priority for row in product.rows("SELECT priority FROM due WHERE kind = 'delivery'")] == [
+        PRIORITIES[priority]
+    ]
 
 
 def test_what_is_fanned_out_has_it_too(product: Product, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
