@@ -244,6 +244,7 @@ def test_a_template_is_taken_apart():
         ("standard-webhooks", read_key(generate_private_key()).public), ("github", generate_private_key()),
         ("slack", generate_private_key()), ("stripe", generate_private_key()), ("github", ""),
     ],
+    ids=["no key", "a secret", "a public key", "a private key", "private for slack", "private for stripe", "nothing"],
 )  # fmt: skip
 def test_a_key_of_the_wrong_kind_is_named_without_being_shown(scheme, key):
     with pytest.raises(Invalid) as error:

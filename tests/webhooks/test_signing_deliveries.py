@@ -116,6 +116,7 @@ def test_during_the_overlap_of_a_rotation_both_keys_fit_where_the_header_has_roo
         ("standard-webhooks-v1a", generate_secret()),
         ("slack", generate_private_key()),
     ],
+    ids=["no key", "a secret", "a private key"],
 )
 def test_a_key_of_the_wrong_kind_is_a_dead_letter_that_says_so(
     product: Product, receiver: Receiver, scheme: str, value: str
