@@ -38,17 +38,17 @@ class DeliverySchema(Out):
     reason = fields.String(required=True, allow_none=True)
     error = fields.Nested(FailureSchema, required=True, allow_none=True)
     order_key = fields.String(required=True, allow_none=True)
+    order_no = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Its place in the order of its key; null beside a key: it has given up its place."},
+    )
     replayed_from = fields.String(
         required=True,
         allow_none=True,
         metadata={"description": "The delivery that this one repeats; its order is waived."},
     )
     replay_id = fields.String(required=True, allow_none=True, metadata={"description": "The replay that made it."})
-    order_no = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Its place in the order of its key; null beside a key: it has given up its place."},
-    )
     created_at = Moment(required=True)
     expires_at = Moment(required=True)
     finished_at = Moment(required=True, allow_none=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.api.world import Place, World
 
 SHOWN_ONCE = {"create_token", "create_workspace"}
-INSTANCE = {"create_organization", "rewrap_secrets"}
+INSTANCE = {"create_organization", "rewrap_secrets", "set_networks"}
 UPSTREAM = {"test_integration", "call_integration"}
 """What is asked of another system: its answer may be another one, so only ours is compared."""
 HOOK = BODIES["create_webhook"]

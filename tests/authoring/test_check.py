@@ -90,7 +90,7 @@ FAULTS = [
     (ORDERS + "sign: {scheme: standard-webhooks, key: abc}\n", "abc", "WRONG_TYPE", None),
     (ORDERS + "sign: {scheme: standard-webhooks, key: {secret: '%%'}}\n", "'%%'", "WRONG_VALUE", None),
     (ORDERS + "sign: {scheme: standard-webhooks}\n", "{scheme", "MISSING_KEY", None),
-    (ORDERS + "priority: high\n", "priority", "NOT_YET", None),
+    (ORDERS + "priority: hihg\n", "hihg", "WRONG_VALUE", "high"),
     (ORDERS + "fallback: x\n", "x\n", "WRONG_TYPE", None),
     (ORDERS + "fallback: {call: warehose.request.send, with: {path: event.id}}\n", "warehose", "UNKNOWN_REFERENCE", CALL),
     (ORDERS + "fallback: {call: warehouse.request.sned, with: {path: event.id}}\n", "warehouse.r", "UNKNOWN_OPERATION", CALL),

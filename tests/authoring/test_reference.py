@@ -56,7 +56,7 @@ def test_the_schema_accepts_the_shipped_definitions() -> None:
         ORDERS + "retry: {schedule: [5 s]}\n",
         ORDERS + "map: {a: {from: data.x, typ: text}}\n",
         ORDERS + "sign: {scheme: strype, key: {secret: A}}\n",
-        ORDERS + "priority: high\n",
+        ORDERS + "priority: hihg\n",
         ORDERS + "tests: [{name: x, given: {event: a.b, data: 1}, expects: {}}]\n",
         WAREHOUSE + "policy: erp-sytem\n",
         ORDER_CREATED + "version: x\n",
