@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -154,5 +155,8 @@ def tree_cpu(pid: int | None) -> float:
     """Return the seconds of CPU of a process and those under it, the ended ones of them included."""
     process = psutil.Process(pid)
     own = process.cpu_times()
-    living = sum(sum(each.cpu_times()[:2]) for each in process.children(recursive=True))
+    living = 0.0
+    for each in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended: its parent has its time
+            living += sum(each.cpu_times()[:2])
     return own.user + own.system + own.children_user + own.children_system + living
