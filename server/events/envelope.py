@@ -50,9 +50,9 @@ class NewEvent:
         return hashlib.sha256(to_json(_sorted(content)).encode()).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Event:
-    """A stored event."""
+    """A stored event; not to be changed. (A frozen one costs three times as much to make, and each delivery makes one.)"""
 
     uid: UUID
     workspace_id: int

@@ -41,7 +41,9 @@ class ManualClock:
 
 def rfc3339(moment: datetime) -> str:
     """Write a moment as RFC 3339 in UTC with `Z`, microseconds only when there are some."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if moment.utcoffset():
+        moment = moment.astimezone(UTC)
+    return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
 def parse_rfc3339(text: str) -> datetime:

@@ -101,8 +101,11 @@ def count_outcomes(outcomes: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> Non
     """Count what became of deliveries: something that the delivery engine does after recording."""
     tried: Counter[tuple[str, str]] = Counter()
     ended: Counter[tuple[str, str]] = Counter()
+    names: dict[int, str] = {}
     for outcome in outcomes:
-        workspace = str(jobs[outcome.claim.ref].scope)
+        workspace = names.get(outcome.claim.workspace_id)
+        if workspace is None:
+            workspace = names[outcome.claim.workspace_id] = str(jobs[outcome.claim.ref].scope)
         if outcome.attempt is not None:
             tried[workspace, outcome.attempt.outcome] += 1
             if "total" in outcome.attempt.timings:

@@ -80,7 +80,7 @@ ON CONFLICT (kind, ref) DO UPDATE SET due_at = excluded.due_at, leased = false, 
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
     """Work that is ours until the lease ends. `claims` counts how often it was claimed: the poison guard."""
 

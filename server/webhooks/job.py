@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from server.store import Cause, Scope
@@ -13,27 +13,23 @@ if TYPE_CHECKING:
     from server.webhooks.targets import Key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Job:
-    """One claimed delivery with its event and what is known of its webhook."""
+    """One claimed delivery with its event and what is known of its webhook. `target` is what its target is known by."""
 
     claim: Claim
     row: Any
     event: Event
+    scope: Scope = field(init=False)
+    target: Key = field(init=False)
 
-    @property
-    def scope(self) -> Scope:
-        """The tenant of the delivery."""
+    def __post_init__(self) -> None:
         row = self.row
-        return Scope(row.organization_id, row.workspace_id, row.organization, row.workspace)
+        self.scope = Scope(row.organization_id, row.workspace_id, row.organization, row.workspace)
+        versions = row.webhook_version, row.integration_version, row.secrets_version, row.pinned_version
+        self.target = row.webhook_id, *versions
 
     @property
     def cause(self) -> Cause:
         """A worker acts, because of the event."""
         return Cause("worker", self.event.correlation_id, self.event.id)
-
-    @property
-    def target(self) -> Key:
-        """What the target is known by."""
-        row = self.row
-        return row.webhook_id, row.webhook_version, row.integration_version, row.secrets_version, row.pinned_version

@@ -91,7 +91,7 @@ RETURNING d.id
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Owed:
     """One delivery to be written. `waits` when an earlier one of its order key has not ended."""
 
@@ -109,7 +109,7 @@ class Owed:
     priority: int = NORMAL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One try whose outcome is known; headers are redacted already, times are in milliseconds."""
 
@@ -126,7 +126,7 @@ class Attempt:
     definition_version: int | None = None  # of the webhook, when it was sent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of a claimed delivery: its new state, and when it is due again (None: it has ended)."""
 

@@ -28,7 +28,7 @@ _LONGEST_PATH = 2048
 _LONGEST_KEY = 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rendered:
     """A request without its signature. `path` begins with the endpoint's base path; `body` is what is signed."""
 
