@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import signal
 import threading
@@ -88,6 +89,8 @@ class Runtime:
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return the exit status: 1 when a part of ours broke, so that we are started anew."""
         open_files = allow_open_files()
+        gc.collect()
+        gc.freeze()  # as in the API: a look through all that was imported would stop every delivery meanwhile
         _RUNTIMES[self.name] = self
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)

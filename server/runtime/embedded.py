@@ -150,7 +150,7 @@ class EmbeddedPostgres(EmbeddedServer):
         write_private(password, self.password)
         if user is not None:
             os.chown(password, *user)
-        command = [str(programs / "initdb"), "--pgdata={0}", "--pwfile={1}", "--username=crossdock"]
+        command = [str(programs / "initdb"), "--pgdata={0}", "--pwfile={1}", "--username=crossdock", "--wal-segsize=1"]
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
         with self.log.open("wb") as log:
             child = self._spawn([*command, *options, "--no-instructions"], user, (new, password), log)
