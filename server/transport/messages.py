@@ -97,7 +97,7 @@ class Heads:
             ("accept", "Accept: */*"),
             ("accept-encoding", "Accept-Encoding: identity"),
         )
-        self._first = functools.lru_cache(maxsize=2048)(self._first_lines)
+        self._first = functools.lru_cache(maxsize=16_384)(self._first_lines)
         self._shape = functools.lru_cache(maxsize=512)(self._missing)
 
     def build(self, request: Request, target: Target, proxy: Proxy | None) -> bytes:

@@ -38,7 +38,7 @@ class Target(NamedTuple):
     origin: str
 
 
-@functools.lru_cache(maxsize=2048)
+@functools.lru_cache(maxsize=16_384)  # as many as webhooks at work
 def vet_url(url: str) -> Target:
     """Take a URL apart strictly, so that no two parsers can read it differently.
 
