@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 STANDARD_SCHEDULE = tuple(float(s) for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400))
 
 
+@lru_cache(maxsize=4096)
 def parse_duration(text: str) -> float:
     """Read `500ms`, `5s`, `2h`, `1h30m` as seconds.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from server.queue.claims import Claim
     from server.store import Store
 
-CHUNK = 1000
+CHUNK = 2000
 # Only what an owed row needs: of ten thousand bodies nobody wants to read the maps.
 _WEBHOOKS = """
 SELECT id, state, body ->> 'expires' AS expires, CAST(body ->> 'max_in_flight' AS int) AS most, body ->> 'priority' AS priority
