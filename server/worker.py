@@ -26,6 +26,7 @@ from server.kernel.errors import Unavailable
 from server.queue import claims, hints
 from server.store import processes
 from server.transport.limits import allow_open_files
+from server.webhooks.pace import TIMER_SECONDS
 from server.webhooks.queries import KIND as DELIVERY
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from server.config import Settings
 
 log = structlog.get_logger("crossdock.worker")
-TIMER_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
 STOP_SECONDS = 7.0  # `up` has 20 s for all; what a slow receiver still holds then is due again by its lease
 _RQ_WAIT = 30  # RQ blocks half of it on its queue

@@ -30,7 +30,6 @@ _LIST_SECONDS = 1.0
 _HINT_MILLISECONDS = 2000
 _FORGOTTEN_SECONDS = 60
 _AWAKE_MILLISECONDS = 3000
-_AWAKE_AGAIN = 1.0
 
 
 def connect(url: str) -> redis.Redis:
@@ -131,22 +130,18 @@ class Watch:
         self._key = _key(worker)
         self._clock = clock
         self._quiet_until = 0.0
-        self._said_at = -_AWAKE_AGAIN
 
     def awake(self) -> None:
-        """Say so, at most once a second; while Redis is away nothing is said, and nobody waits for it."""
-        now = self._clock()
-        if now >= self._quiet_until and now - self._said_at >= _AWAKE_AGAIN:
-            self._said_at = now
-            self._say(lambda: self._connection.set(self._key, 1, px=_AWAKE_MILLISECONDS))
+        """Say so for the next three seconds; while Redis is away nothing is said, and nobody waits for it."""
+        self._say(lambda: self._connection.set(self._key, 1, px=_AWAKE_MILLISECONDS))
 
     def asleep(self) -> None:
         """Let hints come again; look for work once more after it, so that none falls between."""
-        self._said_at = -_AWAKE_AGAIN
-        if self._clock() >= self._quiet_until:
-            self._say(lambda: self._connection.delete(self._key))
+        self._say(lambda: self._connection.delete(self._key))
 
     def _say(self, command: Callable[[], object]) -> None:
+        if self._clock() < self._quiet_until:
+            return
         try:
             command()
         except (redis.RedisError, OSError):

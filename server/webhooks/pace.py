@@ -20,6 +20,7 @@ POLL_SECONDS = 0.01
 AWAKE_SECONDS = 0.25
 TIMER_SECONDS = 2.0
 _ROUND_SECONDS = 0.005
+_SAY_SECONDS = 1.0  # it is good for three
 _SLOW_LANES = 1000
 _SLOW_MILLISECONDS = 2000.0
 
@@ -54,7 +55,7 @@ class Pace:
         self._monotonic = monotonic
         self._wake = asyncio.Event()
         self._awake_until = 0.0
-        self._said = False
+        self._said_at: float | None = None
         self._telling: asyncio.Task[None] | None = None
 
     @property
@@ -68,22 +69,21 @@ class Pace:
 
     def busy(self) -> None:
         """Look again soon: there was work."""
-        self._awake_until = self._monotonic() + AWAKE_SECONDS
-        self._said = True
-        if self._telling is None or self._telling.done():
+        now = self._monotonic()
+        self._awake_until = now + AWAKE_SECONDS
+        due = self._said_at is None or now - self._said_at >= _SAY_SECONDS
+        if due and (self._telling is None or self._telling.done()):
+            self._said_at = now
             self._telling = asyncio.create_task(asyncio.to_thread(self._watch.awake))
 
     async def rest(self) -> None:
         """Wait until it is worth looking again."""
-        if not self.awake and self._said:
-            self._said = False
+        if not self.awake and self._said_at is not None:
+            self._said_at = None
             await asyncio.to_thread(self._watch.asleep)
             self._wake.clear()
             return  # once more: a hint may have been spared while we were awake
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS if self.awake else TIMER_SECONDS)
-        if self._wake.is_set():
-            self._wake.clear()
+        await self.room(POLL_SECONDS if self.awake else TIMER_SECONDS)
 
     async def keeps_up(self) -> bool:
         """Tell whether the loop gets round quickly. If not, what is claimed now would only wait here, before all that comes later."""
@@ -93,7 +93,7 @@ class Pace:
         return self._monotonic() - began < _ROUND_SECONDS
 
     async def room(self, seconds: float) -> None:
-        """Wait for room, so that a claim is worth its round trip; no longer than `seconds`."""
+        """Wait until it is rung, so that a claim is worth its round trip; no longer than `seconds`."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
         self._wake.clear()

@@ -22,7 +22,7 @@ from server.integrations.plugins import discover
 from server.integrations.policies import PRESETS
 from server.kernel.clock import SystemClock
 from server.kernel.errors import CrossdockError, Permanent, Postponed, Retryable, Unavailable
-from server.sdk import Adapter, CallRequest, Operation
+from server.sdk import Adapter, CallRequest, Health, Operation
 from server.store import Store
 from server.transport.addresses import AddressPolicy
 
@@ -59,7 +59,7 @@ class Counting(Adapter):
         return self.work(request.input)
 
     def health_check(self, context: Any) -> Any:
-        raise NotImplementedError
+        return Health(status="healthy", latency_ms=0.0, last_checked=context.clock.now())
 
 
 class System:
