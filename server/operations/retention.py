@@ -32,7 +32,7 @@ WEEKS_AHEAD = 8
 BATCH = 1000
 BATCHES = 50
 """Steps of one run; the next run goes on where it ended."""
-_TABLES = ("deliveries", "attempts", "events")
+_TABLES = ("deliveries", "attempts", "events", "inbound_requests")
 _HOUR = 3600.0
 
 # Keys of events that are gone: those outside of every partition that is still there.

@@ -1,0 +1,10 @@
+"""Nothing yet: the place of the catalogue stream in the order of migrations."""
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Change nothing."""

@@ -1,0 +1,1 @@
+"""Inbound webhooks: verified HTTP requests, stored before they are answered, mapped to events by the worker."""

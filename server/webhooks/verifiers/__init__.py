@@ -1,0 +1,1 @@
+"""How senders prove who they are: one file per scheme, with its declaration and its vectors."""
