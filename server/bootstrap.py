@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from server.sdk.adapter import Health as AdapterHealth
     from server.sdk.plugin import Plugin
     from server.store import Scope
+    from server.web.direct import Direct
     from server.web.frame import Served
     from server.web.principals import Authenticate, Failures, Principal
     from server.webhooks.job import Job
@@ -167,6 +168,7 @@ class Api:
     failures: Failures
     blueprints: Sequence[Blueprint]
     observers: Sequence[Callable[[Served], None]] = ()
+    directs: Sequence[Direct] = ()
 
 
 def api(settings: Settings, *, principal: Principal | None = None, built: Core | None = None) -> Api:

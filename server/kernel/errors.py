@@ -12,6 +12,7 @@
         ├── Forbidden           403
         ├── NotFound            404 also for what another workspace owns
         ├── NotAllowed          405
+        ├── BodyTimeout         408
         ├── Conflict            409 the state does not allow it
         ├── PreconditionFailed  412 If-Match does not match
         ├── TooLarge            413
@@ -164,6 +165,13 @@ class NotAllowed(Rejected):
     """The resource has no such method."""
 
     default_code = code("METHOD_NOT_ALLOWED", "The resource exists but does not take this method.")
+
+
+class BodyTimeout(Rejected):
+    """A body that did not come."""
+
+    default_code = code("REQUEST_TIMEOUT", "The body did not come in time.")
+    retryable = True
 
 
 class Conflict(Rejected):

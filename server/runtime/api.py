@@ -14,9 +14,10 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from server.runtime.gateway import BODY_SECONDS, Gateway
+from server.runtime.gateway import Gateway
 from server.runtime.launch import PR_SET_PDEATHSIG
 from server.runtime.ports import check_port, numeric
+from server.runtime.reading import BODY_SECONDS
 from server.telemetry import logs, metrics, traces
 from server.transport.limits import allow_open_files
 
@@ -44,7 +45,7 @@ def serve_api(
 ) -> None:
     """Serve until SIGTERM or SIGINT: then no more connections, requests under way have 4 s, and it returns.
 
-    `factory` is `module:function`; each process calls it with the settings and gets the WSGI application. A body has
+    `factory` is `module:function`; each process calls it with the settings and gets the Flask application. A body has
     `body_seconds` to arrive.
     """
     import granian  # noqa: PLC0415 (a server that only this role needs)
@@ -68,7 +69,7 @@ def serve_api(
         backlog=2048,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
-        websockets=False,
+        websockets=True,
         log_enabled=False,
         log_access=False,
         respawn_failed_workers=True,
@@ -89,4 +90,6 @@ def _load(settings: Settings, factory: str, body_seconds: float, name: str, pare
     logs.configure(name, settings.log_level)
     traces.configure(settings.otlp_endpoint, name)
     module, _, function = factory.partition(":")
-    return Gateway(getattr(importlib.import_module(module), function)(settings), settings.body_limit, body_seconds)
+    application = getattr(importlib.import_module(module), function)(settings)
+    directs = application.extensions.get("crossdock-directs", ())
+    return Gateway(application, settings.body_limit, body_seconds, directs)

@@ -21,11 +21,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 
-from server.kernel.errors import INTERNAL, Failure, Unavailable
+from server.kernel.errors import INTERNAL, BodyTimeout, CrossdockError, Failure, Rejected, Unavailable
+from server.runtime.reading import BODY_SECONDS, Reading
 from server.web import problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from server.web.direct import Direct
 
 SWITCH_SECONDS = 0.0005
 THREADS = 32
@@ -34,9 +37,6 @@ STREAMS = 128
 """Answers without a length (server-sent events) that one process sends at once."""
 WAITING = 1024
 """Requests that may wait for a thread; more are answered 503 at once, since they would wait too long."""
-BODY_SECONDS = 20.0
-BUFFERED_BYTES = 256 * 1024 * 1024
-"""What the bodies of all requests under way may take together."""
 _log = structlog.get_logger(__name__)
 
 
@@ -64,16 +64,23 @@ class _Answer(NamedTuple):
 
 
 class Gateway:
-    """The application as granian calls it (RSGI). `body_limit` is in bytes; the application answers what is larger."""
+    """The application as granian calls it (RSGI). `body_limit` is in bytes; the application answers what is larger.
+
+    What begins with a prefix of `directs` never gets to the application: see `web.direct`.
+    """
 
     def __init__(
-        self, application: Callable[..., Iterable[bytes]], body_limit: int, body_seconds: float = BODY_SECONDS
+        self,
+        application: Callable[..., Iterable[bytes]],
+        body_limit: int,
+        body_seconds: float = BODY_SECONDS,
+        directs: Sequence[Direct] = (),
     ) -> None:
         self.application = application
         self.body_limit = body_limit
-        self.body_seconds = body_seconds
+        self.reading = Reading(body_seconds)
+        self.directs = directs
         self.requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        self.buffered = 0
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads: inside the process that serves.
@@ -87,54 +94,60 @@ class Gateway:
         self.loop = loop
         self.streams = ThreadPoolExecutor(STREAMS, "stream")
         self.open_streams = 0
+        for direct in self.directs:
+            direct.start(loop)
         for number in range(THREADS):
             threading.Thread(target=self._work, name=f"request-{number}", daemon=True).start()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
-        if self.requests.qsize() >= WAITING:
-            return _send(protocol, _too_much("too many requests are waiting"))
-        length = scope.headers.get("content-length")
-        size = _size(length, chunked="transfer-encoding" in scope.headers, limit=self.body_limit)
-        if self.buffered + size > BUFFERED_BYTES:
-            return _send(protocol, _too_much("too many bodies are arriving"))
-        self.buffered += size
-        try:
-            body = b""
-            if size:
-                async with asyncio.timeout(self.body_seconds):
-                    body = await self._read(protocol, chunked=length is None)
-            shown = length if length is not None else str(len(body))
-            request = _Request(scope, body, shown, self.loop.create_future())
-            self.requests.put(request)
-            answer = await request.future
-        except TimeoutError:
-            return _send(protocol, _too_slow())
-        except ProtocolClosed:  # the client went away while it sent
-            return None
-        finally:
-            self.buffered -= size
-        if answer.stream is None:
-            return _send(protocol, answer)
-        return await self._stream(protocol, answer)
+        for direct in self.directs:
+            if scope.path.startswith(direct.prefix):
+                return await self._direct(direct, scope, protocol)
+        if scope.proto == "http":
+            await self._called(scope, protocol)
+        else:
+            protocol.close(404)
+        return None
 
-    async def _read(self, protocol: Any, *, chunked: bool) -> bytes:
-        """Read the body; one without a length only until it is larger than the limit."""
-        if not chunked:
-            return bytes(await protocol())
-        parts, size = [], 0
-        async for part in protocol:
-            parts.append(part)
-            size += len(part)
-            if size > self.body_limit:
-                break
-        return b"".join(parts)
+    async def _called(self, scope: Any, protocol: Any) -> None:
+        """Let a thread call the application."""
+        if self.requests.qsize() >= WAITING:
+            return _send(protocol, _failed(Unavailable("too many requests are waiting", source="web", after=1)))
+        with self.reading.of(scope, protocol) as body:
+            try:
+                read = await body.read_at_most(self.body_limit)
+                shown = body.length if body.length is not None else str(len(read))
+                request = _Request(scope, read, shown, self.loop.create_future())
+                self.requests.put(request)
+                answer = await request.future
+            except Rejected as error:
+                return _send(protocol, _failed(error))
+            except ProtocolClosed:  # the client went away while it sent
+                return None
+        return _send(protocol, answer) if answer.stream is None else await self._stream(protocol, answer)
+
+    async def _direct(self, direct: Direct, scope: Any, protocol: Any) -> None:
+        """Let a handler of the loop's own answer; what it did not foresee is answered here."""
+        with self.reading.of(scope, protocol) as body:
+            try:
+                return await direct.serve(scope, protocol, body.read)
+            except ProtocolClosed:
+                return None
+            except CrossdockError as error:
+                answer = _failed(error)
+            except Exception:  # noqa: BLE001 - the border of the loop: one request must not end it
+                _log.exception("a handler failed", path=direct.prefix)
+                answer = _refusal(500, Failure(INTERNAL, "the log has it", "web"))
+        with suppress(ProtocolClosed, RuntimeError):  # it has answered before it failed
+            _send(protocol, answer) if scope.proto == "http" else protocol.close(answer.status)
+        return None
 
     async def _stream(self, protocol: Any, answer: _Answer) -> None:
         """Send an answer of unknown length piece by piece, until it ends or nobody listens any more."""
         if self.open_streams >= STREAMS:
             answer.close()
-            return _send(protocol, _too_much("too many streams are open"))
+            return _send(protocol, _failed(Unavailable("too many streams are open", source="web", after=1)))
         self.open_streams += 1
         gone = asyncio.ensure_future(protocol.client_disconnect())
         try:
@@ -177,13 +190,6 @@ class Gateway:
             finally:
                 close()
         return _Answer(int(status[:3]), lower, stream=iter(result), close=close)
-
-
-def _size(length: str | None, *, chunked: bool, limit: int) -> int:
-    """Return how many bytes to be ready for: none when there is no body, or it is refused for its length anyway."""
-    if length is None:
-        return limit if chunked else 0
-    return int(length) if length.isdigit() and len(length) < 16 and int(length) <= limit else 0  # noqa: PLR2004
 
 
 def _settle(future: asyncio.Future[_Answer], answer: _Answer) -> None:
@@ -234,10 +240,8 @@ def _send(protocol: Any, answer: _Answer) -> None:
     protocol.response_bytes(answer.status, answer.headers, answer.body)
 
 
-def _too_slow() -> _Answer:
-    answer = _refusal(408, Failure(problems.REQUEST_TIMEOUT, "the body did not come in time", "web", retryable=True))
-    return answer._replace(headers=[*answer.headers, ("connection", "close")])
-
-
-def _too_much(what: str) -> _Answer:
-    return _refusal(503, Failure(Unavailable.default_code, what, "web", retryable=True), after=1)
+def _failed(error: CrossdockError) -> _Answer:
+    answer = _refusal(problems.status_of(error), error.failure, error.after)
+    if isinstance(error, BodyTimeout):  # what still comes would pass for the next request
+        answer = answer._replace(headers=[*answer.headers, ("connection", "close")])
+    return answer

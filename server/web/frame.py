@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from server.config import Settings
     from server.store import Store
+    from server.web.direct import Direct
     from server.web.principals import Authenticate, Failures
 
 
@@ -52,6 +53,11 @@ class Frame(Protocol):
     @property
     def blueprints(self) -> Sequence[Blueprint]:
         """The rooms: `Room` ones appear in the OpenAPI document, plain Flask ones (pages) do not."""
+        ...
+
+    @property
+    def directs(self) -> Sequence[Direct]:
+        """What is served on the event loop, beside the application: see `web.direct`."""
         ...
 
     @property

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 ROUTE_NOT_FOUND = code("ROUTE_NOT_FOUND", "The server has no such path; /openapi.json lists those that it has.")
-REQUEST_TIMEOUT = code("REQUEST_TIMEOUT", "The body did not come in time.")
 URI_TOO_LONG = code("URI_TOO_LONG", "The path or the query is longer than is taken.")
 HTTP_ERROR = code("HTTP_ERROR", "The request breaks a rule of HTTP; the status says which.")
 REQUIRED = code("REQUIRED", "A field that must be there is missing.")
@@ -38,6 +37,7 @@ STATUS: dict[type[CrossdockError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.NotAllowed: 405,
+    errors.BodyTimeout: 408,
     errors.Conflict: 409,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
@@ -60,7 +60,7 @@ _HTTP_CODES = {
     403: errors.Forbidden.default_code,
     404: ROUTE_NOT_FOUND,
     405: errors.NotAllowed.default_code,
-    408: REQUEST_TIMEOUT,
+    408: errors.BodyTimeout.default_code,
     409: errors.Conflict.default_code,
     412: errors.PreconditionFailed.default_code,
     413: errors.TooLarge.default_code,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from server.kernel.errors import Conflict, Invalid
 from server.runtime.api import check_port
@@ -190,6 +192,38 @@ def test_a_body_that_does_not_come_in_time_is_answered_408(shared: Api) -> None:
     status, problem = raw(shared, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
     assert (status, problem["code"]) == (408, "REQUEST_TIMEOUT")
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "answered"),
+    [
+        (b"POST /direct/x HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", 200, 4),
+        (b"POST /direct/x HTTP/1.1\r\nHost: x\r\n\r\n", 200, 0),
+        (b"POST /direct/x HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n", 413, "TOO_LARGE"),
+        (b"POST /direct/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", 408, "REQUEST_TIMEOUT"),
+        (
+            b"POST /direct/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n"
+            + b"x" * 101
+            + b"\r\n0\r\n\r\n",
+            413,
+            "TOO_LARGE",
+        ),
+        (b"POST /direct/fails HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 500, "INTERNAL"),
+    ],
+)
+def test_what_is_served_on_the_loop_reads_within_the_same_limits(
+    shared: Api, request_: bytes, status: int, answered: int | str
+) -> None:
+    got, shown = raw(shared, request_)
+    assert (got, shown if isinstance(shown, int) else shown["code"]) == (status, answered)
+
+
+def test_a_websocket_is_held_by_a_handler_of_the_loop(shared: Api) -> None:
+    with connect(f"ws://127.0.0.1:{shared.port}/direct/twice", open_timeout=5) as socket:
+        socket.send("hello ")
+        assert socket.recv(timeout=5) == "hello hello "
+    with pytest.raises(InvalidStatus), connect(f"ws://127.0.0.1:{shared.port}/elsewhere", open_timeout=5):
+        pass
 
 
 @pytest.mark.parametrize(

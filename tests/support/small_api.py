@@ -13,11 +13,38 @@ from server.config import Settings
 from server.runtime.api import serve_api
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable, Iterator
 
+    from server.web.direct import Read
 
-def make(_settings: Settings) -> Callable[..., Iterable[bytes]]:
-    def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+
+class Direct:
+    """Answers how long the body is, and says everything twice on a websocket."""
+
+    prefix = "/direct/"
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    async def serve(self, scope: Any, protocol: Any, read: Read) -> None:
+        if scope.proto == "ws":
+            socket = await protocol.accept()
+            said = await socket.receive()
+            await socket.send_str(said.data * 2)
+            protocol.close()
+            return
+        if scope.path == "/direct/fails":
+            raise RuntimeError("the handler broke")
+        body = await read(100)
+        protocol.response_str(200, [], str(len(body)))
+
+
+class Application:
+    def __init__(self) -> None:
+        self.extensions = {"crossdock-directs": [Direct()]}
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/fails":
             raise RuntimeError("the application broke")
@@ -33,7 +60,9 @@ def make(_settings: Settings) -> Callable[..., Iterable[bytes]]:
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body.encode()]
 
-    return application
+
+def make(_settings: Settings) -> Application:
+    return Application()
 
 
 def endless() -> Iterator[bytes]:
