@@ -28,9 +28,9 @@ TEXT = "text/plain"
 TYPES = (JSON, STRUCTURED, BATCH, TEXT)
 
 _TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-_ID = re.compile(r"[\x21-\x7e]{1,256}")
-_LINE = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
-_CORRELATION = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+ID = re.compile(r"[\x21-\x7e]{1,256}")
+LINE = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
+CORRELATION = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _TYPE_LENGTH = 255
 _OWN = {"type", "data", "id", "subject", "source", "time", "correlation_id", "causation_id", "schema_version"}
@@ -95,14 +95,14 @@ class _Reader:
         return NewEvent(
             type=type_ or "",
             data=data,
-            id=self.text(item, "id", _ID, at, "1 to 256 visible ASCII characters"),
-            subject=self.text(item, "subject", _LINE, at, "a line of 1 to 512 characters"),
+            id=self.text(item, "id", ID, at, "1 to 256 visible ASCII characters"),
+            subject=self.text(item, "subject", LINE, at, "a line of 1 to 512 characters"),
             time=moment,
             **more,
         )
 
     def source(self, item: Mapping[str, Any], at: str) -> str:
-        source = self.text(item, "source", _LINE, at, "a line of 1 to 512 characters")
+        source = self.text(item, "source", LINE, at, "a line of 1 to 512 characters")
         if source is not None and source.split("/")[0] == OURS:
             self.wrong(f"{at}/source", "reserved", EVENT_RESERVED)
         return source or "api"
@@ -170,8 +170,8 @@ def _own(reader: _Reader, item: Any, at: str) -> NewEvent:
         to_json(item.get("data")),
         "time",
         source=reader.source(item, at),
-        correlation_id=reader.text(item, "correlation_id", _CORRELATION, at, "1 to 128 of A-Z a-z 0-9 _ . : -"),
-        causation_id=reader.text(item, "causation_id", _ID, at, "1 to 256 visible ASCII characters"),
+        correlation_id=reader.text(item, "correlation_id", CORRELATION, at, "1 to 128 of A-Z a-z 0-9 _ . : -"),
+        causation_id=reader.text(item, "causation_id", ID, at, "1 to 256 visible ASCII characters"),
         schema_version=version,
     )
 
@@ -183,7 +183,7 @@ def _enveloped(reader: _Reader, item: Mapping[str, Any], at: str) -> NewEvent:
         reader.wrong(f"{at}/metadata", "an object")
         metadata = {}
     reader.unknown(metadata, _METADATA, f"{at}/metadata")
-    user = reader.text(metadata, "userId", _LINE, f"{at}/metadata", "a line of 1 to 512 characters")
+    user = reader.text(metadata, "userId", LINE, f"{at}/metadata", "a line of 1 to 512 characters")
     return reader.event(
         item,
         at,
@@ -191,7 +191,7 @@ def _enveloped(reader: _Reader, item: Mapping[str, Any], at: str) -> NewEvent:
         "timestamp",
         source=reader.source(metadata, f"{at}/metadata"),
         correlation_id=reader.text(
-            metadata, "correlationId", _CORRELATION, f"{at}/metadata", "1 to 128 of A-Z a-z 0-9 _ . : -"
+            metadata, "correlationId", CORRELATION, f"{at}/metadata", "1 to 128 of A-Z a-z 0-9 _ . : -"
         ),
         extensions={"userid": user} if user else None,
     )
@@ -248,8 +248,8 @@ def _cloud(reader: _Reader, item: Mapping[str, Any], at: str, data: str) -> NewE
         data,
         "time",
         source=reader.source(item, at),
-        correlation_id=reader.text(named, "correlation_id", _CORRELATION, at, "1 to 128 of A-Z a-z 0-9 _ . : -"),
-        causation_id=reader.text(named, "causation_id", _ID, at, "1 to 256 visible ASCII characters"),
+        correlation_id=reader.text(named, "correlation_id", CORRELATION, at, "1 to 128 of A-Z a-z 0-9 _ . : -"),
+        causation_id=reader.text(named, "causation_id", ID, at, "1 to 256 visible ASCII characters"),
         extensions=extensions or None,
     )
 
