@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server.sdk.context import Context
+    from server.sdk.sources import Source
+    from server.sdk.targets import Target
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -83,15 +85,28 @@ class Endpoint:
 
 
 class Adapter(abc.ABC):
-    """The base of every plugin's adapter. It keeps no state between calls: one instance serves many threads."""
+    """The base of every plugin's adapter. It keeps no state between calls: one instance serves many threads.
+
+    What of its operations a sync job can read from or write to stands in `sources` and `targets`.
+    """
 
     id: ClassVar[str]
     version: ClassVar[str]
     operations: ClassVar[tuple[Operation, ...]]
+    sources: ClassVar[tuple[Source, ...]] = ()
+    targets: ClassVar[tuple[Target, ...]] = ()
 
     def operation(self, name: str) -> Operation | None:
         """Return the operation of that name."""
         return next((each for each in self.operations if each.name == name), None)
+
+    def source(self, name: str) -> Source | None:
+        """Return the source whose operation has that name."""
+        return next((each for each in self.sources if each.operation.name == name), None)
+
+    def target(self, name: str) -> Target | None:
+        """Return the target whose operation has that name."""
+        return next((each for each in self.targets if each.operation.name == name), None)
 
     def validate(self, request: CallRequest) -> Validation:
         """Check a call before it is made. Extend it for rules that a schema cannot say."""

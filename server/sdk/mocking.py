@@ -11,12 +11,33 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 Scenario = Literal["ok", "pages", "401", "404", "429", "500", "slow", "broken_json"]
 SCENARIOS: tuple[Scenario, ...] = ("ok", "pages", "401", "404", "429", "500", "slow", "broken_json")
 PAUSE = 7
 _SLOW_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStage:
+    """What reads the rows that the mock was given; `cursor` is empty for a source without cursor fields."""
+
+    options: Mapping[str, Any]
+    primary_key: tuple[str, ...]
+    cursor: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStage:
+    """What writes to an empty place of the mock; `record(number, text)` makes a record that fits it.
+
+    The number alone decides the values of `match_on`; another text makes the record another.
+    """
+
+    options: Mapping[str, Any]
+    match_on: tuple[str, ...]
+    record: Callable[[int, str], dict[str, Any]]
 
 
 class Mock(abc.ABC):
@@ -33,6 +54,21 @@ class Mock(abc.ABC):
     @abc.abstractmethod
     def play(self, scenario: Scenario) -> None:
         """Behave so from now on."""
+
+    def source(self, operation: str, ticks: Sequence[int]) -> SourceStage:
+        """Let the source have just these rows, made new: row N has key N (from 0) and its cursor at second `ticks[N]`.
+
+        For a plugin with sources; the cursor is a time or a number that grows with the tick.
+        """
+        raise NotImplementedError(f"the mock has no stage for {operation}")
+
+    def target(self, operation: str) -> TargetStage:
+        """Let the target be empty. For a plugin with targets."""
+        raise NotImplementedError(f"the mock has no stage for {operation}")
+
+    def stored(self, operation: str) -> Sequence[Mapping[str, Any]]:
+        """Return what the target holds: each record with at least the fields that were written."""
+        raise NotImplementedError(f"the mock has no stage for {operation}")
 
     @abc.abstractmethod
     def __enter__(self) -> Self: ...
