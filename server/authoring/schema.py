@@ -29,7 +29,7 @@ def definition_schema(kinds: Sequence[Kind] | None = None) -> dict[str, Any]:
         "type": "object",
         "required": ["kind", "name"],
         "properties": {"kind": {"enum": list(dict.fromkeys(kind.name for kind in built))}},
-        "allOf": [{"if": _condition(kind), "then": {"$ref": f"#/$defs/{_key(kind)}"}} for kind in built],
+        "allOf": [{"if": _condition(kind, built), "then": {"$ref": f"#/$defs/{_key(kind)}"}} for kind in built],
         "$defs": {
             **{_key(kind): {**kind.object.schema(), "description": kind.about} for kind in built},
             **DEFINITIONS,
@@ -47,6 +47,22 @@ def _key(kind: Kind) -> str:
     return kind.name + (kind.variant[1].capitalize() if kind.variant else "")
 
 
-def _condition(kind: Kind) -> dict[str, Any]:
-    """Return what tells a document of this kind. One variant alone is built of each, so its name is enough."""
-    return {"properties": {"kind": {"const": kind.name}}, "required": ["kind"]}
+def _condition(kind: Kind, built: Sequence[Kind]) -> dict[str, Any]:
+    """Return what tells a document of this kind: its name, and where several variants are built, its variant too."""
+    told = {"kind": {"const": kind.name}}
+    if kind.variant is not None and sum(each.name == kind.name for each in built) > 1:
+        told[kind.variant[0]] = {"const": kind.variant[1]}
+        if _first(kind, built):  # without a variant it is read as the first: so an editor asks for what is missing
+            return {
+                "properties": {"kind": told["kind"], kind.variant[0]: {"not": {"enum": _others(kind, built)}}},
+                "required": ["kind"],
+            }
+    return {"properties": told, "required": list(told)}
+
+
+def _first(kind: Kind, built: Sequence[Kind]) -> bool:
+    return next(each for each in built if each.name == kind.name) is kind
+
+
+def _others(kind: Kind, built: Sequence[Kind]) -> list[str]:
+    return [each.variant[1] for each in built if each.name == kind.name and each.variant and each is not kind]

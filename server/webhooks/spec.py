@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from server.documents.expressions import ExpressionText, MapValue, TemplateText
 from server.documents.fields import Field, Keyed, ListOf, MappingOf, Object, OneOf
-from server.documents.kinds import ACTIVE, Kind, coming_kind, head_fields
+from server.documents.kinds import ACTIVE, Kind, head_fields
 from server.documents.scalars import Choice, Duration, EventTypeName, Integer, Number, Url
 from server.documents.values import Reference
 from server.integrations.auth_fields import AUTH
@@ -16,6 +16,7 @@ from server.queue.claims import PRIORITIES
 from server.webhooks.check import check_header, check_webhook
 from server.webhooks.compiling import PLACE
 from server.webhooks.dry_run import TESTS, run_tests
+from server.webhooks.inbound.spec import INBOUND
 from server.webhooks.outbound import (
     DEFAULT_EXPIRES,
     DEFAULT_IN_FLIGHT,
@@ -138,4 +139,3 @@ OUTBOUND = Kind(
     check=check_webhook,
     test=run_tests,
 )
-INBOUND = coming_kind("Webhook", "Verified HTTP requests to events.", ("direction", "inbound"))

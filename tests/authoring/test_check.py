@@ -18,7 +18,7 @@ from server.documents.nodes import plain
 from server.documents.reading import File, read_file
 from server.transport.addresses import AddressPolicy
 
-from .worlds import ORDER_CREATED, ORDERS, ROOT, WAREHOUSE, at, catalog, checked, codes, lines
+from .worlds import INBOUND, ORDER_CREATED, ORDERS, ROOT, WAREHOUSE, at, catalog, checked, codes, lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +142,18 @@ FAULTS = [
     ("kind: EventType\nname: a.b\nschema: {}\nexample: {k: sk_live_0123456789ab}\n", "sk_live", "CREDENTIAL", None),
     ("kind: SyncJob\nname: x\nwhatever: [1]\n", "SyncJob", "NOT_YET", None),
     ("kind: Flow\nname: x\n", "Flow", "NOT_YET", None),
-    ("kind: Webhook\nname: x\ndirection: inbound\n", "inbound", "NOT_YET", None),
+    (INBOUND.replace("path: a/b", "path: /a"), "/a", "WRONG_VALUE", None),
+    (INBOUND.replace("path: a/b", "path: 'a/{x}/{x}'"), "'a/{x}", "WRONG_VALUE", None),
+    (INBOUND.replace("path: a/b", "path: 'a/{X}'"), "'a/{X}", "WRONG_VALUE", None),
+    (INBOUND.replace("path: a/b", "path: a/../b"), "a/../b", "WRONG_VALUE", None),
+    (INBOUND + "methods: [DELETE]\n", "DELETE", "WRONG_VALUE", None),
+    (INBOUND + "content_types: [json]\n", "json", "WRONG_VALUE", None),
+    (INBOUND + "allow_networks: [203.0.113.0/99]\n", "203.0.113.0/99", "WRONG_VALUE", None),
+    (INBOUND + "dedupe: {key: data.id}\n", "data.id", "EXPR_UNKNOWN_ROOT", None),
+    (INBOUND + "dedupe: {ttl: 5s}\n", "5s", "WRONG_VALUE", None),
+    (INBOUND + "answer: {status: 500}\n", "500", "WRONG_VALUE", None),
+    (INBOUND + "answer: {status: 204, body: x}\n", "body: x", "CONTRADICTION", None),
+    (INBOUND + "answer: {headers: {Set-Cookie: x}}\n", "Set-Cookie", "WRONG_VALUE", None),
 ]  # fmt: skip
 
 
@@ -219,10 +230,7 @@ def test_the_same_event_type_and_version_twice_is_an_error() -> None:
 
 
 def test_names_are_unique_over_the_variants_of_a_kind() -> None:
-    assert sorted(codes(checked(ORDERS, "kind: Webhook\nname: orders\ndirection: inbound\n"))) == [
-        "DUPLICATE_NAME",
-        "NOT_YET",
-    ]
+    assert codes(checked(ORDERS, INBOUND.replace("name: x", "name: orders"))) == ["DUPLICATE_NAME"]
 
 
 def test_definitions_of_the_workspace_are_known_too() -> None:
@@ -470,7 +478,5 @@ def test_the_examples_of_what_is_planned_answer_not_yet() -> None:
         ("sync-job.yaml", 3, 9),
         ("sync-job.yaml", 7, 9),
         ("sync-job.yaml", 11, 7),
-        ("webhook-inbound.yaml", 3, 12),
-        ("webhook-inbound.yaml", 38, 12),
     ]
     assert set(codes(result)) == {"NOT_YET"}

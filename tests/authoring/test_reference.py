@@ -14,7 +14,7 @@ from server.documents.nodes import plain
 from server.documents.reading import File, gather, read, read_file
 
 from .test_check import ACCEPTED, FULL
-from .worlds import ORDER_CREATED, ORDERS, ROOT, WAREHOUSE
+from .worlds import INBOUND, ORDER_CREATED, ORDERS, ROOT, WAREHOUSE
 
 SCHEMA = json.loads(schema.schema_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -62,6 +62,7 @@ def test_the_schema_accepts_the_shipped_definitions() -> None:
         ORDER_CREATED + "version: x\n",
         "kind: Flow\nname: x\n",
         "kind: Webhook\nname: x\ndirection: inbound\n",
+        INBOUND + "methods: [DELETE]\n",
     ],
 )
 def test_an_editor_sees_the_faults_of_form(text: str) -> None:

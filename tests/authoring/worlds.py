@@ -26,6 +26,14 @@ schema:
     total: {type: string}
     lines: {type: array, items: {type: object, additionalProperties: false, properties: {sku: {type: string}}}}
 """
+INBOUND = """
+kind: Webhook
+name: x
+direction: inbound
+path: a/b
+verify: {scheme: github, key: {secret: SENDER}}
+emit: {type: thing.changed, data: {id: body.id}}
+""".lstrip()
 WAREHOUSE = """\
 kind: Integration
 name: warehouse

@@ -1,0 +1,39 @@
+"""The rules of an inbound webhook between its fields and with the rest of the folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from server.documents.fields import CONTRADICTION, WRONG_VALUE
+from server.documents.nodes import MappingNode, ScalarNode
+from server.kernel.errors import Permanent
+from server.sdk.headers import FRAMING
+from server.transport.headers import vet_header
+
+if TYPE_CHECKING:
+    from server.documents.checking import Checker
+
+_NO_CONTENT = frozenset({204, 205})
+
+
+def check_inbound(root: MappingNode, checker: Checker) -> None:
+    """Check the answer, and what does not go together."""
+    _check_answer(root.get("answer"), checker)
+
+
+def _check_answer(answer: object, checker: Checker) -> None:
+    if not isinstance(answer, MappingNode):
+        return
+    status, body = answer.get("status"), answer.key("body")
+    if body is not None and isinstance(status, ScalarNode) and status.value in _NO_CONTENT:
+        checker.error(CONTRADICTION, body, f"an answer with status {status.value} has no body")
+    headers = answer.get("headers")
+    for key, _ in headers.entries if isinstance(headers, MappingNode) else []:
+        name = str(key.value)
+        try:
+            vet_header(name, "")
+        except Permanent as refusal:
+            checker.error(WRONG_VALUE, key, refusal.message)
+            continue
+        if name.lower() in FRAMING or name.lower() in ("content-type", "set-cookie", "date", "server"):
+            checker.error(WRONG_VALUE, key, f"the header {name} is not set here")
