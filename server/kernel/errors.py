@@ -19,7 +19,8 @@
         ├── Unsupported         415
         ├── PreconditionMissing 428 If-Match is needed
         ├── TooMany             429 `after` seconds
-        └── Unavailable         503 `after` seconds: a part that we need is away
+        ├── Unavailable         503 `after` seconds: a part that we need is away
+        └── Looping             508 it has come back too often
 
 Codes are declared beside the code that raises them with `code()`; the reference page is made from `declared_codes()`.
 """
@@ -216,3 +217,7 @@ class Unavailable(Rejected):
 
     default_code = code("UNAVAILABLE", "A part that this needs is away for now; `Retry-After` says when to come again.")
     retryable = True
+
+
+class Looping(Rejected):
+    """It has come back to us too often."""

@@ -45,6 +45,7 @@ STATUS: dict[type[CrossdockError], int] = {
     errors.PreconditionMissing: 428,
     errors.TooMany: 429,
     errors.Unavailable: 503,
+    errors.Looping: 508,
     errors.Rejected: 422,
     errors.Skipped: 409,
     errors.Permanent: 502,
