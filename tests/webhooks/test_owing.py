@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from server.queue import claims
 from tests.support.product import Product, until
 
 if TYPE_CHECKING:
@@ -65,6 +67,35 @@ def test_many_subscribers_are_owed_by_one_row_and_each_gets_its_delivery_once(
     assert product.states() == {"pending": 1501}
     assert product.rows("SELECT 1 FROM fanouts") == []
     assert product.rows("SELECT webhook_id FROM deliveries GROUP BY 1 HAVING count(*) > 1") == []
+
+
+def test_what_a_fan_out_writes_is_what_a_webhook_alone_is_owed(product: Product, receiver: Receiver) -> None:
+    """The database writes fan-outs, the publisher the others: both by the same rules."""
+    said = {"expires": "1h30m", "max_in_flight": 3, "priority": "low"}
+    for name, more in (("plain", {}), ("said", said), ("still", {}), ("late", {"expires": "2h"})):
+        product.webhook(name, receiver.url, **more)
+    product.act("still", "pause")
+    wanted = """SELECT w.name, d.message_id, d.state, d.expires_at - d.created_at AS expires, d.attempts, due.lane_limit, due.priority,
+                       due.due_at = 'infinity' AS held, due.lane = w.id AS lane, due.workspace_id
+                FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN due ON due.ref = d.id ORDER BY w.name"""
+    product.publish({})
+    alone = product.rows(wanted)
+    with product.tx() as tx:
+        event = tx.one("SELECT uid FROM events WHERE type = 'order.created'").uid
+        tx.run("DELETE FROM deliveries")
+        tx.run("DELETE FROM due")
+        tx.run(
+            """INSERT INTO fanouts (id, workspace_id, event_uid, webhook_ids)
+               SELECT :event, :workspace_id, :event, array_agg(id) FROM webhooks""",
+            event=event,
+        )
+        claims.add(tx.conn, "fanout", [claims.Due(event, tx.scope.workspace_id, event)])
+    product.settle()
+    assert product.rows(wanted) == alone
+    assert len(alone) == 4
+    ids = [row.id for row in product.rows("SELECT id FROM deliveries")]
+    assert {each.version for each in ids} == {7}
+    assert all(abs((each.int >> 80) - time.time_ns() // 1_000_000) < 60_000 for each in ids)
 
 
 def test_events_and_deliveries_are_stored_together_or_not_at_all(product: Product, receiver: Receiver) -> None:
