@@ -1,0 +1,127 @@
+"""The SyncJob aggregate and the events of its life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from server.kernel.aggregate import DomainEvent
+from server.kernel.errors import Conflict
+from server.kernel.lifecycle import WRONG_STATE, Action, Changed, Created, Declared, Moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobCreated(Created):
+    """Was declared for the first time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobChanged(Changed):
+    """A new version of its definition was applied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobActivated(Moved):
+    """Became active."""
+
+    action: ClassVar[Action] = "activate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobDeactivated(Moved):
+    """Was set inactive by its file."""
+
+    action: ClassVar[Action] = "deactivate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobPaused(Moved):
+    """Was paused by a person."""
+
+    action: ClassVar[Action] = "pause"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobResumed(Moved):
+    """Goes on after a pause."""
+
+    action: ClassVar[Action] = "resume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobFailed(Moved):
+    """Began to fail; it is still tried."""
+
+    action: ClassVar[Action] = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobRecovered(Moved):
+    """Works again."""
+
+    action: ClassVar[Action] = "recover"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobDisabled(Moved):
+    """Was stopped until a person activates it."""
+
+    action: ClassVar[Action] = "disable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobArchived(Moved):
+    """Was removed; its history stays."""
+
+    action: ClassVar[Action] = "archive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobRestored(Moved):
+    """Came back from the archive, as a draft."""
+
+    action: ClassVar[Action] = "restore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobTriggered(DomainEvent):
+    """A person started a run by hand."""
+
+    user: str
+    run_id: str
+
+
+class SyncJob(Declared):
+    """Source, mapping and target, on a schedule and on events."""
+
+    kind: ClassVar[str] = "sync_job"
+    created: ClassVar[type[Created]] = SyncJobCreated
+    changed: ClassVar[type[Changed]] = SyncJobChanged
+    moves: ClassVar[dict[Action, type[Moved]]] = {
+        "activate": SyncJobActivated,
+        "deactivate": SyncJobDeactivated,
+        "pause": SyncJobPaused,
+        "resume": SyncJobResumed,
+        "fail": SyncJobFailed,
+        "recover": SyncJobRecovered,
+        "disable": SyncJobDisabled,
+        "archive": SyncJobArchived,
+        "restore": SyncJobRestored,
+    }
+    events: ClassVar[tuple[type[DomainEvent], ...]] = (
+        SyncJobCreated,
+        SyncJobChanged,
+        *moves.values(),
+        SyncJobTriggered,
+    )
+
+    def trigger(self, user: str, run_id: str) -> None:
+        """Note that a person started a run; a paused one runs by hand, too.
+
+        Raises:
+            Conflict: WRONG_STATE, it is a draft, disabled or archived.
+
+        """
+        if self.state not in ("active", "failing", "paused"):
+            raise Conflict(f"sync job {self.name} is {self.state}: it cannot run", code=WRONG_STATE, state=self.state)
+        self.record(SyncJobTriggered(user=user, run_id=run_id))
