@@ -71,11 +71,12 @@ KEY = Field(
 )
 
 
-def described_fields(timestamp: tuple[Field, ...] = ()) -> tuple[Field, ...]:
-    """Return the fields that describe an HMAC, for what goes out and, with more of `timestamp`, for what comes in."""
-    header = Field("header", HeaderName(), "The header that holds it.", required=True)
+def described_fields(timestamp: tuple[Field, ...] = (), name: FieldType | None = None) -> tuple[Field, ...]:
+    """Return the fields that describe an HMAC; for what comes in with more of `timestamp`, and `name`, its type of headers."""
+    named = name or HeaderName()
+    header = Field("header", named, "The header that holds it.", required=True)
     return (
-        Field("header", HeaderName(), "`hmac`: the header that holds the signature.", required=True),
+        Field("header", named, "`hmac`: the header that holds the signature.", required=True),
         Field(
             "signed",
             SignedText(),

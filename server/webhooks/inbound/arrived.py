@@ -16,7 +16,8 @@ class Arrived:
     `path` has no slash in front; `query` is as it was sent, without the question mark. Names of `headers` are in lower case;
     a header that came more than once is joined by `, ` and is in `repeated`. `body` is as it came over the wire, and that is
     what signatures are over. `client` is the address of who is connected to us, or, behind a trusted proxy, whom the proxy
-    names; `peer_trusted` says that the connection is a trusted proxy's, so that what it adds may be believed.
+    names; `peer_trusted` says that the connection is a trusted proxy's, so that what it adds may be believed. `target` is the
+    whole path of the request line as it was sent, `/in/…`; it, `scheme` and `host` make the URL that some senders sign.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Arrived:
     peer_trusted: bool = False
     host: str = ""
     scheme: str = "http"
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
