@@ -1,4 +1,4 @@
-"""An inbound webhook as receiving and mapping see it: the typed view of a checked definition."""
+"""An inbound webhook as receiving sees it: the typed view of a checked definition. What maps is in `mapping.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from server.documents.kinds import canonical
 from server.documents.values import secrets_in
 from server.integrations.policies import RateFigures, rate_of
 from server.kernel.policies import parse_duration
-from server.mapping import PLACES, compile_expression, compile_map
+from server.mapping import PLACES, compile_expression
 from server.queue.claims import NORMAL, PRIORITIES
 from server.webhooks.inbound.paths import PathTemplate, read_path
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Network, IPv6Network
 
-    from server.mapping import CompiledMap, Expression
+    from server.mapping import Expression
 
 PLACE = "inbound_webhook"
 METHODS = ("POST", "PUT", "GET")
@@ -47,23 +47,13 @@ class Answering:
         return self.body is None and self.status == DEFAULT_STATUS and not self.headers
 
 
-@dataclass(frozen=True, slots=True)
-class Emitting:
-    """What a request becomes: the event's type, and its subject and data compiled."""
-
-    type: str
-    subject: Expression | None
-    data: CompiledMap
-
-
 @dataclass(frozen=True, kw_only=True)
 class InboundWebhook:
-    """An inbound webhook. Times in seconds, sizes in bytes; expressions and maps as written, compiled on first use."""
+    """An inbound webhook. Times in seconds, sizes in bytes; expressions as written, compiled on first use."""
 
     name: str
     path: PathTemplate
     verify: Mapping[str, Any]
-    emit: Mapping[str, Any]
     methods: frozenset[str] = frozenset(("POST",))
     content_types: tuple[str, ...] = CONTENT_TYPES
     format: str | None = None
@@ -73,8 +63,6 @@ class InboundWebhook:
     rate: RateFigures | None = None
     dedupe: str | None = None
     ttl: float = parse_duration(DEFAULT_TTL)
-    version: str | None = None
-    when: str | None = None
     answer: Answering = field(default_factory=Answering)
     sync: bool = False
     priority: int = NORMAL
@@ -92,24 +80,7 @@ class InboundWebhook:
             ExpressionError: the body was never checked.
 
         """
-        return _compiled(self.dedupe)
-
-    @cached_property
-    def condition(self) -> Expression | None:
-        """Only requests for which this holds are mapped."""
-        return _compiled(self.when)
-
-    @cached_property
-    def version_of(self) -> Expression | None:
-        """The version of what a request is about."""
-        return _compiled(self.version)
-
-    @cached_property
-    def emitting(self) -> Emitting:
-        """What a request becomes."""
-        return Emitting(
-            self.emit["type"], _compiled(self.emit.get("subject")), compile_map(self.emit["data"], PLACES[PLACE])
-        )
+        return compile_expression(self.dedupe, PLACES[PLACE]) if self.dedupe is not None else None
 
 
 def inbound_of(body: Mapping[str, Any]) -> InboundWebhook:
@@ -119,7 +90,6 @@ def inbound_of(body: Mapping[str, Any]) -> InboundWebhook:
         name=body["name"],
         path=read_path(body["path"]),
         verify=body["verify"],
-        emit=body["emit"],
         methods=frozenset(body.get("methods", ("POST",))),
         content_types=tuple(body.get("content_types", CONTENT_TYPES)),
         format=body.get("format"),
@@ -129,16 +99,10 @@ def inbound_of(body: Mapping[str, Any]) -> InboundWebhook:
         rate=rate_of(body["rate_limit"]) if "rate_limit" in body else None,
         dedupe=dedupe.get("key"),
         ttl=parse_duration(dedupe.get("ttl", DEFAULT_TTL)),
-        version=body.get("version"),
-        when=body.get("when"),
         answer=_answering(body.get("answer", {})),
         sync=body.get("sync", False),
         priority=PRIORITIES[body.get("priority", DEFAULT_PRIORITY)],
     )
-
-
-def _compiled(text: str | None) -> Expression | None:
-    return compile_expression(text, PLACES[PLACE]) if text is not None else None
 
 
 def _answering(declared: Mapping[str, Any]) -> Answering:

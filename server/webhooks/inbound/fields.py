@@ -1,10 +1,9 @@
-"""Field types of inbound webhooks: a path, a network, a media type."""
+"""Field types of inbound webhooks: a path, a media type."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from server.documents.fields import WRONG_VALUE, FieldType
@@ -40,29 +39,6 @@ class PathText(FieldType):
     def label(self) -> str:
         """Return `path`."""
         return "path with `{param}` segments"
-
-
-@dataclass(frozen=True)
-class Network(FieldType):
-    """A network as CIDR, or one address."""
-
-    def check(self, node: Node, checker: Checker) -> None:
-        """Check that it is one."""
-        text = text_of(node, checker, "a network like 203.0.113.0/24")
-        if text is None:
-            return
-        try:
-            ip_network(text)
-        except ValueError:
-            checker.error(WRONG_VALUE, node, f"a network like 203.0.113.0/24 is needed here, found {shown(text)}")
-
-    def schema(self) -> dict[str, Any]:
-        """Return the schema of the text."""
-        return {"type": "string"}
-
-    def label(self) -> str:
-        """Return `network`."""
-        return "network (CIDR)"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from server.documents.expressions import ExpressionText, MapValue
 from server.documents.fields import Field, ListOf, MappingOf, Object
 from server.documents.kinds import ACTIVE, Kind, head_fields
 from server.documents.scalars import Boolean, Choice, Duration, EventTypeName, Integer, Text
-from server.documents.values import Config, FreeJson
+from server.documents.values import FreeJson
 from server.integrations.spec import RATE_LIMIT
 from server.queue.claims import PRIORITIES
 from server.webhooks.inbound.check import check_inbound
@@ -21,7 +21,9 @@ from server.webhooks.inbound.endpoint import (
     METHODS,
     PLACE,
 )
-from server.webhooks.inbound.fields import MediaType, Network, PathText
+from server.webhooks.inbound.fields import MediaType, PathText
+from server.webhooks.verifiers.fields import Cidr
+from server.webhooks.verifiers.registry import VERIFY
 
 _EMIT = Object(
     (
@@ -121,10 +123,8 @@ INBOUND = Kind(
                 Choice(FORMATS),
                 "How the body is read, where the content type does not tell: `json` in text/plain.",
             ),
-            Field("verify", Config(), "How the sender proves who it is.", required=True),
-            Field(
-                "allow_networks", ListOf(Network(), 1, 200), "Senders' networks; requests from elsewhere are refused."
-            ),
+            Field("verify", VERIFY, "How the sender proves who it is.", required=True),
+            Field("allow_networks", ListOf(Cidr(), 1, 200), "Senders' networks; requests from elsewhere are refused."),
             Field(
                 "max_body",
                 Integer(1, LARGEST_BODY),
