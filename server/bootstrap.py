@@ -193,7 +193,13 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
 
 
 def _caller(shared: Core) -> Caller:
-    return Caller(clock=shared.clock, gate=shared.gate, keys=SqlKeys(shared.engine), keychain=shared.keychain)
+    return Caller(
+        clock=shared.clock,
+        gate=shared.gate,
+        keys=SqlKeys(shared.engine),
+        keychain=shared.keychain,
+        files=shared.settings.files,
+    )
 
 
 def _making(shared: Core) -> Making:

@@ -79,6 +79,12 @@ class Settings:
         "HTTP proxy for every call to another system, `http://[user:password@]host:port`; empty calls directly.",
         _proxy,
     )
+    files: Path | None = _setting(  # noqa: RUF009 - as above
+        "CROSSDOCK_FILES",
+        None,
+        "Folder of local files for plugins, each workspace's own in `ORGANIZATION/WORKSPACE` below it; unset allows none.",
+        Path,
+    )
     otlp_endpoint: str = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector (OTLP over HTTP) for traces; empty sends none."
     )

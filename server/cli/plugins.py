@@ -20,8 +20,6 @@ from server.kernel.errors import Conflict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import requests
-
     from server.cli.shell import Paging, Shell
 
 _COLUMNS = {"NAME": "name", "VERSION": "version", "TITLE": "title", "TIER": "tier", "ABOUT": "about"}
@@ -127,21 +125,13 @@ def _fill(place: Path, values: dict[str, str]) -> list[str]:
 
 
 def _problems(folder: Path) -> list[str]:
+    from server.integrations.scaffold import loopback_reach, loopback_session  # noqa: PLC0415
     from server.sdk.plugin import load_plugin  # noqa: PLC0415 (see server/cli/__init__.py)
     from server.sdk.testing import CHECKS, Rig, findings  # noqa: PLC0415
 
-    rig = Rig(load_plugin(folder.resolve(), _package(folder)), _session)
+    rig = Rig(load_plugin(folder.resolve(), _package(folder)), loopback_session, loopback_reach)
     with output.working(f"checking {folder}"):
         return [line for each in CHECKS for line in findings(each, rig)]
-
-
-def _session(seconds: float) -> requests.Session:
-    """Make a guarded session that reaches the mocks, which listen on loopback."""
-    from server.transport.addresses import AddressPolicy  # noqa: PLC0415 (see server/cli/__init__.py)
-    from server.transport.limits import Limits  # noqa: PLC0415
-    from server.transport.sync import guarded_session  # noqa: PLC0415
-
-    return guarded_session(AddressPolicy(["127.0.0.0/8"]), Limits(total=seconds))
 
 
 def _package(folder: Path) -> str | None:

@@ -23,6 +23,7 @@ from server.kernel.errors import CrossdockError, Permanent, Postponed, Retryable
 from server.sdk.adapter import Adapter, CallRequest, Health, Validation
 from server.sdk.context import Context, Tenant
 from server.sdk.schemas import Schema
+from server.transport.databases import Databases, Reach
 from server.transport.failures import TIMEOUT
 from server.transport.limits import PLUGIN_LIMITS, Limits
 from server.transport.redaction import hide
@@ -31,6 +32,7 @@ from server.transport.urls import vet_url
 
 if TYPE_CHECKING:
     import ssl
+    from pathlib import Path
 
     from server.integrations.credentials import Keychain
     from server.integrations.gates import Gate
@@ -62,8 +64,12 @@ class Caller:
         limits: Limits = PLUGIN_LIMITS,
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
+        databases: Databases | None = None,
+        files: Path | None = None,
     ) -> None:
         self._clock = clock
+        self._databases = databases or Databases(resolver)
+        self._files = files
         self._gate = gate
         self._keys = keys or NoKeys()
         self._keychain = keychain
@@ -134,6 +140,7 @@ class Caller:
             self._connections.clear()
         for each in pools:
             each.close()
+        self._databases.close()
 
     def _adapter(self, call: Call) -> Adapter:
         adapter = self._adapters.get(call.plugin.name)
@@ -248,7 +255,11 @@ class Caller:
             retry_count=call.retry_count,
             idempotency_key=call.idempotency_key,
             metadata=call.metadata,
+            sql=lambda url: self._databases.engine("/".join(call.place), url, self._reach(call)),
         )
+
+    def _reach(self, call: Call) -> Reach:
+        return Reach(call.addresses, self._files / call.organization / call.workspace if self._files else None)
 
     def _identified(self, adapter: Adapter, call: Call) -> AtOrigin | None:
         """Return who we are at the integration's address, where its plugin leaves that to us."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from server.kernel.errors import Conflict, CrossdockError, Invalid
 from server.sdk.manifest import NAME
 from server.sdk.plugin import PLUGIN_INVALID, load_plugin
 from server.sdk.testing import CHECKS, Rig, findings
 from server.transport.addresses import AddressPolicy
+from server.transport.databases import Databases, Reach
 from server.transport.limits import Limits
 from server.transport.sync import guarded_session
 
@@ -193,12 +195,23 @@ def loopback_session(seconds: float) -> requests.Session:
     return guarded_session(AddressPolicy(["127.0.0.0/8", "::1/128"]), Limits(total=seconds))
 
 
+@functools.cache
+def _databases() -> Databases:
+    return Databases()
+
+
+def loopback_reach(folder: Path | None) -> dict[str, Any]:
+    """Return what else a context under test has: databases on loopback, and SQLite files below the mock's folder."""
+    reach = Reach(AddressPolicy(["127.0.0.0/8", "::1/128"]), folder)
+    return {"sql": lambda url: _databases().engine("mock", url, reach)}
+
+
 def check_plugin(
     folder: Path, http: Callable[[float], requests.Session] = loopback_session, package: str | None = None
 ) -> list[str]:
     """Return what the plugin in `folder` breaks of the contract, a sentence each; an empty list is a good plugin."""
     try:
-        rig = Rig(load_plugin(folder, package), http)
+        rig = Rig(load_plugin(folder, package), http, loopback_reach)
     except CrossdockError as error:
         return [error.message]
     return [finding for check in CHECKS for finding in findings(check, rig)]

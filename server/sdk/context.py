@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from server.kernel.errors import Permanent, code
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     import requests
+    from sqlalchemy.engine import Engine
 
     from server.kernel.clock import Clock
+
+NOT_HERE = code("NOT_HERE", "What the plugin asks its context for is not given to this kind of call.")
+
+
+def _no_databases(_url: str) -> Engine:
+    raise Permanent("no databases are given to this call", code=NOT_HERE, source="plugin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,7 @@ class Tenant:
 class Context:
     """One call. `http` is a `requests.Session` on the guarded transport; `config` has its secrets resolved.
 
+    `sql(url)` returns a SQLAlchemy engine on the guarded transport, pooled and this workspace's own.
     `retry_count` is 0 at the first try. `idempotency_key` is the same at every try of the same call: send it along.
     `timestamp` is when this try began, `metadata` is whatever the definition says. The config is not shown by `repr`.
     """
@@ -40,3 +50,4 @@ class Context:
     retry_count: int = 0
     idempotency_key: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    sql: Callable[[str], Engine] = field(default=_no_databases, repr=False)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 Scenario = Literal["ok", "pages", "401", "404", "429", "500", "slow", "broken_json"]
 SCENARIOS: tuple[Scenario, ...] = ("ok", "pages", "401", "404", "429", "500", "slow", "broken_json")
@@ -45,6 +46,8 @@ class Mock(abc.ABC):
 
     secrets: tuple[str, ...] = ()
     """Every secret in `config`: the contract looks for them in what the plugin says."""
+    folder: Path | None = None
+    """Where the mock keeps files that the plugin is to reach, as the folder of a workspace."""
 
     @property
     @abc.abstractmethod

@@ -25,7 +25,8 @@ from server.sdk.mocking import PAUSE, Mock, Scenario
 from server.sdk.schemas import Schema, is_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import requests
 
@@ -44,12 +45,20 @@ _GARBAGE: tuple[Any, ...] = (
 _SHORTEST_ABOUT = 10
 
 
+def _nothing_more(_folder: Path | None) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A plugin under test and the session that it gets: `http(seconds)`, guarded, with loopback allowed."""
+    """A plugin under test and the session that it gets: `http(seconds)`, guarded, with loopback allowed.
+
+    `reach(mock.folder)` gives what else a context has, by name: `sql` for a plugin that talks to databases.
+    """
 
     plugin: Plugin
     http: Callable[[float], requests.Session]
+    reach: Callable[[Path | None], Mapping[str, Any]] = _nothing_more
 
     def context(self, mock: Mock, seconds: float = PATIENCE) -> Context:
         """Return the context of a call to the mock."""
@@ -62,6 +71,7 @@ class Rig:
             clock=SystemClock(),
             config=mock.config,
             idempotency_key="key_contract",
+            **self.reach(mock.folder),
         )
 
     def fixtures(self) -> dict[str, CallRequest]:
