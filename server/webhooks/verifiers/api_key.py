@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 from server.documents.fields import Field
 from server.documents.scalars import Text
 from server.webhooks.inbound.arrived import Verified
 from server.webhooks.verifiers.fields import KEY, SenderHeader
-from server.webhooks.verifiers.reading import NoHandshake, Shared, header, raw, refused
+from server.webhooks.verifiers.reading import NoHandshake, Shared, header, message_id, parameter, raw, refused
 from server.webhooks.verifiers.scheme import Scheme, Vector
 
 if TYPE_CHECKING:
@@ -18,44 +17,34 @@ if TYPE_CHECKING:
     from server.webhooks.inbound.arrived import Arrived
     from server.webhooks.verifiers.scheme import Fetch
 
-_LONGEST_QUERY = 16 * 1024
-
 
 class KeyedRequests(NoHandshake):
     """Verifies requests that show a secret in `header` (lower case), behind `prefix`, or in the parameter `query`.
+
+    `id_header` names the message, for logs.
 
     Raises:
         Invalid: KEY_INVALID.
 
     """
 
-    __slots__ = ("_header", "_prefix", "_query", "_shared")
+    __slots__ = ("_header", "_id_header", "_prefix", "_query", "_shared")
 
-    def __init__(self, keys: Sequence[str], header: str = "", prefix: str = "", query: str = "") -> None:
+    def __init__(
+        self, keys: Sequence[str], header: str = "", prefix: str = "", query: str = "", id_header: str = ""
+    ) -> None:
         self._shared = Shared([each.encode() for each in keys])
         self._header = header.lower()
         self._prefix = prefix.encode()
         self._query = query
+        self._id_header = id_header
 
     def verify(self, request: Arrived, now: float) -> Verified:  # noqa: ARG002 - the signature of every scheme
         """See `Verify`."""
-        given = raw(header(request, self._header)) if self._header else _parameter(request.query, self._query)
+        given = raw(header(request, self._header)) if self._header else parameter(request.query, self._query)
         if not self._shared.fits(given.removeprefix(self._prefix)) or not given.startswith(self._prefix):
             raise refused("key")
-        return Verified()
-
-
-def _parameter(query: str, name: str) -> bytes:
-    """Return the one parameter of that name, or nothing."""
-    if len(query) > _LONGEST_QUERY:
-        raise refused("the query is too long")
-    pairs = [each.partition("=") for each in query.split("&")]
-    values = [value for key, _, value in pairs if _decoded(key) == name.encode()]
-    return _decoded(values[0]) if len(values) == 1 else b""
-
-
-def _decoded(text: str) -> bytes:
-    return unquote_to_bytes(raw(text).replace(b"+", b" "))
+        return Verified(message_id(request, self._id_header))
 
 
 def _make(declared: Mapping[str, Any], keys: Sequence[str], _fetch: Fetch) -> KeyedRequests:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from server.kernel.errors import Invalid, Unauthenticated
 from server.sdk.signing import KEY_INVALID, SIGNATURE_REFUSED
@@ -58,6 +59,25 @@ def raw(text: str) -> bytes:
         return text.encode("latin-1")
     except UnicodeEncodeError as error:
         raise refused("a header is no text of bytes") from error
+
+
+def parameter(query: str, name: str) -> bytes:
+    """Return the one parameter of that name in a query, or nothing.
+
+    Raises:
+        Unauthenticated: the query is endless, or no bytes make it.
+
+    """
+    if len(query) > _LONGEST:
+        raise refused("the query is too long")
+    pairs = [each.partition("=") for each in query.split("&")]
+    values = [value for key, _, value in pairs if decoded(raw(key)) == name.encode()]
+    return decoded(raw(values[0])) if len(values) == 1 else b""
+
+
+def decoded(written: bytes) -> bytes:
+    """Return what a name or value of a query or form stands for."""
+    return unquote_to_bytes(written.replace(b"+", b" "))
 
 
 def from_base64(text: str) -> bytes | None:
