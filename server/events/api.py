@@ -8,8 +8,9 @@ from uuid import UUID
 import orjson
 from flask import Response, request
 
-from server.events import intake, queries
+from server.events import hops, intake, queries
 from server.events.schemas import EventPage, EventQuery, EventSchema, OneEventQuery, PublishedManySchema
+from server.events.together import Together
 from server.kernel.errors import Conflict, NotFound, code
 from server.web import bodies, current, paging
 from server.web.answers import answer
@@ -20,7 +21,7 @@ from server.web.room import Room
 if TYPE_CHECKING:
     from server.events.envelope import Event, Published
     from server.events.publishing import Publisher
-    from server.store import Store
+    from server.store import Store, Tx
 
 AMBIGUOUS_EVENT = code("AMBIGUOUS_EVENT", "Several sources used this event id; name one with `?source=`.")
 _LISTING = "events"
@@ -29,6 +30,7 @@ _LISTING = "events"
 def blueprint(store: Store, publisher: Publisher) -> Room:
     """Make the room of events."""
     room = Room("events", description="Business events: publish and read")
+    together = Together(store, publisher)
 
     @room.route("/api/v1/events", methods=["POST"])
     @requires("events:publish")
@@ -39,13 +41,24 @@ def blueprint(store: Store, publisher: Publisher) -> Room:
 
         Takes our JSON (one object, or a list of up to 1,000: all or none), the envelope with `metadata`, and CloudEvents 1.0
         structured, binary and batch. The same (source, id) again with the same content is answered `duplicate: true`.
+        Whoever publishes because of a delivery of ours passes its `Crossdock-` headers on: then it is part of the same chain,
+        and a loop is seen.
         """
         media = bodies.content_type(intake.TYPES)
         taken = intake.read(media, dict(request.headers.items()), bodies.raw_body())
-        with store.begin(current.scope(), current.cause()) as tx:
-            published = publisher.publish(tx, taken.events)
+        hop = _hop()
+
+        def finish(tx: Tx, published: list[Published]) -> Response:
             items = [_published(each) for each in published]
             return remember(tx, answer(None, {"items": items} if taken.many else items[0], 202))
+
+        return together.publish(
+            current.scope(),
+            current.cause(),
+            lambda tx: hops.carried_on(tx, hop, taken.events),
+            finish,
+            len(taken.events),
+        )
 
     @room.route("/api/v1/events")
     @requires("events:read")
@@ -85,6 +98,14 @@ def blueprint(store: Store, publisher: Publisher) -> Room:
         return _json(_shown(found[0]))
 
     return room
+
+
+def _hop() -> hops.Hop:
+    if hops.HOPS_HEADER not in request.headers:
+        return hops.FIRST
+    hop = hops.hop_of({name: request.headers.get(name, "") for name in hops.HEADERS})
+    hops.refuse(hop)
+    return hop
 
 
 def _published(each: Published) -> dict[str, Any]:

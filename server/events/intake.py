@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 EVENT_INVALID = code(
     "EVENT_INVALID", "An event's attribute is missing, unknown or malformed; `errors` names each place."
 )
-EVENT_RESERVED = code("EVENT_RESERVED", "Types and sources that begin with `crossdock` are ours to publish.")
+EVENT_RESERVED = code(
+    "EVENT_RESERVED", "Types, sources and extensions that begin with `crossdock` are ours to publish."
+)
 
 JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"
@@ -230,7 +232,9 @@ def _cloud(reader: _Reader, item: Mapping[str, Any], at: str, data: str) -> NewE
     extensions: dict[str, Any] = {}
     for name in sorted(item.keys() - _CLOUD):
         value = item[name]
-        if not _EXTENSION.fullmatch(name) or not isinstance(value, (str, int, bool)) or len(str(value)) > 1024:  # noqa: PLR2004 - a bound
+        if name.startswith(OURS):
+            reader.wrong(f"{at}/{name}", "reserved", EVENT_RESERVED)
+        elif not _EXTENSION.fullmatch(name) or not isinstance(value, (str, int, bool)) or len(str(value)) > 1024:  # noqa: PLR2004 - a bound
             reader.wrong(
                 f"{at}/{name}", "an extension has a lower-case alphanumeric name and a short text, integer or boolean"
             )

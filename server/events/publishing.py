@@ -8,6 +8,7 @@ import structlog
 
 from server.events import queries
 from server.events.envelope import EVENT_CONFLICT, NewEvent, Published, to_json
+from server.events.stopping import LoopGuard
 from server.kernel.errors import Conflict
 from server.kernel.ids import new_uuid, show
 from server.store import journal
@@ -27,7 +28,7 @@ class Owes(Protocol):
     """What a capability implements so that what every event owes is written in the event's own transaction."""
 
     def __call__(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Write the deliveries, runs or waits that these new events owe."""
+        """Write the deliveries, runs or waits that these new events owe; of those in `stopping.stops_of(tx)` dead letters."""
         ...
 
 
@@ -38,6 +39,7 @@ class Publisher:
         self.clock = clock
         self.catalogue = catalogue
         self.owes = list(owes)
+        self.loops = LoopGuard()
 
     def publish(self, tx: Tx, news: Sequence[NewEvent]) -> list[Published]:
         """Store events in the order given; the same (source, id) again with the same content is a duplicate.
@@ -124,6 +126,7 @@ class Publisher:
 
     def _owe(self, tx: Tx, events: Sequence[Event]) -> None:
         if events:
+            self.loops.judge(tx, events)
             for owe in self.owes:
                 owe(tx, events)
 

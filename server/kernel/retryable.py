@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RETRYABLE_STATUS = frozenset({408, 425, 429, *range(500, 600)})
-"""Answers that may be others next time. Every other answer than 2xx would be the same again; redirects are never followed."""
+RETRYABLE_STATUS = frozenset({408, 425, 429, *range(500, 600)} - {508})
+"""Answers that may be others next time; 508, a loop, is not one. Every other answer than 2xx would be the same again; redirects
+are never followed."""
 
 
 @dataclass(frozen=True, slots=True)

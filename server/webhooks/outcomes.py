@@ -18,7 +18,7 @@ from server.kernel.retryable import RETRYABLE_STATUS
 if TYPE_CHECKING:
     from server.kernel.policies import RetrySchedule
 
-Verdict = Literal["delivered", "retry", "dead", "gone"]
+Verdict = Literal["delivered", "retry", "dead", "gone", "loop"]
 
 HTTP_STATUS = code("HTTP_STATUS", "The receiver answered with a status that is not 2xx; `details.status` has it.")
 DELIVERY_EXPIRED = code("DELIVERY_EXPIRED", "The delivery's time was over before it got through.")
@@ -30,6 +30,7 @@ WEBHOOK_REMOVED = code("WEBHOOK_REMOVED", "The webhook was removed before this d
 
 SUCCESS = range(200, 300)
 GONE = 410
+LOOP = 508
 RETRY_AFTER_STATUS = frozenset({429, 502, 503, 504})
 _LONGEST_PAUSE = timedelta(days=1000)  # beyond every expiry, and within what dates can hold
 POISON_CLAIMS = 10  # claims without an outcome; a kill now and then is normal, ten are not
@@ -42,6 +43,8 @@ def verdict(status: int) -> Verdict:
         return "delivered"
     if status == GONE:
         return "gone"
+    if status == LOOP:
+        return "loop"
     return "retry" if status in RETRYABLE_STATUS else "dead"
 
 
@@ -49,6 +52,7 @@ def status_failure(status: int) -> Failure:
     """Describe a status that is not success."""
     meaning = {
         "gone": "it is gone for good",
+        "loop": "the chain of events is a loop",
         "retry": "worth another try",
         "dead": "the same again would be refused again",
     }

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from server.events.loops import REASON as LOOP
 from server.events.matching import is_ours, matches
 from server.events.routes import routes_version
+from server.events.stopping import stops_of
 from server.kernel.ids import new_uuid
 from server.mapping import EvaluationError
 from server.queue import claims, dead_letters
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from server.events.envelope import Event
+    from server.events.stopping import Stop
     from server.kernel.clock import Clock
     from server.kernel.errors import Failure
     from server.store import Tx
@@ -112,8 +115,14 @@ class Owing:
         ordered: list[tuple[Event, Route, str]] = []
         owed: list[Owed] = []
         letters: list[DeadLetter] = []
+        stops = stops_of(tx)
         for event in events:
             mine = routes.of(event.type)
+            if event.uid in stops:
+                mine, lost_ones = _without_loops(mine, stops[event.uid])
+                for route, failure in lost_ones:
+                    owed.append(_of_route(event.uid, route, now, state="dead", reason=LOOP))
+                    letters.append(_letter(event, route, owed[-1].id, failure, LOOP))
             if mine.many is not None:
                 self._fan_out(tx, event, mine.many)
             else:
@@ -199,6 +208,18 @@ class Owing:
         tx.after_commit("hint", self.hint)
 
 
+def _without_loops(mine: Subscribers, stop: Stop) -> tuple[Subscribers, list[tuple[Route, Failure]]]:
+    """Part the routes that a loop would go on by from the others; a fan-out is written out then, one by one."""
+    failures = {route.webhook_id: stop.at(f"webhook/{route.name}") for route in (*mine.free, *mine.ordered)}
+    lost = [
+        (route, failure) for route in (*mine.free, *mine.ordered) if (failure := failures[route.webhook_id]) is not None
+    ]
+    free, ordered = (
+        tuple(route for route in routes if failures[route.webhook_id] is None) for routes in (mine.free, mine.ordered)
+    )
+    return Subscribers(free, ordered, None), lost
+
+
 def _route(row: Any) -> Route:
     webhook = webhook_of(row.body)
     return Route(
@@ -225,14 +246,14 @@ def _of_route(event_uid: UUID, route: Route, now: datetime, state: str | None = 
     )
 
 
-def _letter(event: Event, route: Route, delivery_id: UUID, failure: Failure) -> DeadLetter:
+def _letter(event: Event, route: Route, delivery_id: UUID, failure: Failure, reason: str = "mapping") -> DeadLetter:
     return DeadLetter(
         workspace_id=event.workspace_id,
         kind=queries.KIND,
         ref=delivery_id,
         owner=f"webhook/{route.name}",
         owner_id=route.webhook_id,
-        reason="mapping",
+        reason=reason,
         error=failure,
         correlation_id=event.correlation_id,
         adapter=f"integration/{route.webhook.integration}" if route.webhook.integration else None,

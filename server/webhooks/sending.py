@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from server.events import hops, loops
 from server.integrations.gates import Wait
 from server.kernel.errors import CrossdockError, Postponed, Unavailable
 from server.kernel.ids import new_uuid
@@ -75,6 +76,7 @@ class Sending:
         started = self.clock.now()
         seconds = int(started.timestamp())
         message = {"webhook-id": job.row.message_id, "webhook-timestamp": str(seconds)}
+        message |= hops.headers_of(job.event, job.claim.ref)
         headers = identifying.over({"User-Agent": AGENT, **target.headers, **rendered.headers, **message}, identity)
         signature: Mapping[str, str] = {}
         if target.signer is not None:
@@ -107,6 +109,9 @@ class Sending:
             return recording.delivered(job, self._attempt(job, target, headers, started, "success", answer))
         failure = outcomes.status_failure(answer.status)
         tried = self._attempt(job, target, headers, started, "failure", answer, failure)
+        if verdict == "loop":
+            came_back = loops.trail_of(job.event.extensions).came_back(f"webhook/{job.row.webhook_name}")
+            return recording.dead(job, loops.REASON, came_back, tried)
         now = self.clock.now()
         if verdict == "retry":
             pause = outcomes.retry_after(answer.status, answer.headers.get("Retry-After"), now)

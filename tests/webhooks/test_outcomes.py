@@ -20,7 +20,8 @@ def test_every_status_has_its_verdict():
     verdicts = {status: verdict(status) for status in range(100, 1000)}
     assert {status for status, said in verdicts.items() if said == "delivered"} == set(range(200, 300))
     assert {status for status, said in verdicts.items() if said == "gone"} == {410}
-    assert {status for status, said in verdicts.items() if said == "retry"} == {408, 425, 429, *range(500, 600)}
+    assert {status for status, said in verdicts.items() if said == "loop"} == {508}
+    assert {status for status, said in verdicts.items() if said == "retry"} == {408, 425, 429, *range(500, 600)} - {508}
     for status, said in verdicts.items():
         if said != "delivered":
             assert status_failure(status).retryable == (said == "retry")
