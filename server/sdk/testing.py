@@ -23,6 +23,7 @@ from server.sdk.context import Context, Tenant
 from server.sdk.manifest import OPERATION, TIERS
 from server.sdk.mocking import PAUSE, Mock, Scenario
 from server.sdk.schemas import Schema, is_json
+from server.sdk.testing_syncs import check_source, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -256,6 +257,26 @@ def _tests(rig: Rig) -> Iterator[str]:
         yield "test_plugin.py is missing"
 
 
+def _sources(rig: Rig) -> Iterator[str]:
+    adapter = rig.plugin.adapter_factory()
+    known = {operation.name for operation in adapter.operations}
+    for source in adapter.sources:
+        if source.operation.name not in known:
+            yield f"{source.operation.name} is a source but no operation"
+        with rig.plugin.mock_factory() as mock:
+            yield from check_source(source, mock, rig.context(mock, 10.0))
+
+
+def _targets(rig: Rig) -> Iterator[str]:
+    adapter = rig.plugin.adapter_factory()
+    known = {operation.name for operation in adapter.operations}
+    for target in adapter.targets:
+        if target.operation.name not in known:
+            yield f"{target.operation.name} is a target but no operation"
+        with rig.plugin.mock_factory() as mock:
+            yield from check_target(target, mock, rig.context(mock, 10.0))
+
+
 CHECKS: tuple[Check, ...] = (
     Check("manifest", "bronze", _manifest),
     Check("files", "bronze", _files),
@@ -263,6 +284,8 @@ CHECKS: tuple[Check, ...] = (
     Check("config", "bronze", _config),
     Check("validate", "bronze", _validate),
     Check("answers", "bronze", _answers),
+    Check("sources", "bronze", _sources),
+    Check("targets", "bronze", _targets),
     Check("health", "silver", _health),
     Check("endpoint", "silver", _endpoint),
     Check("unauthorized", "silver", _failing("401", Permanent)),
