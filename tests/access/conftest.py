@@ -38,6 +38,7 @@ class Services:
     failures: AuthenticationFailures
     blueprints: Sequence
     observers: list[Callable] = field(default_factory=list)
+    directs: tuple = ()
 
 
 @pytest.fixture

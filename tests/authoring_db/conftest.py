@@ -147,6 +147,7 @@ class Frame:
     scopes: dict[str, Scope]
     failures: AuthenticationFailures = field(default_factory=lambda: AuthenticationFailures(None))
     observers: Sequence[Any] = ()
+    directs: Sequence[Any] = ()
 
     def authenticate(self, credential: str | None) -> Principal | None:
         role, _, place = (credential or "").partition("@")

@@ -181,6 +181,7 @@ class ToyServices:
     blueprints: Sequence[Blueprint]
     failures: CountedFailures = field(default_factory=CountedFailures)
     observers: list[Callable[[Served], None]] = field(default_factory=list)
+    directs: tuple[()] = ()
 
 
 def principal_of(token: str | None) -> Principal | None:

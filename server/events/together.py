@@ -1,0 +1,161 @@
+"""Publish together what is published at the same time: the requests that wait while one transaction commits share the next.
+
+A transaction costs a request five round trips and half of its CPU. Under load they are shared; a request that is alone goes at
+once, as ever. One that fails fails alone: the others of its transaction are then done one by one, each by its own thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from server.kernel.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from server.events.envelope import NewEvent, Published
+    from server.events.publishing import Publisher
+    from server.store import Cause, Scope, Store, Tx
+
+    Prepare = Callable[[Tx], Sequence[NewEvent]]
+
+T = TypeVar("T")
+LEADERS = 2
+"""Transactions of one publisher under way at once: while one waits for the disk the next is made."""
+MOST = 50
+"""Requests in one transaction."""
+LARGE = 20
+"""Events of a request that has its own transaction: it gains nothing, and would hold the others up."""
+WAIT_SECONDS = 45.0
+
+
+@dataclass(slots=True)
+class _Member(Generic[T]):
+    """One request. `batch` is set when it is its turn to lead; `alone` when it must go by itself."""
+
+    cause: Cause
+    prepare: Prepare
+    finish: Callable[[Tx, list[Published]], T]
+    woken: threading.Event = field(default_factory=threading.Event)
+    batch: list[_Member[Any]] | None = None
+    alone: bool = False
+    error: Exception | None = None
+    made: list[T] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Line:
+    """Who waits, of one publisher."""
+
+    waiting: deque[_Member[Any]] = field(default_factory=deque)
+    leaders: int = 0
+
+
+class Together:
+    """Publishes for many threads. Only requests of one workspace and principal share a transaction."""
+
+    def __init__(self, store: Store, publisher: Publisher) -> None:
+        self.store = store
+        self.publisher = publisher
+        self._lock = threading.Lock()
+        self._lines: dict[tuple[int, str], _Line] = {}
+
+    def publish(
+        self, scope: Scope, cause: Cause, prepare: Prepare, finish: Callable[[Tx, list[Published]], T], count: int = 1
+    ) -> T:
+        """Publish what `prepare` returns, and return what `finish` makes of the answers, all in one transaction.
+
+        Both may be called twice, and by another thread, in the context of this one; what they write is rolled back with what
+        they failed in. `count` is about how many events it will be.
+
+        Raises:
+            Conflict, Invalid: as `Publisher.publish`, or `finish`; nothing of this request is stored then.
+            Unavailable: the database is away, or too slow.
+
+        """
+        context = copy_context()
+        member = _Member(
+            cause, lambda tx: context.copy().run(prepare, tx), lambda tx, made: context.copy().run(finish, tx, made)
+        )
+        if count > LARGE:
+            return self._one(scope, member)
+        key = (scope.workspace_id, cause.principal)
+        self._queue(key, member)
+        if not member.woken.wait(WAIT_SECONDS):
+            raise Unavailable("the database takes too long", source="events", after=1)
+        if member.batch is not None:
+            self._lead(key, scope, member.batch)
+        if member.error is not None:
+            raise member.error
+        return self._one(scope, member) if member.alone else member.made[0]
+
+    def _queue(self, key: tuple[int, str], member: _Member[Any]) -> None:
+        with self._lock:
+            line = self._lines.setdefault(key, _Line())
+            line.waiting.append(member)
+            if line.leaders < LEADERS:
+                line.leaders += 1
+                _call(line)
+
+    def _lead(self, key: tuple[int, str], scope: Scope, batch: list[_Member[Any]]) -> None:
+        """Do the work of a batch, and call the next to lead."""
+        try:
+            self._do(scope, batch)
+        finally:
+            with self._lock:
+                line = self._lines[key]
+                if line.waiting:
+                    _call(line)
+                else:
+                    line.leaders -= 1
+                    if not line.leaders:
+                        del self._lines[key]
+            for each in batch[1:]:
+                each.woken.set()
+
+    def _do(self, scope: Scope, batch: list[_Member[Any]]) -> None:
+        if len(batch) == 1:
+            try:
+                batch[0].made.append(self._one(scope, batch[0]))
+            except Exception as error:  # noqa: BLE001 - it is raised where its request waits, once the next one is called
+                batch[0].error = error
+            return
+        made: list[Any] = []
+        try:
+            with self.store.begin(scope, batch[0].cause) as tx:
+                news = [[_caused(new, each.cause) for new in each.prepare(tx)] for each in batch]
+                answers = iter(self.publisher.publish(tx, [new for some in news for new in some]))
+                made = [each.finish(tx, [next(answers) for _ in some]) for each, some in zip(batch, news, strict=True)]
+        except Unavailable as error:
+            for each in batch:
+                each.error = Unavailable(error.message, code=error.code, source=error.source, after=error.after)
+        except Exception:  # noqa: BLE001 - whoever is to blame meets it again by itself, and the others are spared it
+            for each in batch:
+                each.alone = True
+        else:
+            for each, result in zip(batch, made, strict=True):
+                each.made.append(result)
+
+    def _one(self, scope: Scope, member: _Member[T]) -> T:
+        with self.store.begin(scope, member.cause) as tx:
+            return member.finish(tx, self.publisher.publish(tx, list(member.prepare(tx))))
+
+
+def _call(line: _Line) -> None:
+    """Give the first that waits its turn to lead, with those behind it."""
+    batch = [line.waiting.popleft() for _ in range(min(MOST, len(line.waiting)))]
+    batch[0].batch = batch
+    batch[0].woken.set()
+
+
+def _caused(new: NewEvent, cause: Cause) -> NewEvent:
+    """Write into an event what its own request says of it: the transaction has one cause, the requests in it have many."""
+    return replace(
+        new,
+        correlation_id=new.correlation_id or cause.correlation_id,
+        causation_id=new.causation_id or cause.causation_id,
+    )
