@@ -63,6 +63,8 @@ from server.webhooks.aggregate import Webhook
 from server.webhooks.api import blueprint as deliveries_room
 from server.webhooks.drain import Deliveries
 from server.webhooks.fallbacks import Fallbacks
+from server.webhooks.inbound.drain import Inbound
+from server.webhooks.inbound.reopening import Reopening as ReopeningRequests
 from server.webhooks.keys_api import blueprint as keys_room
 from server.webhooks.owing import Owing
 from server.webhooks.sending import Sending
@@ -144,7 +146,11 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
         owing=owing,
         webhooks=SqlRepository("webhooks", Webhook),
         reopening=reopening,
-        reopens={"delivery": reopening, reactions.KIND: reactions.Reopening()},
+        reopens={
+            "delivery": reopening,
+            "inbound": ReopeningRequests(hint),
+            reactions.KIND: reactions.Reopening(),
+        },
     )
 
 
@@ -272,6 +278,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     deliveries = Deliveries(ledger, targets, sending, process.name, after, watch)
     services = reactions.Services(shared.hint)
     chores: list[Callable[[], int]] = [
+        Inbound(shared.engine, shared.publisher).drain,
         partial(fanouts.drain, shared.engine, shared.clock),
         partial(reactions.drain, shared.engine, services),
         partial(alerts.drain, shared.engine, shared.publisher),

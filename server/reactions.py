@@ -22,6 +22,7 @@ from server.store import Cause
 from server.store.scopes import scope_of
 from server.webhooks import health, ordering
 from server.webhooks import usecases as webhooks
+from server.webhooks.inbound import reopening as inbound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,10 +46,11 @@ class Services:
 
 
 def release_webhook(services: Services, tx: Tx, event: Event) -> bool:
-    """Send what was held while the webhook stood still, and what is parked behind a dead letter; True while there is more."""
+    """Send or map what was held while the webhook stood still, and what is parked behind a dead letter; True while there is more."""
     identity = _aggregate_of(event)
     health.forget(tx, identity)  # a person has mended it: its time to fail begins anew
-    return webhooks.release(tx, [identity], services.hint, parked=True) >= _FULL
+    requests = inbound.release(tx, [identity], services.hint)
+    return max(requests, webhooks.release(tx, [identity], services.hint, parked=True)) >= _FULL
 
 
 def let_orders_go(services: Services, tx: Tx, event: Event) -> bool:
@@ -62,7 +64,9 @@ def let_orders_go(services: Services, tx: Tx, event: Event) -> bool:
     passed = 0 if row is None else ordering.pass_over_webhook(tx.conn, tx.scope.workspace_id, identity)
     if passed:
         tx.after_commit("hint", services.hint)
-    return passed >= _FULL
+    removed = event.type == "crossdock.webhook.archived"
+    requests = inbound.release(tx, [identity], services.hint) if removed else 0  # held ones become dead letters now
+    return max(passed, requests) >= _FULL
 
 
 def release_integration(services: Services, tx: Tx, event: Event) -> bool:

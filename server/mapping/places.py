@@ -5,6 +5,8 @@ from __future__ import annotations
 PLACES: dict[str, frozenset[str]] = {
     "outbound_webhook": frozenset(("event", "data")),
     "inbound_webhook": frozenset(("request", "headers", "params", "body")),
+    "inbound_webhook_item": frozenset(("request", "headers", "params", "body", "item")),
+    "inbound_webhook_answer": frozenset(("request", "headers", "params", "body", "events")),
     "sync_job": frozenset(("row", "run")),
     "sync_job_on_event": frozenset(("event", "data")),
     "flow": frozenset(("event", "data", "steps", "run")),
