@@ -25,6 +25,7 @@ from server.kernel.retryable import FAILURE_KINDS
 from server.mapping import FUNCTIONS
 from server.reactions import REACTIONS
 from server.store.repository import Repository
+from server.syncs.aggregate import SyncJob
 from server.telemetry import metrics
 from server.web.permissions import PERMISSIONS, ROLES, TOKEN_ROLES
 from server.webhooks.aggregate import Webhook
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from server.kernel.lifecycle import Declared
 
 ROOT = Path(__file__).resolve().parents[1]
-AGGREGATES: tuple[type[Declared], ...] = (Integration, Webhook)
+AGGREGATES: tuple[type[Declared], ...] = (Integration, Webhook, SyncJob)
 _MADE = "<!-- Made by `python -m server.reference`; a test holds it equal to the code. Do not edit. -->\n"
 
 

@@ -14,6 +14,8 @@ from server.integrations.aggregate import Integration
 from server.integrations.repository import INTEGRATIONS
 from server.kernel.errors import Conflict, Invalid, code
 from server.kernel.ids import new_uuid
+from server.syncs.aggregate import SyncJob
+from server.syncs.repository import SYNC_JOBS
 from server.webhooks.aggregate import Webhook
 from server.webhooks.repository import WEBHOOKS
 
@@ -32,9 +34,13 @@ BASE_MOVED = code("BASE_MOVED", "The workspace has changed since the plan was ma
 PLAN_REFUSED = code("PLAN_REFUSED", "The plan has errors; `findings` names each with its place. Nothing was applied.")
 _CONFLICTS = frozenset({OWNED_ELSEWHERE, STILL_REFERRED})
 
-REPOSITORIES: dict[str, SqlRepository[Any]] = {"Integration": INTEGRATIONS, "Webhook": WEBHOOKS}
+REPOSITORIES: dict[str, SqlRepository[Any]] = {
+    "Integration": INTEGRATIONS,
+    "Webhook": WEBHOOKS,
+    "SyncJob": SYNC_JOBS,
+}
 """Which kinds declare an aggregate; the others live in the definitions alone."""
-AGGREGATES: dict[str, type[Declared]] = {"Integration": Integration, "Webhook": Webhook}
+AGGREGATES: dict[str, type[Declared]] = {"Integration": Integration, "Webhook": Webhook, "SyncJob": SyncJob}
 
 
 @dataclass(frozen=True, slots=True)

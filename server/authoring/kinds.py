@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from server.documents.kinds import coming_kind
 from server.events.spec import EVENT_TYPE
 from server.integrations.spec import INTEGRATION
+from server.syncs.spec import SYNC_JOB
 from server.webhooks.spec import INBOUND, OUTBOUND
 
 if TYPE_CHECKING:
     from server.documents.kinds import Kind
 
-SYNC_JOB = coming_kind("SyncJob", "Source, mapping, target, on a schedule and on events.")
 FLOW = coming_kind("Flow", "A saga: an event starts steps across modules, each with its compensation.")
 
 

@@ -47,6 +47,12 @@ def _of_webhook(body: Mapping[str, Any]) -> Iterator[Reference]:
         yield from _types([emit.get("type")])
 
 
+def _of_sync_job(body: Mapping[str, Any]) -> Iterator[Reference]:
+    for end in ("source", "target"):
+        yield from _of_fallback({"fallback": body.get(end)})
+    yield from _types(body.get("events", ()))
+
+
 def _of_fallback(body: Mapping[str, Any]) -> Iterator[Reference]:
     fallback = body.get("fallback")
     call = split_call(fallback.get("call", "")) if isinstance(fallback, dict) else None
@@ -61,4 +67,5 @@ def _types(patterns: Iterable[Any]) -> Iterator[Reference]:
 _BY_KIND: dict[str, Callable[[Mapping[str, Any]], Iterator[Reference]]] = {
     "Integration": _of_fallback,
     "Webhook": _of_webhook,
+    "SyncJob": _of_sync_job,
 }

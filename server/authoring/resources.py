@@ -74,6 +74,7 @@ NOUNS = (
         schemas.ResourcePage,
     ),
     Noun("webhooks", "Webhook", "definitions:read", "webhooks:operate", schemas.ResourceSchema, schemas.ResourcePage),
+    Noun("sync-jobs", "SyncJob", "definitions:read", "syncs:operate", schemas.ResourceSchema, schemas.ResourcePage),
     Noun("event-types", "EventType", "events:read", None, schemas.EventTypeSchema, schemas.EventTypePage),
 )
 

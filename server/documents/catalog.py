@@ -10,13 +10,18 @@ from server.transport.addresses import AddressPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from server.sdk.sources import Source
+    from server.sdk.targets import Target
+
 
 @dataclass(frozen=True, slots=True)
 class OperationFacts:
-    """What a definition may know of an operation: its JSON Schemas."""
+    """What a definition may know of an operation: its JSON Schemas, and whether a sync job can read or write by it."""
 
     input_schema: Mapping[str, Any] = field(default_factory=dict)
     output_schema: Mapping[str, Any] = field(default_factory=dict)
+    source: Source | None = None
+    target: Target | None = None
 
 
 def _no_endpoint(_config: Mapping[str, Any]) -> None:

@@ -219,7 +219,12 @@ def _facts_of(plugin: Plugin) -> PluginFacts:
         found = adapter.endpoint(config)
         return found.base_url if found is not None else None
 
-    operations = {each.name: OperationFacts(each.input_schema, each.output_schema) for each in adapter.operations}
+    operations = {
+        each.name: OperationFacts(
+            each.input_schema, each.output_schema, adapter.source(each.name), adapter.target(each.name)
+        )
+        for each in adapter.operations
+    }
     return PluginFacts(plugin.name, plugin.config_schema, operations, endpoint)
 
 

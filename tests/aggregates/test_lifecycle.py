@@ -1,4 +1,4 @@
-"""The life of an Integration and a Webhook: every move that the table has, and every one that it has not."""
+"""The life of an Integration, a Webhook and a SyncJob: every move that the table has, and every one that it has not."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from server.integrations.aggregate import Integration
 from server.kernel.errors import Conflict
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import TRANSITIONS, Action, Declared, State
+from server.syncs.aggregate import SyncJob, SyncJobTriggered
 from server.webhooks.aggregate import Webhook, WebhookTriggered
 
-KINDS = [Integration, Webhook]
+KINDS = [Integration, Webhook, SyncJob]
 PAIRS = list(product(get_args(State), get_args(Action)))
 ALLOWED = [pair for pair in PAIRS if pair in TRANSITIONS]
 FORBIDDEN = [pair for pair in PAIRS if pair not in TRANSITIONS]
@@ -122,6 +123,25 @@ def test_a_draft_and_an_archived_webhook_send_nothing(state: State) -> None:
         webhook.trigger({}, "user:anna", "evt_1")
 
 
+@pytest.mark.parametrize("state", ["active", "paused", "failing"])
+def test_a_run_by_hand_is_a_fact_that_leaves_the_state_alone(state: State) -> None:
+    job = declared(SyncJob, state)
+    assert isinstance(job, SyncJob)
+    job.trigger("user:anna", "run_1")
+    assert job.uncommitted[-1] == SyncJobTriggered(user="user:anna", run_id="run_1")
+    assert job.uncommitted[-1].type() == "crossdock.sync_job.triggered"
+    assert job.state == state
+
+
+@pytest.mark.parametrize("state", ["draft", "disabled", "archived"])
+def test_a_sync_job_that_is_not_at_work_is_not_run_by_hand(state: State) -> None:
+    job = declared(SyncJob, state)
+    assert isinstance(job, SyncJob)
+    with pytest.raises(Conflict) as refused:
+        job.trigger("user:anna", "run_1")
+    assert refused.value.code == "WRONG_STATE"
+
+
 STEPS = st.lists(st.one_of(st.sampled_from([*get_args(Action), "trigger"]), st.dictionaries(st.text(), st.integers())))
 
 
@@ -138,6 +158,8 @@ def test_folding_the_events_gives_the_living_state_at_every_point(kind: type[Dec
             elif step == "trigger":
                 if isinstance(live, Webhook):
                     live.trigger({}, "user:anna", "evt_1")
+                elif isinstance(live, SyncJob):
+                    live.trigger("user:anna", "run_1")
             else:
                 live.act(step)  # type: ignore[arg-type]
         except Conflict:

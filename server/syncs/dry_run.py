@@ -1,0 +1,145 @@
+"""The `tests:` of a sync job: given rows, which records are made, and which are refused. No network, secret or server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from server.documents.comparing import differences
+from server.documents.fields import MISSING_KEY, Field, ListOf, MappingOf, Object
+from server.documents.kinds import Outcome
+from server.documents.nodes import ListNode
+from server.documents.scalars import Integer, Text
+from server.documents.values import FreeJson
+from server.kernel.errors import CrossdockError
+from server.syncs.job import job_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from server.documents.catalog import Catalog
+    from server.documents.checking import Checker
+    from server.documents.kinds import Definition
+    from server.documents.nodes import MappingNode
+    from server.kernel.errors import Failure
+    from server.syncs.job import Job
+
+_RUN = {"id": "run_test", "cause": "person", "started_at": "2026-01-01T00:00:00Z", "nominal": None}
+
+
+def _something_expected(node: MappingNode, checker: Checker) -> None:
+    if not node.entries and not node.broken:
+        checker.error(MISSING_KEY, node, "a test that expects nothing always passes: write records, refused or deleted")
+
+
+_ROWS = ListOf(FreeJson(mapping=True), most=1000)
+TESTS = ListOf(
+    Object(
+        (
+            Field("name", Text(200), "What the test shows, as a sentence.", required=True),
+            Field(
+                "given",
+                Object(
+                    (
+                        Field("rows", _ROWS, "Rows as the source hands them out.", required=True),
+                        Field("run", MappingOf(FreeJson()), "What `run` holds, where the map reads it."),
+                    ),
+                    name="given",
+                ),
+                "The rows.",
+                required=True,
+            ),
+            Field(
+                "expect",
+                Object(
+                    (
+                        Field("records", _ROWS, "Every record that is made, in the order of the rows."),
+                        Field(
+                            "refused",
+                            ListOf(
+                                Object(
+                                    (
+                                        Field("row", Integer(0, 999), "The number of the row, from 0.", required=True),
+                                        Field("code", Text(100), "The code of the error."),
+                                    ),
+                                    name="a refused row",
+                                )
+                            ),
+                            "Every row of which no record can be made; `[]` for none.",
+                        ),
+                        Field(
+                            "deleted",
+                            ListOf(Integer(0, 999)),
+                            "The numbers of the rows that say by their flag that they are gone.",
+                        ),
+                    ),
+                    rules=(_something_expected,),
+                    name="expect",
+                ),
+                "What must come of them.",
+                required=True,
+            ),
+        ),
+        name="a test",
+    ),
+    most=200,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a job makes of rows: the records, the rows that are refused with why, and the rows that are gone."""
+
+    records: tuple[Any, ...]
+    refused: Mapping[int, Failure]
+    deleted: tuple[int, ...]
+
+
+def dry_run(job: Job, rows: Sequence[Mapping[str, Any]], run: Mapping[str, Any] | None = None) -> DryRun:
+    """Map rows; `run` stands over made-up values of the run."""
+    about = {**_RUN, "job": job.name, **(run or {})}
+    records: list[Any] = []
+    refused: dict[int, Failure] = {}
+    deleted: list[int] = []
+    for number, row in enumerate(rows):
+        scope = {"row": dict(row), "run": about}
+        try:
+            if job.gone is not None and job.gone.run(scope) is True:
+                deleted.append(number)
+            else:
+                records.append(dict(row) if job.compiled is None else job.compiled.run(scope))
+        except CrossdockError as error:
+            refused[number] = error.failure
+    return DryRun(tuple(records), refused, tuple(deleted))
+
+
+def run_tests(definition: Definition, _catalog: Catalog) -> list[Outcome]:
+    """Run the tests of a checked sync job."""
+    job = job_of(definition.body)
+    nodes = definition.node.get("tests")
+    items = nodes.items if isinstance(nodes, ListNode) else []
+    outcomes = []
+    for node, case in zip(items, definition.body.get("tests", []), strict=True):
+        played = dry_run(job, case["given"]["rows"], case["given"].get("run"))
+        found = tuple(_compare(case["expect"], played))
+        outcomes.append(Outcome(definition.label, case["name"], node.source.file, node.line, node.col, found))
+    return outcomes
+
+
+def _compare(expect: Mapping[str, Any], played: DryRun) -> list[str]:
+    found: list[str] = []
+    if "records" in expect:
+        found += differences("records", expect["records"], list(played.records))
+    if "deleted" in expect:
+        found += differences("deleted", expect["deleted"], list(played.deleted))
+    if "refused" in expect:
+        wanted = {each["row"]: each.get("code") for each in expect["refused"]}
+        actual = {row: why.code if wanted.get(row) else None for row, why in played.refused.items()}
+        found += differences("refused", _named(wanted), _named(actual))
+    if found or "refused" not in expect:
+        found += [f"row {row} is refused: {why.code} {why.message}" for row, why in played.refused.items()]
+    return found
+
+
+def _named(rows: Mapping[int, str | None]) -> dict[str, str | None]:
+    return {f"row {row}": rows[row] for row in sorted(rows)}
