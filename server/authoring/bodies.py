@@ -39,7 +39,7 @@ def document(kind: str) -> dict[str, Any]:
     """Return the OpenAPI request body of a kind: its fields; what may stand in them is in `definition.v1.json`."""
     variants = [each for each in default_kinds() if each.name == kind and not each.coming]
     fields = {field.name: field for each in variants for field in each.object.fields if not field.coming}
-    fields.pop("kind", None)  # a kind that is only planned has no fields yet
+    del fields["kind"]
     needed = [name for name in fields if all(_needs(each, name) for each in variants)]
     schema = {
         "type": "object",

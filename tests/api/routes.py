@@ -69,6 +69,10 @@ def routes(app: Flask) -> list[Route]:
 
 HTTP_CONFIG = {"base_url": "https://shop.example.com/api"}
 _WEBHOOK = {"direction": "outbound", "url": "https://shop.example.com/hooks", "events": ["order.created"]}
+_SYNC_JOB = {
+    "source": {"call": "shop.resource.list", "primary_key": ["id"]},
+    "target": {"call": "shop.resource.write", "match_on": ["id"]},
+}
 _FILES = {
     "files": [{"path": "i.yaml", "text": "kind: EventType\nname: made.here\nversion: 1\nschema: {type: object}\n"}]
 }
@@ -95,12 +99,14 @@ BODIES: dict[str, Any] = {
     "replace_integration": {"name": "made", "plugin": "http", "config": HTTP_CONFIG},
     "create_webhook": {"name": "made", **_WEBHOOK},
     "replace_webhook": {"name": "made", **_WEBHOOK},
+    "create_sync_job": {"name": "made", **_SYNC_JOB},
+    "replace_sync_job": {"name": "made", **_SYNC_JOB},
     "create_event_type": {"name": "made.here", "version": 2, "schema": {"type": "object"}},
     "replace_event_type": {"name": "made.here", "version": 2, "schema": {"type": "object"}},
     **{
         f"{action}_{noun}": {"reason": "a test"}
         for action in ("pause", "resume", "activate", "disable")
-        for noun in ("integration", "webhook")
+        for noun in ("integration", "webhook", "sync_job")
     },
 }
 """A body that each view with a body takes; a view that is not here takes none."""
@@ -117,6 +123,10 @@ NO_BODY = (
     "revoke_token",
     "remove_member",
     "test_integration",
-    *(f"{action}_{noun}" for action in ("delete", "restore") for noun in ("integration", "webhook", "event_type")),
+    *(
+        f"{action}_{noun}"
+        for action in ("delete", "restore")
+        for noun in ("integration", "webhook", "sync_job", "event_type")
+    ),
 )
 """The views of writes that take no body."""

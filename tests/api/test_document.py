@@ -119,7 +119,7 @@ def test_what_has_versions_says_if_match(world: World, document: dict):
     for route in routes(world.app):
         told = parameters(document, route).get("If-Match")
         kind, _, noun = route.view.partition("_")
-        resource = noun in ("webhook", "integration", "event_type")
+        resource = noun in ("webhook", "integration", "sync_job", "event_type")
         if resource and kind in ("replace", "delete"):
             assert told, route.name
             assert told["required"], route.name

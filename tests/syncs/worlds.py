@@ -16,7 +16,7 @@ from server.sdk.targets import Batch, Destination, Target, WriteResult
 from server.syncs.spec import DECLARED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from server.sdk.context import Context
 
@@ -37,7 +37,7 @@ class Rows(Source):
     cursors = frozenset({"fields", "none"})
     partitioned = snapshots = fetches = True
 
-    def read(self, request: ReadRequest, context: Context) -> Iterator[Page]:
+    def read(self, request: ReadRequest, context: Context) -> Generator[Page, None, None]:
         yield from ()
 
 
