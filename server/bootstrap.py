@@ -5,6 +5,7 @@ settings ─▶ Core (stores, key ring, plugins, publisher, what events owe) ─
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +24,10 @@ from server.authoring.examining import World
 from server.events import alerts
 from server.events.api import blueprint as events_room
 from server.events.catalogue import Catalogue
+from server.events.feed import Feeds
 from server.events.publishing import Publisher
+from server.events.sockets import Sockets
+from server.events.stream import Stream
 from server.integrations.api import blueprint as integrations_room
 from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
@@ -63,13 +67,19 @@ from server.webhooks.aggregate import Webhook
 from server.webhooks.api import blueprint as deliveries_room
 from server.webhooks.drain import Deliveries
 from server.webhooks.fallbacks import Fallbacks
+from server.webhooks.inbound.arriving import Proxies
+from server.webhooks.inbound.directory import Directory
 from server.webhooks.inbound.drain import Inbound
+from server.webhooks.inbound.receiving import Receiver
 from server.webhooks.inbound.reopening import Reopening as ReopeningRequests
+from server.webhooks.inbound.serving import InboundEndpoints
+from server.webhooks.inbound.storing import Storer
 from server.webhooks.keys_api import blueprint as keys_room
 from server.webhooks.owing import Owing
 from server.webhooks.sending import Sending
 from server.webhooks.targets import Targets
 from server.webhooks.usecases import Reopening
+from server.webhooks.verifiers.fetching import KeyMaterial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +102,10 @@ if TYPE_CHECKING:
 API_CONNECTIONS = 32
 WORKER_CONNECTIONS = 8
 LEDGER_CONNECTIONS = 3
+INBOUND_STORERS = 2
+INBOUND_SECONDS = 10
+INBOUND_THREADS = 16
+"""For what may wait while a request is received: endpoints read anew, rates in Redis, schemes that fetch, synchronous mapping."""
 PURGE_SECONDS = 300.0
 FORGET_SECONDS = 3600.0
 DISABLE_SECONDS = 60.0
@@ -195,7 +209,25 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         definitions_room(store, World(lambda: plugin_facts(shared.plugins), shared.networks.of)),
     ]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
-    return Api(shared, settings, store, authenticate, failures, rooms, [metrics.observe])
+    feeds = Feeds(shared.engine, store, authenticate, failures)
+    directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]
+    return Api(shared, settings, store, authenticate, failures, rooms, [metrics.observe], directs)
+
+
+def _inbound(shared: Core) -> InboundEndpoints:
+    """Build what receives inbound webhooks; its threads begin when the server starts it."""
+    settings, threads = shared.settings, ThreadPoolExecutor(INBOUND_THREADS, "inbound")
+    redis = hints.connect(settings.redis_url) if settings.redis_url else None
+    ledger = Store(settings.database_url, "crossdock_engine", pool=INBOUND_STORERS, statement_timeout=INBOUND_SECONDS)
+    receiver = Receiver(
+        Directory(shared.engine, shared.secrets, KeyMaterial(shared.networks.policy).of, threads),
+        Storer(ledger, shared.hint, threads=INBOUND_STORERS),
+        Buckets(redis, Sharers(redis)),
+        shared.clock,
+        threads,
+        settings.body_limit,
+    )
+    return InboundEndpoints(receiver, Proxies(settings.trusted_proxies))
 
 
 def _caller(shared: Core) -> Caller:

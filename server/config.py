@@ -85,6 +85,12 @@ class Settings:
         "Folder of local files for plugins, each workspace's own in `ORGANIZATION/WORKSPACE` below it; unset allows none.",
         Path,
     )
+    trusted_proxies: tuple[str, ...] = _setting(
+        "CROSSDOCK_TRUSTED_PROXIES",
+        (),
+        "Networks (CIDR, by comma) of proxies in front of `/in/` whose `Forwarded` and `X-Forwarded-…` headers are believed.",
+        _networks,
+    )
     otlp_endpoint: str = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector (OTLP over HTTP) for traces; empty sends none."
     )

@@ -23,12 +23,15 @@ from server.sdk.signing import generate_secret
 from server.store import Cause, Scope
 from server.webhooks import fanouts
 from server.webhooks.aggregate import Webhook
+from tests.support.receipt import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from flask import Flask
     from flask.testing import FlaskClient
+
+    from tests.support.receipt import Answered
 
 
 class Product:
@@ -46,10 +49,13 @@ class Product:
         self.core = bootstrap.core(self.settings)
         self._apps: dict[str, Flask] = {}
         self._lock = threading.Lock()
+        self._receipts: list[Receipt] = []
         self.cause = Cause("test", "cor_test")
         self.scope = self.workspace("default", "default")
 
     def close(self) -> None:
+        for each in self._receipts:
+            each.close()
         self.core.engine.close()
         self.core.tenant.close()
 
@@ -117,6 +123,25 @@ class Product:
         """Return a webhook's signing secret."""
         with self.tx(scope) as tx:
             return str(self.core.secrets.resolve(tx, name.upper().replace("-", "_"))[0])
+
+    def receipt(self) -> Receipt:
+        """Return what receives inbound requests in one API process; each call makes another one."""
+        direct = next(each for each in bootstrap.api(self.settings, built=self.core).directs if each.prefix == "/in/")
+        self._receipts.append(Receipt(direct))
+        return self._receipts[-1]
+
+    def receive(
+        self,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        *,
+        scope: Scope | None = None,
+        **more: Any,
+    ) -> Answered:
+        """Send one request to an inbound endpoint of a workspace, and wait for the answer; see `Receipt.send`."""
+        receipt = self._receipts[0] if self._receipts else self.receipt()
+        return receipt.send(f"/in/{scope or self.scope}/{path}", body, headers, **more)
 
     def publish(self, *data: Any, type_: str = "order.created", scope: Scope | None = None) -> list[str]:
         """Publish events over REST; return their ids."""

@@ -1,0 +1,432 @@
+"""Receives requests: everything between the head of a request and its answer, on the event loop, without waiting in it.
+
+    size ▸ endpoint ▸ hops ▸ networks ▸ rate ▸ body ▸ verify on raw bytes ▸ handshake ▸ unpack ▸ parse ▸ dedupe key ▸ STORE ▸ answer
+
+What takes a thread (rates in Redis, schemes that fetch, reading endpoints anew) gets one; what is stored waits for its batch.
+Refusals and rows rest on endpoints in memory: a refusal by what is older than a second is looked at again, and so is a request
+that the storing statement found verified by what is old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+import structlog
+
+from server.events import hops
+from server.events.envelope import to_json
+from server.kernel.clock import rfc3339
+from server.kernel.errors import (
+    CrossdockError,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+    code,
+)
+from server.kernel.ids import new_uuid, show
+from server.mapping import EvaluationError
+from server.queue.claims import Claim
+from server.webhooks.inbound import answers, metrics
+from server.webhooks.inbound.arrived import Arrived
+from server.webhooks.inbound.arriving import address_of, within
+from server.webhooks.inbound.parsing import format_of, media_type, parse, takes
+from server.webhooks.inbound.routes import NO_ENDPOINT_HERE
+from server.webhooks.inbound.seeing import ID_PREFIX, kept_headers, kept_query, scope_of
+from server.webhooks.inbound.storing import FIRST_EPOCH, Asked, Outdated, Stored
+from server.webhooks.inbound.unpacking import unpacked
+from server.webhooks.verifiers.reading import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Executor
+    from datetime import datetime
+    from uuid import UUID
+
+    from server.integrations.policies import RateFigures
+    from server.kernel.clock import Clock
+    from server.store import Scope
+    from server.web.direct import Read
+    from server.webhooks.inbound.answering import Made
+    from server.webhooks.inbound.answers import Answer
+    from server.webhooks.inbound.arrived import Reply, Verified
+    from server.webhooks.inbound.arriving import Head
+    from server.webhooks.inbound.directory import Directory, Table
+    from server.webhooks.inbound.routes import Endpoint
+    from server.webhooks.inbound.storing import Outcome, Storer
+
+log = structlog.get_logger("crossdock.inbound")
+DEDUPE_FAILED = code(
+    "DEDUPE_FAILED", "The dedupe key of the definition cannot be computed for this request, so it is not taken."
+)
+INBOUND_IN_FLIGHT = code(
+    "INBOUND_IN_FLIGHT", "A request with the same dedupe key is being mapped; its answer will be this one's."
+)
+NO_VERIFIER = code(
+    "NO_VERIFIER", "The endpoint cannot verify senders now: a secret of its definition is missing or of no use."
+)
+_ROUNDS = 4
+_RETRY_SECONDS = 1.0
+_LOG_LINES = 20
+_LOOKED_AT_AGAIN = (NotFound, NotAllowed, Unauthenticated, Unsupported)
+_DUMMY = os.urandom(32)
+
+
+class Limiter(Protocol):
+    """Keeps the rates of endpoints."""
+
+    def wait(self, workspace_id: int, owner_id: UUID, figures: RateFigures) -> float | None:
+        """Take one token; return None when there was one, else the seconds to wait. May ask Redis."""
+        ...
+
+
+class MapNow(Protocol):
+    """Maps a request that was just stored under a claim, publishes, and keeps what it is answered with its dedupe key."""
+
+    def __call__(self, scope: Scope, claim: Claim) -> Made:
+        """Return the answer.
+
+        Raises:
+            Unavailable: not now; a worker will, and the key's next request gets the answer.
+
+        """
+        ...
+
+
+class Receiver:
+    """Receives the requests of one process, on one event loop. `map_now` maps synchronous ones, in a thread."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        storer: Storer,
+        limiter: Limiter,
+        clock: Clock,
+        executor: Executor,
+        body_limit: int,
+        map_now: MapNow | None = None,
+    ) -> None:
+        self.directory = directory
+        self.storer = storer
+        self.body_limit = body_limit
+        self._limiter = limiter
+        self._clock = clock
+        self._executor = executor
+        self._map_now = map_now
+        self._said = (0, 0)
+
+    async def receive(self, head: Head, read: Read) -> Answer:
+        """Return the answer to a request; `read` reads its body."""
+        visit = _Visit(head, read)
+        try:
+            answer = await self._received(visit)
+        except CrossdockError as error:
+            endpoint = visit.endpoint
+            self._say(visit, error)
+            answer = answers.of_error(error, endpoint.challenge if endpoint is not None else "Signature")
+        known = visit.endpoint
+        workspace = "/".join(head.names) if known is not None else ""
+        metrics.received(workspace, known.webhook.name if known is not None else "", answer.outcome)
+        return answer
+
+    async def _received(self, visit: _Visit) -> Answer:
+        table = await self.directory.of(visit.head.names)
+        for _ in range(_ROUNDS):
+            try:
+                outcome = await self._examined(table, visit)
+            except _LOOKED_AT_AGAIN:
+                newer = await self.directory.newer(table)
+                if newer is None:
+                    raise
+                table = newer
+                continue
+            if not isinstance(outcome, Outdated):
+                return outcome
+            table = await self.directory.again(table)
+        raise Unavailable("the workspace's definitions change just now", source="inbound", after=_RETRY_SECONDS)
+
+    async def _examined(self, table: Table, visit: _Visit) -> Answer | Outdated:
+        """Take a request by one table: answer it, or find the table old."""
+        head = visit.head
+        visit.endpoint = None
+        try:
+            endpoint, params = table.routes.find(head.method, head.path)
+        except NotFound:
+            body = await visit.read(self.body_limit)
+            hmac.digest(_DUMMY, body, "sha256")  # as much work as a signature that does not fit
+            raise
+        visit.endpoint = endpoint
+        hop = hops.hop_of(head.headers)
+        hops.refuse(hop)
+        _admit_network(endpoint, head)
+        await self._admit_rate(table, endpoint, visit)
+        if endpoint.verifier is None:
+            raise Unavailable("the endpoint cannot verify senders now", code=NO_VERIFIER, source="inbound", after=60)
+        limit = min(endpoint.webhook.max_body, self.body_limit)
+        arrived = _arrived(head, await visit.read(limit))
+        verified = await self._verified(endpoint, arrived)
+        if not isinstance(verified, _Proof):
+            return answers.of_handshake(verified)
+        asked = self._asked(table, endpoint, params, arrived, verified.of, hop, limit)
+        outcome = await self.storer.put(asked)
+        return await self._answered(table, endpoint, asked, outcome)
+
+    async def _verified(self, endpoint: Endpoint, arrived: Arrived) -> _Proof | Reply:
+        """Return who sent it, or the answer to a handshake.
+
+        Raises:
+            Unauthenticated: nobody that the scheme knows.
+
+        """
+        if not endpoint.blocks:
+            return _verify(endpoint, arrived, time.time())
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _verify, endpoint, arrived, time.time())
+
+    async def _admit_rate(self, table: Table, endpoint: Endpoint, visit: _Visit) -> None:
+        rate = endpoint.webhook.rate
+        if rate is None or visit.admitted == endpoint.webhook_id or table.scope is None:
+            return
+        wait = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._limiter.wait, table.scope.workspace_id, endpoint.webhook_id, rate
+        )
+        if wait is not None:
+            raise TooMany("requests come faster than the endpoint takes them", source="inbound", after=wait)
+        visit.admitted = endpoint.webhook_id
+
+    def _asked(
+        self,
+        table: Table,
+        endpoint: Endpoint,
+        params: Mapping[str, str],
+        arrived: Arrived,
+        verified: Verified,
+        hop: hops.Hop,
+        limit: int,
+    ) -> Asked:
+        """Read a verified request, and return what is stored of it."""
+        webhook, scope = endpoint.webhook, table.scope
+        if scope is None:
+            raise NotFound(NO_ENDPOINT_HERE, source="inbound")
+        body = unpacked(arrived.body, arrived.headers.get("content-encoding", ""), limit, allowed=webhook.decompress)
+        parsed = _parsed(endpoint, arrived.headers.get("content-type", ""), body)
+        identity, now = new_uuid(), self._clock.now()
+        kept = kept_headers(arrived.headers, endpoint.proof)
+        query = kept_query(arrived.query, endpoint.proof_query)
+        key = _own_key(endpoint, arrived, (identity, now, params, kept, query, parsed)) or _default_key(verified)
+        answering = webhook.answer
+        now_mapped = webhook.sync and not endpoint.held
+        return Asked(
+            id=identity,
+            workspace_id=scope.workspace_id,
+            webhook_id=endpoint.webhook_id,
+            definition_version=endpoint.definition_version,
+            routes=table.routes_version,
+            secrets=table.secrets_version,
+            held=endpoint.held,
+            sync=now_mapped,
+            priority=webhook.priority,
+            received_at=rfc3339(now),
+            method=arrived.method,
+            path=arrived.path,
+            query=query,
+            params=params,
+            headers=kept,
+            body=body,
+            message_id=verified.message_id[:512],
+            client=arrived.client,
+            hops=hop.hops,
+            correlation_id=hop.correlation_id or show(ID_PREFIX, identity),
+            key=None if key is None else hashlib.sha256(key).hexdigest(),
+            ttl=webhook.ttl,
+            status=None if now_mapped or (answering.plain and not webhook.sync) else answering.status,
+            answer_headers=None if answering.plain else answers.headers_of(answering),
+            answer_body=None if answering.plain else answering.body,
+        )
+
+    async def _answered(self, table: Table, endpoint: Endpoint, asked: Asked, outcome: Outcome) -> Answer | Outdated:
+        if isinstance(outcome, CrossdockError):
+            raise outcome
+        if isinstance(outcome, Outdated):
+            return outcome
+        if not endpoint.webhook.sync:
+            return answers.of_stored(outcome, endpoint.webhook.answer)
+        if outcome.duplicate:
+            if outcome.status is None:
+                message = "the same request is being mapped"
+                raise Unavailable(message, code=INBOUND_IN_FLIGHT, source="inbound", after=_RETRY_SECONDS)
+            return answers.of_stored(outcome, endpoint.webhook.answer)
+        return await self._mapped(table, endpoint, asked, outcome)
+
+    async def _mapped(self, table: Table, endpoint: Endpoint, asked: Asked, stored: Stored) -> Answer:
+        """Map a synchronous request that was stored under our claim; one that is held is answered as if it were not."""
+        if self._map_now is None or table.scope is None or not asked.sync:
+            return answers.of_definition(stored.first, endpoint.webhook.answer, "stored")
+        claim = Claim(stored.first, table.scope.workspace_id, endpoint.webhook_id, FIRST_EPOCH, 1)
+        made = await asyncio.get_running_loop().run_in_executor(self._executor, self._map_now, table.scope, claim)
+        return answers.Answer(made.status, [("content-type", made.content_type)], made.body, "stored")
+
+    def _say(self, visit: _Visit, error: CrossdockError) -> None:
+        """Tell our log why a request was refused, twenty times a second at most; the sender is not told."""
+        second, number = self._said
+        now = int(time.monotonic())
+        self._said = (now, number + 1 if now == second else 1)
+        if self._said[1] <= _LOG_LINES:
+            log.info(
+                "a request was refused",
+                workspace="/".join(visit.head.names)[:128],
+                webhook=visit.endpoint.webhook.name if visit.endpoint is not None else None,
+                code=error.code,
+                reason=error.details.get("reason", error.message),
+                client=visit.head.client,
+            )
+
+
+class _Visit:
+    """One request while it is received: its body is read once, its token taken once, however often it is looked at."""
+
+    __slots__ = ("_body", "_read", "admitted", "endpoint", "head")
+
+    def __init__(self, head: Head, read: Read) -> None:
+        self.head = head
+        self.endpoint: Endpoint | None = None
+        self.admitted: UUID | None = None
+        self._read = read
+        self._body: bytes | None = None
+
+    async def read(self, limit: int) -> bytes:
+        """Return the body.
+
+        Raises:
+            TooLarge: more than `limit` bytes.
+
+        """
+        if self._body is None:
+            self._body = await self._read(limit)
+        return self._body
+
+
+class _Proof:
+    """Somebody known sent it."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Verified) -> None:
+        self.of = of
+
+
+def _verify(endpoint: Endpoint, arrived: Arrived, now: float) -> _Proof | Reply:
+    verifier = endpoint.verifier
+    if verifier is None:
+        raise refused("no verifier")
+    if arrived.method not in endpoint.webhook.methods:
+        reply = verifier.handshake(arrived)
+        if reply is None:
+            methods = sorted(endpoint.webhook.methods)
+            raise NotAllowed(f"this endpoint takes {', '.join(methods)}", source="inbound", allowed=methods)
+        return reply
+    verified = verifier.verify(arrived, now)
+    return verifier.handshake(arrived) or _Proof(verified)
+
+
+def _arrived(head: Head, body: bytes) -> Arrived:
+    return Arrived(
+        method=head.method,
+        path=head.path,
+        query=head.query,
+        headers=head.headers,
+        repeated=head.repeated,
+        body=body,
+        client=head.client,
+        peer_trusted=head.peer_trusted,
+        host=head.host,
+        scheme=head.scheme,
+    )
+
+
+def _admit_network(endpoint: Endpoint, head: Head) -> None:
+    networks = endpoint.webhook.networks
+    if networks:
+        address = address_of(head.client)
+        if address is None or not within(address, networks):
+            raise refused("network")
+
+
+def _parsed(endpoint: Endpoint, content_type: str, body: bytes) -> Any:
+    """Return the body as expressions see it.
+
+    Raises:
+        Unsupported: another content type than the endpoint takes.
+        Malformed: it is not what it claims to be.
+
+    """
+    webhook = endpoint.webhook
+    given = media_type(content_type)
+    if not body:
+        return None
+    if given and not takes(webhook.content_types, given):
+        raise Unsupported(
+            f"this endpoint takes {', '.join(webhook.content_types)}",
+            source="inbound",
+            taken=list(webhook.content_types),
+        )
+    return parse(body, format_of(webhook.format, given or webhook.content_types[0]), content_type)
+
+
+def _own_key(
+    endpoint: Endpoint,
+    arrived: Arrived,
+    seen: tuple[UUID, datetime, Mapping[str, str], Mapping[str, str], str, Any],
+) -> bytes | None:
+    """Return the key that the definition asks for; None where it asks for none, or the request has none.
+
+    Raises:
+        Invalid: DEDUPE_FAILED.
+
+    """
+    expression = endpoint.webhook.key
+    if expression is None:
+        return None
+    identity, now, params, headers, query, body = seen
+    scope = scope_of(
+        request_id=identity,
+        received_at=now,
+        method=arrived.method,
+        path=arrived.path,
+        query=query,
+        client=arrived.client,
+        params=params,
+        headers=headers,
+        body=body,
+    )
+    try:
+        value = expression.run(scope)
+    except EvaluationError as error:
+        raise Invalid(
+            "the dedupe key cannot be computed", code=DEDUPE_FAILED, source="inbound", reason=error.failure.message
+        ) from error
+    return None if value is None else b"k:" + _written(value)
+
+
+def _written(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    try:
+        return to_json(value).encode()
+    except (TypeError, orjson.JSONEncodeError):  # half of a surrogate pair inside
+        return json.dumps(value, default=str, sort_keys=True).encode()
+
+
+def _default_key(verified: Verified) -> bytes | None:
+    if verified.message_id:
+        return b"m:" + verified.message_id.encode("utf-8", "surrogatepass")
+    return b"r:" + verified.replay_key.encode("utf-8", "surrogatepass") if verified.replay_key is not None else None

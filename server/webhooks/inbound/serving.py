@@ -1,0 +1,46 @@
+"""Serves `/in/…` on the API process's event loop: see `web.direct`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from server.kernel.errors import CrossdockError
+from server.webhooks.inbound import answers, metrics
+from server.webhooks.inbound.arriving import PREFIX, Proxies, head_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from server.web.direct import Read
+    from server.webhooks.inbound.receiving import Receiver
+
+
+class InboundEndpoints:
+    """Implements `web.direct.Direct`."""
+
+    def __init__(self, receiver: Receiver, proxies: Proxies) -> None:
+        self.receiver = receiver
+        self.proxies = proxies
+
+    @property
+    def prefix(self) -> str:
+        """Return the beginning of all paths."""
+        return PREFIX
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the threads that store, inside the process that serves."""
+        self.receiver.storer.start(loop)
+
+    async def serve(self, scope: Any, protocol: Any, read: Read) -> None:
+        """Answer one request."""
+        if scope.proto != "http":
+            protocol.close(404)
+            return
+        try:
+            head = head_of(scope, self.proxies)
+        except CrossdockError as error:
+            answer = answers.of_error(error)
+            metrics.received("", "", answer.outcome)
+        else:
+            answer = await self.receiver.receive(head, read)
+        protocol.response_bytes(answer.status, answer.headers, answer.body)
