@@ -36,10 +36,10 @@ Key = tuple[int, str, str]
 
 # Newest first, by the index on subjects. Whether they were told outside is asked only when they are many.
 _RECENT = f"""
-SELECT uid, id, correlation_id, recorded_at FROM events
-WHERE workspace_id = :workspace_id AND subject = :subject AND type = :type
-  AND uid >= :since
-ORDER BY uid DESC LIMIT {_LOOKED_AT}
+SELECT e.uid, e.id, e.correlation_id, e.recorded_at FROM events e JOIN event_keys k ON k.uid = e.uid
+WHERE e.workspace_id = :workspace_id AND e.subject = :subject AND e.type = :type AND e.uid >= :since
+  AND (:whatever OR k.content_hash = (SELECT content_hash FROM event_keys WHERE uid = :newest))
+ORDER BY e.uid DESC LIMIT {_LOOKED_AT}
 """
 _TOLD = """
 SELECT k.uid, min(a.started_at) AS told_at FROM unnest(CAST(:uids AS uuid[])) AS k(uid)
@@ -69,7 +69,9 @@ def stops_of(tx: Tx) -> Mapping[UUID, Stop]:
 class LoopGuard:
     """Judges events before they are owed to anybody; every `events.Owes` asks `stops_of` and makes dead letters of what it finds.
 
-    How often a type and subject came lately is counted in this process, and only what repeats quickly is looked up.
+    How often a type and subject came lately is counted in this process, and only what repeats quickly is looked up. What came by
+    a definition of ours (an inbound webhook) is an echo whatever it holds; of what a program posts, only the same content again:
+    a program may well say much about one thing.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -92,7 +94,7 @@ class LoopGuard:
                 repeated.setdefault((event.type, event.subject), []).append(event)
         for (type_, subject), same in repeated.items():
             key = (tx.scope.workspace_id, type_, subject)
-            if self._seen(key, len(same)) > _FEW and (failure := self._echo(tx, key, same[-1].uid)) is not None:
+            if self._seen(key, len(same)) > _FEW and (failure := self._echo(tx, key, same[-1])) is not None:
                 stops |= {event.uid: Stop(trail_of(event.extensions), failure) for event in same}
         if stops:
             tx.notes[_NOTE] = {**stops_of(tx), **stops}
@@ -106,13 +108,14 @@ class LoopGuard:
         count = self._now[key] = self._now.get(key, 0) + times
         return count + self._before.get(key, 0)
 
-    def _echo(self, tx: Tx, key: Key, newest: UUID) -> Failure | None:
+    def _echo(self, tx: Tx, key: Key, newest: Event) -> Failure | None:
         now = self._monotonic()
         if self._bursts.get(key, 0.0) > now:
             return None
         _, type_, subject = key
-        since = first_uuid_of((newest.int >> _MILLISECONDS) - int(ECHO_SECONDS * 1000))
-        recent = tx.all(_RECENT, type=type_, subject=subject, since=since)[::-1]
+        since = first_uuid_of((newest.uid.int >> _MILLISECONDS) - int(ECHO_SECONDS * 1000))
+        ours = bool(trail_of(newest.extensions).path)
+        recent = tx.all(_RECENT, type=type_, subject=subject, since=since, newest=newest.uid, whatever=ours)[::-1]
         if len(recent) <= MOST_ECHOES:
             return None
         told = {row.uid: row.told_at for row in tx.all(_TOLD, uids=[row.uid for row in recent])}
