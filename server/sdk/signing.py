@@ -228,7 +228,9 @@ def _signatures(header: str) -> list[tuple[str, bytes]]:
     read = []
     for part in parts:
         version, comma, text = part.partition(",")
-        if comma and (raw := _decoded(text)) is not None:
+        raw = _decoded(text) if comma else None
+        # one text for one value: the bits that the last letter leaves over are zero
+        if raw is not None and base64.b64encode(raw).rstrip(b"=") == text.encode().rstrip(b"="):
             read.append((version, raw))
     return read
 

@@ -172,7 +172,10 @@ class HmacScheme:
         bare = text.removeprefix(self.prefix)
         if self.encoding == "hex":
             return bytes.fromhex(bare) if _HEXADECIMAL.fullmatch(bare) else None
-        return _from_base64(bare, b"-_" if self.encoding == "base64url" else b"+/")
+        letters = b"-_" if self.encoding == "base64url" else b"+/"
+        read = _from_base64(bare, letters)
+        # one text for one value: the bits that the last letter leaves over are zero
+        return read if read and base64.b64encode(read, letters).rstrip(b"=") == bare.encode().rstrip(b"=") else None
 
 
 GITHUB = HmacScheme("X-Hub-Signature-256", "{body}", prefix="sha256=")

@@ -55,6 +55,7 @@ SCHEME = Scheme(
         ),
     ),
     make=_make,
+    covers_body=False,
     vectors=(
         Vector(
             about="an address of GitHub's hooks",

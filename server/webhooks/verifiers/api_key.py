@@ -65,6 +65,7 @@ SCHEME = Scheme(
         Field("prefix", Text(50), "`api_key`: what stands before the key, like `Token `."),
     ),
     make=_make,
+    covers_body=False,
     one_of=(("header", "query"),),
     vectors=(
         Vector(

@@ -60,6 +60,7 @@ SCHEME = Scheme(
         key_field("`basic`: the password, or several while it is changed."),
     ),
     make=_make,
+    covers_body=False,
     vectors=(
         Vector(
             about="section 2",

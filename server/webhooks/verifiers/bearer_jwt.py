@@ -229,6 +229,7 @@ SCHEME = Scheme(
     about="a bearer token by a key of yours or the sender's key set",
     fields=_FIELDS,
     make=_make,
+    covers_body=False,
     blocks=True,
     one_of=(("key", "jwks_url"),),
     rules=(_rules,),

@@ -23,6 +23,7 @@ SCHEME = Scheme(
     about="the secret token in `X-Gitlab-Token`",
     fields=(KEY,),
     make=_make,
+    covers_body=False,
     vectors=(
         Vector(
             about="a push",
@@ -39,6 +40,7 @@ SCHEME = Scheme(
                 "body": b'{"object_kind": "push"}',
             },
             now=0,
+            proof=("x-gitlab-token",),
         ),
     ),
 )

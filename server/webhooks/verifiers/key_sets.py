@@ -12,7 +12,7 @@ from jwt.exceptions import PyJWTError
 
 from server.kernel.errors import Unavailable
 from server.webhooks.verifiers.fetching import KEYS_UNAVAILABLE
-from server.webhooks.verifiers.reading import refused
+from server.webhooks.verifiers.reading import from_base64, refused
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,4096}\.[A-Za-z0-9_-]{1,16384}\.[A-Za-z0-9_-]{1,4096}")
 _MOST_KEYS = 100
@@ -26,7 +26,8 @@ def read_token(text: str) -> tuple[str, dict[str, Any]]:
         Unauthenticated: SIGNATURE_REFUSED: it is no token, or asks for what we do not know (`crit`).
 
     """
-    if not _TOKEN.fullmatch(text):
+    signature = text.rpartition(".")[2].replace("-", "+").replace("_", "/")
+    if not _TOKEN.fullmatch(text) or from_base64(signature) is None:
         raise refused("no token")
     try:
         head = jwt.get_unverified_header(text)

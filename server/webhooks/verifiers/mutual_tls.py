@@ -144,6 +144,7 @@ SCHEME = Scheme(
         ),
     ),
     make=_make,
+    covers_body=False,
     rules=(_rules,),
     vectors=(
         Vector(
@@ -178,6 +179,7 @@ SCHEME = Scheme(
                 name="x-forwarded-client-cert",
             ),
             now=_NOW,
+            proof=(),
         ),
         Vector(
             about="from somebody who is no trusted proxy",

@@ -164,6 +164,7 @@ SCHEME = Scheme(
                 "body": b'{"id":"WH-0G2756385H040842W-5Y612302CV158622M","event_type":"PAYMENT.SALE.COMPLETED"}',
             },
             now=1747583113,
+            proof=("paypal-transmission-id", "paypal-transmission-time", "paypal-transmission-sig", "paypal-cert-url"),
             fetched={_CERTIFICATE_URL: _CERTIFICATE},
         ),
     ),

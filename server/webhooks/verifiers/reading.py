@@ -81,11 +81,12 @@ def decoded(written: bytes) -> bytes:
 
 
 def from_base64(text: str) -> bytes | None:
-    """Return what base64 stands for, with or without its padding, or None."""
+    """Return what base64 stands for, with or without its padding, or None; one text for one value."""
     try:
-        return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), validate=True)
+        read = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), validate=True)
     except (binascii.Error, UnicodeEncodeError):
         return None
+    return read if base64.b64encode(read).rstrip(b"=") == text.encode().rstrip(b"=") else None
 
 
 def message_id(request: Arrived, name: str) -> str:

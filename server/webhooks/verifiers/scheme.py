@@ -58,7 +58,8 @@ class Vector:
     """A request that somebody else made or published. `source` says where it is from.
 
     `declared` is `verify` without its `scheme` and `key`; other secrets in it stand as their values, as `make` gets them.
-    `request` is what `Arrived` is made of, `fetched` what stands at URLs.
+    `request` is what `Arrived` is made of, `fetched` what stands at URLs. `proof` are the headers each byte of which counts,
+    all where it is None.
     """
 
     about: str
@@ -69,6 +70,7 @@ class Vector:
     declared: Mapping[str, Any] = field(default_factory=dict)
     accepted: bool = True
     fetched: Mapping[str, bytes] = field(default_factory=dict)
+    proof: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class Scheme:
     `keys` are the texts of the secrets under `key`, all versions that are valid now, the newest first; any other secret in
     `declared` has been replaced by its newest text. A scheme that `blocks` (it may fetch, or takes milliseconds) is never
     run on an event loop. `methods` are those its handshakes come with, beside the endpoint's own. `one_of` and `rules` are
-    as `Object` takes them.
+    as `Object` takes them. `covers_body` says that whoever changes the body has to prove himself anew.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Scheme:
     make: Callable[[Mapping[str, Any], Sequence[str], Fetch], Verify]
     vectors: tuple[Vector, ...] = ()
     blocks: bool = False
+    covers_body: bool = True
     methods: frozenset[str] = frozenset()
     one_of: tuple[tuple[str, ...], ...] = ()
     rules: tuple[Callable[[MappingNode, Checker], None], ...] = ()

@@ -76,7 +76,7 @@ SCHEME = Scheme(
         Vector(about="v1", source=_SOURCE, keys=[_KEY_A], request=_A, now=1614265330),
         Vector(about="v1 of another sender", source=_SOURCE, keys=[_KEY_B], request=_B, now=1649367553),
         Vector(about="v1a by the public key", source=_SOURCE, keys=[_KEY_C], request=_C, now=1614265330),
-        Vector(about="the older of two keys", source=_SOURCE, keys=[_KEY_B, _KEY_A], request=_A, now=1614265630),
+        Vector(about="the older of two keys", source=_SOURCE, keys=[_KEY_B, _KEY_A], request=_A, now=1614265330),
         Vector(about="v1a where v1 is set", source=_SOURCE, keys=[_KEY_A], request=_C, now=1614265330, accepted=False),
     ),
 )

@@ -59,7 +59,7 @@ SCHEME = Scheme(
                 "path": "in",
                 "headers": {
                     "stripe-signature": "t=1492774577,"
-                    "v1=c2f890decbc5ede7c5060bb9a6d31e0626a4342bacb9aeae2adb1bcea72f9812,v0=6ffbb59b2300aae63f272406"
+                    "v1=c2f890decbc5ede7c5060bb9a6d31e0626a4342bacb9aeae2adb1bcea72f9812"
                 },
                 "body": b'{\n  "id": "evt_test_webhook",\n  "object": "event"\n}',
             },

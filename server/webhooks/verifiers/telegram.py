@@ -29,6 +29,7 @@ SCHEME = Scheme(
     about="the `secret_token` in `X-Telegram-Bot-Api-Secret-Token`",
     fields=(KEY,),
     make=_make,
+    covers_body=False,
     vectors=(
         Vector(
             about="an update",

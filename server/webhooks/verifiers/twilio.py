@@ -142,6 +142,7 @@ SCHEME = Scheme(
                 "body": _FIELDS,
             },
             now=0,
+            proof=("x-twilio-signature",),
         ),
         Vector(
             about="the documented example, at a declared URL",
@@ -161,6 +162,7 @@ SCHEME = Scheme(
                 "body": _FIELDS,
             },
             now=0,
+            proof=("x-twilio-signature",),
         ),
     ),
 )
