@@ -1,10 +1,13 @@
-"""Calls any HTTP API: one operation that sends one request."""
+"""Calls any HTTP API: one operation that sends one request, and the two that sync jobs read and write by."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from plugins.http.source import LIST, ResourceList
+from plugins.http.target import WRITE, ResourceWrite, write_once
+from plugins.http.wiring import endpoint_of
 from server.sdk import (
     FRAMING,
     IDENTITY,
@@ -17,7 +20,7 @@ from server.sdk import (
     Operation,
     Validation,
     expect_success,
-    identity_of,
+    first_rows,
     measured,
     read_json,
 )
@@ -75,8 +78,10 @@ class HttpAdapter(Adapter):
     """One request per call; who we are and where comes from the integration's config."""
 
     id = "http"
-    version = "1.0.0"
-    operations = (SEND,)
+    version = "1.1.0"
+    operations = (SEND, LIST, WRITE)
+    sources = (ResourceList(),)
+    targets = (ResourceWrite(),)
 
     def validate(self, request: CallRequest) -> Validation:
         """Refuse also paths that leave the base URL and headers that are not the caller's to set."""
@@ -92,9 +97,16 @@ class HttpAdapter(Adapter):
             errors.append(FieldError("/path", "a path may not leave the base URL"))
         return Validation(tuple(errors))
 
-    def execute(self, request: CallRequest, context: Context) -> requests.Response:
-        """Send the request; anything but 2xx raises as the table in `server.sdk.answers` says."""
-        given, endpoint = request.input, self.endpoint(context.config)
+    def execute(self, request: CallRequest, context: Context) -> requests.Response | dict[str, Any]:
+        """Do what is asked; anything but 2xx raises as the table in `server.sdk.answers` says."""
+        if request.operation == LIST.name:
+            return first_rows(self.sources[0], request, context)
+        if request.operation == WRITE.name:
+            return write_once(request.input, context)
+        return self._send(request.input, context)
+
+    def _send(self, given: Mapping[str, Any], context: Context) -> requests.Response:
+        endpoint = self.endpoint(context.config)
         headers = {"X-Correlation-ID": context.correlation_id, **given.get("headers", {}), **endpoint.headers}
         if context.idempotency_key:
             headers["Idempotency-Key"] = context.idempotency_key
@@ -109,8 +121,10 @@ class HttpAdapter(Adapter):
         )
         return expect_success(response, context.clock.now())
 
-    def transform(self, answer: requests.Response) -> dict[str, Any]:
-        """Return status, headers (names in lower case) and body."""
+    def transform(self, answer: requests.Response | dict[str, Any]) -> dict[str, Any]:
+        """Return status, headers (names in lower case) and body; records as they are."""
+        if isinstance(answer, dict):
+            return answer
         body: Any = answer.text or None
         if answer.content and "json" in answer.headers.get("Content-Type", ""):
             body = read_json(answer)
@@ -132,10 +146,7 @@ class HttpAdapter(Adapter):
 
     def endpoint(self, config: Mapping[str, Any]) -> Endpoint:
         """Return the base URL with the headers and parameters that every request of this integration carries."""
-        auth = config.get("auth")
-        shown = identity_of(auth)
-        headers = {**config.get("headers", {}), **shown.headers}
-        return Endpoint(base_url=config["base_url"].rstrip("/"), headers=headers, query=shown.query, auth=auth)
+        return endpoint_of(config)
 
 
 def _query(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """All that a plugin may import: the adapter contract, the context of a call, and the errors that say what is next."""
 
-from server.kernel.errors import Failure, Permanent, Postponed, Retryable, Skipped, code
+from server.kernel.errors import CrossdockError, Failure, Permanent, Postponed, Retryable, Skipped, code
 from server.sdk.adapter import Adapter, CallRequest, Endpoint, Health, Operation, Validation, measured
 from server.sdk.answers import expect_success, failure_of, read_json, retry_after
 from server.sdk.context import Context, Tenant
@@ -8,6 +8,8 @@ from server.sdk.headers import FRAMING, IDENTITY
 from server.sdk.identity import Identity, identity_of
 from server.sdk.mocking import HttpMock, Mock, Received, Reply, Scenario, SourceStage, TargetStage
 from server.sdk.positions import as_json, packed, unpacked
+from server.sdk.ranges import BlockReader
+from server.sdk.sampling import dataset_of, schema_of
 from server.sdk.schemas import FieldError, Schema
 from server.sdk.sources import CURSOR_MISSING, Dataset, Key, Page, ReadRequest, Row, Source, Window, first_rows, reading
 from server.sdk.targets import (
@@ -33,8 +35,10 @@ __all__ = [
     "Action",
     "Adapter",
     "Batch",
+    "BlockReader",
     "CallRequest",
     "Context",
+    "CrossdockError",
     "Dataset",
     "Destination",
     "EachRecord",
@@ -69,6 +73,7 @@ __all__ = [
     "WriteResult",
     "as_json",
     "code",
+    "dataset_of",
     "expect_success",
     "failure_of",
     "first_rows",
@@ -80,6 +85,7 @@ __all__ = [
     "read_json",
     "reading",
     "retry_after",
+    "schema_of",
     "unpacked",
     "write_records",
     "writing",
