@@ -41,11 +41,13 @@ CREATE TABLE inbound_keys (
   key bytea NOT NULL,  -- SHA-256 of the dedupe key
   request_id uuid NOT NULL,
   expires_at timestamptz NOT NULL,
-  status int,  -- NULL while a synchronous one is being worked on
+  mapping boolean NOT NULL DEFAULT false,  -- a synchronous one that is not answered yet
+  status int,
   headers json, body bytea,  -- what the first was answered, where that is not always the same
   PRIMARY KEY (webhook_id, key)
 );
 CREATE INDEX inbound_keys_by_age ON inbound_keys (expires_at);
+CREATE INDEX inbound_keys_mapping ON inbound_keys (request_id) WHERE mapping;
 CREATE TABLE inbound_versions (
   workspace_id bigint NOT NULL,
   webhook_id uuid NOT NULL,

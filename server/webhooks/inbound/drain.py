@@ -1,8 +1,8 @@
 """The worker's part: stored requests that are due are mapped, and their events published, many in one transaction.
 
-claim (lease) → load → parse and map, with no transaction open → take the due rows away by their epoch, publish, keep how each
-ended: one transaction per workspace. Whoever dies before it has done nothing; whoever comes late, with a lease that is another's
-by now, finds no due row of its epoch, and publishes nothing.
+claim (lease) → load → parse and map → take the due rows away by their epoch, publish, keep how each ended: one transaction
+per workspace (`ending.py`). Whoever dies before it has done nothing; whoever comes late, with a lease that is another's by now,
+finds no due row of its epoch, and publishes nothing.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from server.kernel.errors import CrossdockError, Failure, Unavailable, code
-from server.kernel.stacks import stack_of
 from server.queue import claims
 from server.queue.claims import Claimer
-from server.store import Cause, Scope
-from server.webhooks.inbound.emitting import KIND, Emitter, Ready
-from server.webhooks.inbound.loading import Definitions, load, seen
-from server.webhooks.outcomes import POISON_CLAIMS, SUSPECT_CLAIMS, WEBHOOK_REMOVED
+from server.store import Scope
+from server.webhooks.inbound.emitting import KIND
+from server.webhooks.inbound.ending import Ending
+from server.webhooks.inbound.loading import load
+from server.webhooks.outcomes import SUSPECT_CLAIMS
 from server.webhooks.owing import HELD_STATES
 
 if TYPE_CHECKING:
@@ -32,18 +31,15 @@ if TYPE_CHECKING:
     from server.events.publishing import Publisher
     from server.queue.claims import Claim
     from server.store import Store
+    from server.webhooks.inbound.emitting import Ready
     from server.webhooks.inbound.loading import Stored
 
 log = structlog.get_logger("crossdock.webhooks")
 BATCH = 200
 SLICE_SECONDS = 1.0
 BATCH_SECONDS = 2.0  # of mapping: what is left then is given back, since leases end
-INBOUND_POISON = code(
-    "INBOUND_POISON", "Workers died or stalled on this request again and again; it is not mapped by itself any more."
-)
 _SUSPECTS_SHARE = 4  # as with deliveries: of so many that may be what kills workers one goes at a time
 _NEXT_SUSPECT_SECONDS = 0.2
-_CAUSE = Cause("inbound", "inbound")
 
 
 class Inbound:
@@ -51,9 +47,9 @@ class Inbound:
 
     def __init__(self, store: Store, publisher: Publisher, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.store = store
-        self.emitter = Emitter(publisher)
-        self.definitions = Definitions()
+        self.ending = Ending(store, publisher)
         self._claimer = Claimer(KIND)
+        self._clock = publisher.clock
         self._monotonic = monotonic
 
     def drain(self) -> int:
@@ -121,7 +117,7 @@ class Inbound:
 
     def _postpone(self, left: list[Claim], seconds: float) -> None:
         if left:
-            at = datetime.now(UTC) + timedelta(seconds=seconds)
+            at = self._clock.now() + timedelta(seconds=seconds)
             with self.store.statements() as conn:
                 claims.postpone(conn, KIND, left, [at] * len(left), uncount=True)
 
@@ -132,53 +128,13 @@ class Inbound:
             with self.store.statements() as conn:
                 claims.postpone(conn, KIND, held, ["infinity"] * len(held), uncount=True)
         wanted = [each for each in batch if each[1].webhook_state not in HELD_STATES]
-        missing = self.definitions.missing((scope.workspace_id, stored) for _, stored in wanted)
-        if missing:
-            with self.store.begin(scope, _CAUSE) as tx:
-                self.definitions.read(tx, missing)
+        self.ending.prepare(scope, [stored for _, stored in wanted])
         until = self._monotonic() + BATCH_SECONDS
         ready: list[tuple[Claim, Stored, Ready]] = []
         for claim, stored in wanted:
             if self._monotonic() > until:
                 break
-            ready.append((claim, stored, self.ready(scope, claim, stored)))
+            ready.append((claim, stored, self.ending.ready(scope, claim, stored)))
         self._postpone([claim for claim, _ in wanted[len(ready) :]], 0.0)
         if ready:
-            self.end(scope, ready)
-
-    def ready(self, scope: Scope, claim: Claim, stored: Stored) -> Ready:
-        """Return what a claimed request becomes: nothing of it is kept yet, and nothing raises."""
-        work = stored.work
-        if stored.webhook_state == "archived":
-            return Ready(
-                work, failure=Failure(WEBHOOK_REMOVED, "the webhook was removed", "webhooks"), reason="removed"
-            )
-        if claim.claims > POISON_CLAIMS:
-            failure = Failure(INBOUND_POISON, "claimed again and again without an outcome", "webhooks")
-            return Ready(work, failure=failure, reason="poison")
-        return mapped(self.definitions, scope, stored)
-
-    def end(self, scope: Scope, ready: Sequence[tuple[Claim, Stored, Ready]]) -> None:
-        """Publish and keep, in one transaction, those that are still ours and have not ended."""
-        with self.store.begin(scope, _CAUSE) as tx:
-            ours = claims.finish(tx.conn, KIND, [claim for claim, _, _ in ready])
-            self.emitter.emit(
-                tx, [each for claim, stored, each in ready if claim.ref in ours and stored.state == "received"]
-            )
-
-
-def mapped(definitions: Definitions, scope: Scope, stored: Stored) -> Ready:
-    """Parse and map one request by its definition; whatever fails is the request's own."""
-    work = stored.work
-    try:
-        definition = definitions.get(scope, work)
-        made = definition.mapper.run(seen(definition.webhook, stored), work.id, work.round, work.correlation_id)
-    except Unavailable:
-        raise
-    except CrossdockError as error:
-        return Ready(work, failure=error.failure)
-    except Exception as error:  # the border of one request: a fault of ours must not end the others
-        log.exception("mapping broke", request=str(work.id), webhook=work.webhook, workspace=str(scope))
-        message = f"{type(error).__name__} while mapping"
-        return Ready(work, failure=Failure("INTERNAL", message, "mapping", {"stack": stack_of(error)}))
-    return Ready(work, made)
+            self.ending.end(scope, ready)

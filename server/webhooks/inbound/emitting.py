@@ -26,7 +26,7 @@ from server.webhooks.inbound.guard import VERSION_KIND, Asked
 from server.webhooks.inbound.mapping import Mapped, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from server.events.hops import Hop
     from server.events.publishing import Publisher
     from server.store import Tx
+    from server.webhooks.inbound.answering import Answerer
     from server.webhooks.inbound.guard import Verdict
 
 KIND = "inbound"
@@ -61,12 +62,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A request with what its mapping made of it, or why it failed: `reason` is the dead letter's then."""
+    """A request with what its mapping made of it, or why it failed: `reason` is the dead letter's then.
+
+    `answering` is what makes its answer, and of what, where a sender waits for it.
+    """
 
     work: Work
     made: Mapped | Skipped | None = None
     failure: Failure | None = None
     reason: str = "mapping"
+    answering: tuple[Answerer, Mapping[str, Any]] | None = None
 
 
 @dataclass(slots=True)
@@ -160,7 +165,7 @@ def _carried_on(tx: Tx, ready: Ready) -> Ready:
     try:
         extensions, _ = hops.extended(tx, ready.work.hop, f"webhook/{ready.work.webhook}")
     except Permanent as error:
-        return Ready(ready.work, failure=error.failure, reason=loops.REASON)
+        return replace(ready, made=None, failure=error.failure, reason=loops.REASON)
     events = tuple(replace(each, extensions=extensions) for each in ready.made.events)
     return replace(ready, made=replace(ready.made, events=events))
 

@@ -42,7 +42,7 @@ FIRST_EPOCH = 1
 _OLD = "k.expires_at <= now()"
 _REPLACED = ", ".join(
     f"{name} = CASE WHEN {_OLD} THEN excluded.{name} ELSE k.{name} END"
-    for name in ("workspace_id", "request_id", "status", "headers", "body", "expires_at")
+    for name in ("workspace_id", "request_id", "mapping", "status", "headers", "body", "expires_at")
 )
 # Keys in one order, so that no two statements wait for each other. Of two that are equal the first is the one.
 _STORE = f"""
@@ -55,9 +55,9 @@ WITH asked AS MATERIALIZED (
 ), fresh AS MATERIALIZED (
   SELECT a.* FROM asked a JOIN workspaces w ON w.id = a.workspace_id AND w.routes_version = a.routes AND w.secrets_version = a.secrets
 ), keyed AS (
-  INSERT INTO inbound_keys AS k (workspace_id, webhook_id, key, request_id, expires_at, status, headers, body)
+  INSERT INTO inbound_keys AS k (workspace_id, webhook_id, key, request_id, expires_at, mapping, status, headers, body)
   SELECT DISTINCT ON (webhook_id, key) workspace_id, webhook_id, decode(key, 'hex'), id, now() + make_interval(secs => ttl),
-         status, answer_headers, decode(answer_body, 'base64')
+         sync, status, answer_headers, decode(answer_body, 'base64')
   FROM fresh WHERE key IS NOT NULL ORDER BY webhook_id, key, n
   ON CONFLICT (webhook_id, key) DO UPDATE SET {_REPLACED}
   RETURNING k.webhook_id, encode(k.key, 'hex') AS key, k.request_id, k.status, k.headers, k.body

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from server.kernel.ids import show
 from server.queue import claims
 from server.queue.claims import Claim
-from server.webhooks.inbound.drain import mapped
 from server.webhooks.inbound.loading import load
 from server.webhooks.inbound.mapping import Mapped
 from tests.support.inbound import (
@@ -253,7 +252,7 @@ def test_a_workspace_sees_nothing_of_another(product: Product) -> None:
 
 def test_whoever_comes_with_an_old_lease_publishes_nothing(product: Product) -> None:
     [one] = store(product, declare(product), ORDER)
-    zombie = worker(product)
+    zombie = worker(product).ending
     with product.core.engine.connect() as conn:
         [old] = claims.claim(conn, "inbound", 10)
     with product.core.engine.connect() as conn:
@@ -261,11 +260,10 @@ def test_whoever_comes_with_an_old_lease_publishes_nothing(product: Product) -> 
     drained(product)
     with product.core.engine.connect() as conn:
         [(_, stored)] = load(conn, [one])
-    with product.tx() as tx:
-        zombie.definitions.read(tx, [(stored.work.webhook_id, 1)])
     late = Claim(old.ref, old.workspace_id, old.lane, old.epoch, old.claims)
     stored = dataclasses.replace(stored, state="received")  # as it was when the late one read it
-    ready = mapped(zombie.definitions, product.scope, stored)
+    zombie.prepare(product.scope, [stored])
+    ready = zombie.ready(product.scope, late, stored)
     assert isinstance(ready.made, Mapped)
     other = [dataclasses.replace(each, id="evt_of_the_zombie") for each in ready.made.events]
     zombie.end(product.scope, [(late, stored, dataclasses.replace(ready, made=Mapped(tuple(other))))])
