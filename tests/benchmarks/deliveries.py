@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks import report
 from tests.benchmarks.cost import idle, round_trips
 from tests.benchmarks.growth import backlog, fan_out, flat
+from tests.benchmarks.inbound import inbound, inbound_mapped
 from tests.benchmarks.isolation import isolation, neighbour
 from tests.benchmarks.machine import commit, machine
 from tests.benchmarks.mapping import measure as microseconds
@@ -51,6 +52,8 @@ MEASURES: dict[str, Callable[[Sizes], dict[str, Any]]] = {
         idle,
         isolation,
         neighbour,
+        inbound,
+        inbound_mapped,
     )
 }
 

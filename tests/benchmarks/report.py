@@ -64,6 +64,9 @@ run by numbers in the bodies.
 - **Isolation.** Of 100 webhooks 10 hang until the time-out and 10 refuse connections. A backlog spread over all is drained, then
   200/s are offered to all; counted are the 80 that are healthy, beside a run in which all are.
 - **Neighbour.** Another workspace has a large backlog; ten single events a second are published in this one.
+- **Inbound.** Orders of 2 KiB, signed (`v1`), posted over 10 kept connections to one API process; each request is verified, stored
+  with its dedupe key and due work on disk, then answered. Beside it a Flask view that only answers 202, under the same server in
+  the same run. **Mapped**: a backlog of such orders is stored, then one worker maps them and publishes their events.
 
 ## Others
 

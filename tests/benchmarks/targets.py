@@ -54,6 +54,9 @@ TARGETS = (
     Target("Healthy endpoints beside bad ones: throughput", "isolation", "throughput_of_without", 0.9, "×", True),
     Target("Healthy endpoints beside bad ones: p95", "isolation", "p95_of_without", 2, "×"),
     Target("First event beside another workspace's backlog", "neighbour", "first_ms", 120, "ms"),
+    Target("Inbound: verified, stored, deduplicated, answered", "inbound", "per_second", 2000, "/s", True),
+    Target("Inbound: answered, p99, 10 connections", "inbound", "answer_ms.p99", 50, "ms"),
+    Target("Inbound: stored orders mapped and emitted", "inbound_mapped", "per_second", 1000, "/s", True),
 )
 CHECKED = ("lost", "repeated", "unexpected")
 """What every measurement counts that looks at arrivals; has to be 0."""
