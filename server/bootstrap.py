@@ -74,6 +74,7 @@ from server.webhooks.inbound.receiving import Receiver
 from server.webhooks.inbound.reopening import Reopening as ReopeningRequests
 from server.webhooks.inbound.serving import InboundEndpoints
 from server.webhooks.inbound.storing import Storer
+from server.webhooks.inbound.synchronous import MapNow
 from server.webhooks.keys_api import blueprint as keys_room
 from server.webhooks.owing import Owing
 from server.webhooks.sending import Sending
@@ -226,6 +227,7 @@ def _inbound(shared: Core) -> InboundEndpoints:
         shared.clock,
         threads,
         settings.body_limit,
+        MapNow(shared.engine, shared.publisher),
     )
     return InboundEndpoints(receiver, Proxies(settings.trusted_proxies))
 
