@@ -1,4 +1,4 @@
-"""Sync jobs: the aggregate, when each runs next, and the times that have been carried out."""
+"""Sync jobs: the aggregate, when each runs next, the times that have been carried out, and the runs that came of it."""
 
 from alembic import op
 
@@ -49,11 +49,32 @@ CREATE TABLE sync_slots (
 CREATE INDEX sync_slots_by_age ON sync_slots (at);
 """
 
+RUNS = """
+-- What a run is of, and why it is there; what it has done is the engine's to add.
+CREATE TABLE sync_runs (
+  id uuid PRIMARY KEY,  -- version 7; its due row has it as `ref`, and the job as its lane
+  workspace_id bigint NOT NULL,
+  job_id uuid NOT NULL,
+  definition_version int NOT NULL,  -- the one that it began with, to the end
+  state text NOT NULL DEFAULT 'queued',  -- queued, running, paused; then succeeded, failed, cancelled
+  cause text NOT NULL,  -- schedule, event, person
+  nominal timestamptz,  -- by schedule: the time that it stands for
+  key json,  -- the primary key of the one record that is synced; NULL is a whole run
+  principal text NOT NULL,
+  correlation_id text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  started_at timestamptz,
+  ended_at timestamptz
+);
+CREATE INDEX sync_runs_by_job ON sync_runs (workspace_id, job_id, id);
+CREATE INDEX sync_runs_under_way ON sync_runs (job_id) WHERE state IN ('queued', 'running', 'paused');
+"""
+
 FENCES = """
 DO $$
 DECLARE t text;
 BEGIN
-  FOREACH t IN ARRAY ARRAY['sync_jobs', 'sync_schedules', 'sync_slots'] LOOP
+  FOREACH t IN ARRAY ARRAY['sync_jobs', 'sync_schedules', 'sync_slots', 'sync_runs'] LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
     EXECUTE format('CREATE POLICY engine ON %I TO crossdock_engine USING (true) WITH CHECK (true)', t);
     EXECUTE format($p$CREATE POLICY tenant ON %I TO crossdock_api
@@ -68,4 +89,5 @@ END $$;
 def upgrade() -> None:
     op.execute(SYNC_JOBS)
     op.execute(SCHEDULES)
+    op.execute(RUNS)
     op.execute(FENCES)

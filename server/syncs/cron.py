@@ -98,7 +98,11 @@ class Cron:
         return not set("*/") & set(minute + hour)
 
     def after(self, moment: datetime) -> datetime:
-        """Return the first time after a moment."""
+        """Return the first time after a moment; the last answers are kept, since many jobs share a schedule."""
+        return _after(self, moment)
+
+    def find_after(self, moment: datetime) -> datetime:
+        """Compute it."""
         return self._fixed_after(moment) if self.fixed else self._real_after(moment)
 
     def times(self, moment: datetime, until: datetime) -> Iterator[datetime]:
@@ -126,6 +130,11 @@ class Cron:
                 return found
             moment, offset = change, _offset(change, self.zone)
             walls.set_current(change + offset - _SECOND, force=True)
+
+
+@lru_cache(maxsize=16_384)
+def _after(cron: Cron, moment: datetime) -> datetime:
+    return cron.find_after(moment)
 
 
 @lru_cache(maxsize=4096)

@@ -114,6 +114,8 @@ def _every(schedule: Schedule, job: UUID, first: datetime, nominal: datetime, no
 
 def _latest(schedule: Schedule, job: UUID, nominal: datetime, now: datetime) -> datetime:
     """Return the newest time whose moment has come, not before `nominal`: from ever further back, so that few are counted."""
+    if schedule.fires_at(job, schedule.cron.after(nominal)) > now:
+        return nominal
     for back in _BACK:
         start = now - back
         if start <= nominal:
