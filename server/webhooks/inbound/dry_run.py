@@ -14,7 +14,7 @@ from uuid import UUID
 from server.documents.comparing import differences
 from server.documents.fields import CONTRADICTION, MISSING_KEY, Field, ListOf, MappingOf, Object
 from server.documents.kinds import Outcome, canonical
-from server.documents.nodes import ListNode, MappingNode, Node
+from server.documents.nodes import ListNode, MappingNode
 from server.documents.scalars import Boolean, Choice, EventTypeName, Fact, Integer, Text
 from server.documents.schemas import compiled, violations
 from server.documents.values import FreeJson
@@ -300,16 +300,3 @@ def _why(failure: Failure) -> str:
         f"{key} {failure.details[key]}" for key in ("expression", "value", "pointer") if failure.details.get(key)
     ]
     return f"{failure.code} {failure.message}" + (f" ({', '.join(details)})" if details else "")
-
-
-def given_bodies(root: MappingNode) -> list[Node]:
-    """Return the JSON body of each test that has one."""
-    tests = root.get("tests")
-    found = []
-    for test in tests.items if isinstance(tests, ListNode) else []:
-        given = test.get("given") if isinstance(test, MappingNode) else None
-        request = given.get("request") if isinstance(given, MappingNode) else None
-        node = request.get("json") if isinstance(request, MappingNode) else None
-        if node is not None:
-            found.append(node)
-    return found

@@ -5,11 +5,14 @@ from __future__ import annotations
 from server.documents.expressions import ExpressionText, MapValue
 from server.documents.fields import Field, ListOf, MappingOf, Object
 from server.documents.kinds import ACTIVE, Kind, head_fields
-from server.documents.scalars import Boolean, Choice, Duration, EventTypeName, Integer, Text
+from server.documents.scalars import Boolean, Choice, Duration, Integer, Text
 from server.documents.values import FreeJson
 from server.integrations.spec import RATE_LIMIT
 from server.queue.claims import PRIORITIES
+from server.webhooks.inbound.answering import PLACE as ANSWER_PLACE
 from server.webhooks.inbound.check import check_inbound
+from server.webhooks.inbound.dry_run import TESTS, run_tests
+from server.webhooks.inbound.emit_fields import EMIT
 from server.webhooks.inbound.endpoint import (
     CONTENT_TYPES,
     DEFAULT_MAX_BODY,
@@ -25,63 +28,6 @@ from server.webhooks.inbound.fields import MediaType, PathText
 from server.webhooks.verifiers.fields import Cidr
 from server.webhooks.verifiers.registry import VERIFY
 
-_EMIT = Object(
-    (
-        Field("type", EventTypeName(ours=False), "The event's type.", required=True),
-        Field("subject", ExpressionText(PLACE), "What the event is about: its orders and versions go by it."),
-        Field("data", MapValue(PLACE), "The event's data; see the mapping language.", required=True),
-    ),
-    name="emit",
-)
-_GIVEN = Object(
-    (
-        Field("method", Choice(METHODS), "The method.", default="POST"),
-        Field("params", MappingOf(Text(2000)), "The parameters of the path."),
-        Field("query", Text(4000), "The query as it is sent, without the question mark."),
-        Field("headers", MappingOf(Text(8000, shortest=0)), "The headers."),
-        Field("json", FreeJson(), "The body as JSON."),
-        Field("form", MappingOf(Text(100_000, shortest=0)), "The body as a form."),
-        Field("text", Text(1_000_000, shortest=0), "The body as text: XML, CSV or whatever the Content-Type says."),
-    ),
-    name="a request",
-)
-_EXPECTED = Object(
-    (
-        Field("type", EventTypeName(), "The event's type."),
-        Field("subject", Text(256), "The event's subject."),
-        Field("data", FreeJson(), "The event's data."),
-    ),
-    name="an expected event",
-)
-TESTS = ListOf(
-    Object(
-        (
-            Field("name", Text(200), "What the test shows, as a sentence.", required=True),
-            Field(
-                "given",
-                Object((Field("request", _GIVEN, "The request.", required=True),), name="given"),
-                "The request; it counts as verified.",
-                required=True,
-            ),
-            Field(
-                "expect",
-                Object(
-                    (
-                        Field("events", ListOf(_EXPECTED), "Every event that is emitted, in order; `[]` for none."),
-                        Field(
-                            "status", Choice(("emitted", "skipped", "stale", "dead")), "How the request stands then."
-                        ),
-                    ),
-                    name="expect",
-                ),
-                "What must come of it.",
-                required=True,
-            ),
-        ),
-        name="a test",
-    ),
-    most=200,
-)
 _ANSWER = Object(
     (
         Field("status", Integer(200, 299), "The status.", default=DEFAULT_STATUS),
@@ -89,6 +35,12 @@ _ANSWER = Object(
             "body",
             FreeJson(),
             "The body: a text is sent as it is, anything else as JSON; `{id}` of the stored request where nothing is said.",
+        ),
+        Field(
+            "map",
+            MapValue(ANSWER_PLACE),
+            "With `sync`: the body, made of the request and its `events` (`id`, `type`, `subject`, `data` of each). Without it "
+            "`{id, events}` is answered, with status 200.",
         ),
         Field("content_type", Text(200, r"[\x21-\x7e][\x20-\x7e]*"), "The Content-Type of the body."),
         Field("headers", MappingOf(Text(1000, r"[\t\x20-\x7e]*", "printable ASCII"), most=20), "Headers of your own."),
@@ -157,7 +109,12 @@ INBOUND = Kind(
             Field(
                 "when", ExpressionText(PLACE), "Only requests for which this holds are mapped; the others end skipped."
             ),
-            Field("emit", _EMIT, "The event that a request becomes.", required=True),
+            Field(
+                "emit",
+                EMIT,
+                "What a request becomes: an event, a list of several, or one for `each` item of a list.",
+                required=True,
+            ),
             Field("answer", _ANSWER, "What is answered once the request is stored."),
             Field(
                 "sync",
@@ -177,4 +134,5 @@ INBOUND = Kind(
     ),
     variant=("direction", "inbound"),
     check=check_inbound,
+    test=run_tests,
 )
