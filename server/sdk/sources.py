@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from server.sdk.adapter import CallRequest
     from server.sdk.context import Context
+    from server.sdk.schemas import FieldError
 
 SOURCE_CANNOT = code("SOURCE_CANNOT", "The source cannot do what the job asks of it; `details.what` names it.")
 CURSOR_MISSING = code("CURSOR_MISSING", "A row has no value in a cursor field, and the job says to fail on such rows.")
@@ -136,6 +137,10 @@ class Source(abc.ABC):
     """`keys` can be asked: deletes can be found by a key snapshot."""
     fetches: ClassVar[bool] = False
     """`fetch` can be asked: an event can sync one record."""
+
+    def problems(self, options: Mapping[str, Any]) -> Sequence[FieldError]:
+        """Return what is wrong with options that fit the schema; with no connection: it is asked by `check`."""
+        return ()
 
     @abc.abstractmethod
     def read(self, request: ReadRequest, context: Context) -> Generator[Page, None, None]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from server.kernel.errors import CrossdockError
     from server.sdk.adapter import CallRequest
     from server.sdk.context import Context
+    from server.sdk.schemas import FieldError
     from server.sdk.sources import Dataset, Key, Row
 
 TARGET_CANNOT = code("TARGET_CANNOT", "The target cannot do what the job asks of it; `details.what` names it.")
@@ -108,6 +109,10 @@ class Target(abc.ABC):
     """`keys` can be asked."""
     largest_batch: ClassVar[int] = 10_000
     """How many records one `write` takes."""
+
+    def problems(self, options: Mapping[str, Any], match_on: Sequence[str], mode: Mode) -> Sequence[FieldError]:
+        """Return what is wrong with options that fit the schema; with no connection: it is asked by `check`."""
+        return ()
 
     def record_schema(self, options: Mapping[str, Any]) -> Mapping[str, Any] | bool:
         """Return the JSON Schema of a record as far as it is known with no connection; True for any."""

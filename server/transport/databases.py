@@ -1,7 +1,8 @@
 """Engines for databases of others: reached under the same policy of addresses as everything else, pooled, in bounds.
 
 URLs: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE[?sslmode=require|verify-full]`, `mysql://…[?ssl=require|off]` (with the
-extra `mysql`), `sqlite:///FILE`, a file below the workspace's folder. No other option is taken from a URL: some name files.
+extra `mysql`), both with `connect_timeout=1…30` seconds too; `sqlite:///FILE`, a file below the workspace's folder. No other
+option is taken from a URL: some name files.
 A public address of a PostgreSQL is spoken to with a verified certificate, unless the URL says otherwise.
 """
 
@@ -38,7 +39,8 @@ DATABASE_DRIVER_MISSING = code(
 SOURCE = "transport"
 _ENGINES = 64
 _CONNECTIONS = 4
-_CONNECT_SECONDS = 10
+_CONNECT_SECONDS = "10"
+_SECONDS = tuple(map(str, range(1, 31)))
 _WAIT_SECONDS = 10
 _RECYCLE_SECONDS = 300
 _FIRST_PORT = 1024
@@ -103,7 +105,7 @@ class Databases:
     def _postgres(self, url: URL, reach: Reach) -> Engine:
         import psycopg  # noqa: PLC0415 - a process that calls no database has no use for the driver
 
-        _vet_options(url, {"sslmode": _MODES})
+        _vet_options(url, {"sslmode": _MODES, "connect_timeout": _SECONDS})
         host, port = _host(url), url.port or 5432
         fixed: dict[str, Any] = {
             "user": url.username,
@@ -112,7 +114,7 @@ class Databases:
             "passfile": os.devnull,
             "sslcertmode": "disable",
             "gssencmode": "disable",
-            "connect_timeout": _CONNECT_SECONDS,
+            "connect_timeout": _patience(url),
             "tcp_user_timeout": 30_000,
             "application_name": "crossdock",
             "options": "-c TimeZone=UTC",
@@ -137,7 +139,7 @@ class Databases:
         except ImportError as error:
             message = "the driver for MySQL is not installed: crossdock[mysql]"
             raise Permanent(message, code=DATABASE_DRIVER_MISSING, source=SOURCE) from error
-        _vet_options(url, {"ssl": ("require", "off")})
+        _vet_options(url, {"ssl": ("require", "off"), "connect_timeout": _SECONDS})
         host, port = _host(url), url.port or 3306
         secure = url.query.get("ssl") != "off"
 
@@ -149,7 +151,7 @@ class Databases:
                 user=url.username,
                 password=url.password or "",
                 database=_name(url),
-                connect_timeout=_CONNECT_SECONDS,
+                connect_timeout=_patience(url),
                 read_timeout=300,
                 write_timeout=300,
                 charset="utf8mb4",
@@ -217,6 +219,10 @@ def _vet_options(url: URL, known: dict[str, tuple[str, ...]]) -> None:
     for name, value in url.query.items():
         if value not in known.get(name, ()):
             raise refused(f"its option {name[:40]} is none of {', '.join(known) or 'ours'} or has an unknown value")
+
+
+def _patience(url: URL) -> int:
+    return int(str(url.query.get("connect_timeout", _CONNECT_SECONDS)))
 
 
 def _host(url: URL) -> str:

@@ -1,0 +1,1 @@
+"""Talks to SQL databases: PostgreSQL, SQLite, MySQL and MariaDB."""
