@@ -61,7 +61,7 @@ class Receiver:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - http.server's names
+            do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - http.server's names
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.documents.fields import Field
 from server.documents.scalars import Text
+from server.documents.values import secretable
 from server.webhooks.inbound.arrived import Verified
 from server.webhooks.verifiers.fields import key_field
 from server.webhooks.verifiers.reading import NoHandshake, Shared, from_base64, header, refused
@@ -56,7 +57,12 @@ SCHEME = Scheme(
     name="basic",
     about="a name and a password",
     fields=(
-        Field("username", Text(200, "[^:]*", "a name without a colon"), "`basic`: the name.", required=True),
+        Field(
+            "username",
+            secretable(Text(200, "[^:]*", "a name without a colon")),
+            "`basic`: the name.",
+            required=True,
+        ),
         key_field("`basic`: the password, or several while it is changed."),
     ),
     make=_make,
