@@ -59,6 +59,9 @@ from server.replays.drain import forget as forget_replays
 from server.store import Cause, Store, processes
 from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
+from server.syncs import RUNS as SYNCS_RUN
+from server.syncs import ticks
+from server.syncs.api import blueprint as syncs_room
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
 from server.transport.proxy import Proxy
@@ -110,6 +113,7 @@ INBOUND_THREADS = 16
 PURGE_SECONDS = 300.0
 FORGET_SECONDS = 3600.0
 DISABLE_SECONDS = 60.0
+SYNC_TICK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,8 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         operations_room(Operations(store, health_of(shared, caller), backlog, settings.metrics_token)),
         definitions_room(store, World(lambda: plugin_facts(shared.plugins), shared.networks.of)),
     ]
+    if SYNCS_RUN:
+        rooms.append(syncs_room(store, shared.clock))
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     feeds = Feeds(shared.engine, store, authenticate, failures)
     directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]
@@ -346,5 +352,11 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
             "forget-replays", FORGET_SECONDS, partial(forget_replays, shared.engine, settings.event_retention_days)
         ),
         retention.Chore("purge-tokens", PURGE_SECONDS, partial(purge_tokens, shared.engine)),
+        retention.Chore(
+            "tick-sync-jobs", SYNC_TICK_SECONDS, partial(ticks.tick, shared.engine, shared.clock, shared.hint)
+        ),
+        retention.Chore(
+            "forget-sync-slots", FORGET_SECONDS, partial(ticks.forget, shared.engine, settings.event_retention_days)
+        ),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

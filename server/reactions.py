@@ -20,6 +20,7 @@ from server.queue import claims, dead_letters
 from server.queue.dead_letters import DeadLetter
 from server.store import Cause
 from server.store.scopes import scope_of
+from server.syncs import ticks
 from server.webhooks import health, ordering
 from server.webhooks import usecases as webhooks
 from server.webhooks.inbound import reopening as inbound
@@ -80,6 +81,14 @@ def release_integration(services: Services, tx: Tx, event: Event) -> bool:
     return webhooks.release(tx, [row.id for row in rows], services.hint) >= _FULL
 
 
+def reschedule_sync_job(services: Services, tx: Tx, event: Event) -> bool:  # noqa: ARG001 - every reaction takes them
+    """Bring the next time of a sync job up to its present definition and state."""
+    row = tx.one("SELECT now() AS at")
+    if row is not None:
+        ticks.reschedule(tx.conn, _aggregate_of(event), row.at)
+    return False
+
+
 def _aggregate_of(event: Event) -> UUID:
     return UUID(from_json(event.data)["aggregate_id"])
 
@@ -91,6 +100,13 @@ REACTIONS: dict[str, Callable[[Services, Tx, Event], bool]] = {
     "crossdock.webhook.archived": let_orders_go,
     "crossdock.integration.activated": release_integration,
     "crossdock.integration.resumed": release_integration,
+    "crossdock.sync_job.activated": reschedule_sync_job,
+    "crossdock.sync_job.changed": reschedule_sync_job,
+    "crossdock.sync_job.resumed": reschedule_sync_job,
+    "crossdock.sync_job.deactivated": reschedule_sync_job,
+    "crossdock.sync_job.paused": reschedule_sync_job,
+    "crossdock.sync_job.disabled": reschedule_sync_job,
+    "crossdock.sync_job.archived": reschedule_sync_job,
 }
 
 

@@ -15,7 +15,7 @@ from server.authoring.bodies import body_of, document
 from server.authoring.versions import live
 from server.kernel.errors import NotFound
 from server.store.values import read_json
-from server.syncs.spec import RUNS
+from server.syncs import RUNS
 from server.web import current, paging, problems
 from server.web.answers import answer
 from server.web.idempotency import remember

@@ -28,12 +28,14 @@ from server.cli.replays import replay
 from server.cli.roles import api, scheduler, worker
 from server.cli.secrets import secret
 from server.cli.shell import Shell, workspace_option
+from server.cli.syncs import sync
 from server.cli.tokens import token
 from server.cli.up import up
 from server.cli.version import version
 from server.cli.webhooks import webhook
 from server.cli.workspaces import organization, workspace
 from server.kernel.errors import INTERNAL, CrossdockError
+from server.syncs import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +114,7 @@ for _command in (
     replay,
     webhook,
     integration,
+    *((sync,) if RUNS else ()),
     event_type,
     secret,
     token,

@@ -10,15 +10,12 @@ from server.documents.kinds import ACTIVE, Kind, coming_kind, head_fields
 from server.documents.scalars import Boolean, Choice, Duration, EventTypeName, Integer, Number, Text
 from server.integrations.fallback import CallName
 from server.queue.claims import PRIORITIES
-from server.syncs import job
+from server.syncs import RUNS, job
 from server.syncs.check import check_job
 from server.syncs.cron import DEFAULT_ZONE
 from server.syncs.dry_run import TESTS, run_tests
 from server.syncs.fields import CronText, CursorValue, End, Span, Yes, ZoneName
 from server.syncs.schedule import DEFAULT_GRACE, DEFAULT_MISFIRE, DEFAULT_OVERLAP, MISFIRES, OVERLAPS
-
-RUNS = False
-"""Whether the engine of runs is there: until then every SyncJob is answered with NOT_YET, though all of it is declared."""
 
 _FIELD = Text(200, about="the name of a field")
 _PERCENT = Number(Decimal(0), Decimal(100))

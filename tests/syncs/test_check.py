@@ -11,8 +11,8 @@ from server.authoring.check import check
 from server.authoring.kinds import default_kinds
 from server.authoring.testing import test as run_tests
 from server.documents.reading import File
+from server.syncs import RUNS
 from server.syncs.job import job_of
-from server.syncs.spec import RUNS
 from tests.syncs.worlds import EXAMPLE, KINDS, body, catalog, checked
 
 SOURCE = "primary_key: [id]\n"
