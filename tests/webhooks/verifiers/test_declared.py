@@ -11,7 +11,7 @@ from server.sdk.signing_schemes import signer_of
 from server.webhooks.inbound.arrived import Arrived
 from server.webhooks.verifiers.certificates import CertificateText
 from server.webhooks.verifiers.registry import VERIFY, blocks, key_names, schemes, secret_names, verifier_of
-from tests.authoring.worlds import INBOUND, checked, codes, lines
+from tests.authoring.worlds import INBOUND, ROOT, checked, codes, lines
 
 GITHUB = "verify: {scheme: github, key: {secret: SENDER}}"
 HMAC = "scheme: hmac, key: {secret: A}, header: X-Sig, signed: '{timestamp}.{body}', timestamp: {header: X-Time}"
@@ -157,3 +157,15 @@ def test_while_a_secret_is_changed_any_valid_version_fits_and_a_revoked_one_does
         revoked = verifier_of(declared, {"NEW": [each for each in keys if each != key], "OLD": []}, no_fetch)
         with pytest.raises(Unauthenticated):
             revoked.verify(request, now)
+
+
+def test_the_page_of_schemes_names_each_and_says_what_its_proof_covers():
+    page = (ROOT / "docs/verifiers.md").read_text("utf-8")
+    rows = {
+        cells[1].strip(" `"): cells
+        for line in page.splitlines()
+        if (cells := line.split("|"))[0] == "" and len(cells) == 6
+    }
+    assert set(rows) - {"scheme", "---"} == set(schemes())
+    for name, scheme in schemes().items():
+        assert rows[name][3].strip() == ("yes" if scheme.covers_body else "no")
