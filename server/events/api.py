@@ -8,8 +8,9 @@ from uuid import UUID
 import orjson
 from flask import Response, request
 
-from server.events import hops, intake, queries
+from server.events import hops, intake, queries, stream_api
 from server.events.schemas import EventPage, EventQuery, EventSchema, OneEventQuery, PublishedManySchema
+from server.events.showing import shown
 from server.events.together import Together
 from server.kernel.errors import Conflict, NotFound, code
 from server.web import bodies, current, paging
@@ -19,7 +20,7 @@ from server.web.permissions import requires
 from server.web.room import Room
 
 if TYPE_CHECKING:
-    from server.events.envelope import Event, Published
+    from server.events.envelope import Published
     from server.events.publishing import Publisher
     from server.store import Store, Tx
 
@@ -79,7 +80,7 @@ def blueprint(store: Store, publisher: Publisher) -> Room:
                 until=query["until"],
             )
         page = paging.page(events, query["limit"], _LISTING, lambda event: [str(event.uid)])
-        body = b",".join(_shown(event) for event in page["items"])
+        body = b",".join(shown(event) for event in page["items"])
         return _json(b'{"items":[' + body + b'],"next":' + orjson.dumps(page["next"]) + b"}")
 
     @room.route("/api/v1/events/<event_id>")
@@ -95,8 +96,9 @@ def blueprint(store: Store, publisher: Publisher) -> Room:
         if len(found) > 1:
             sources = sorted(event.source for event in found)
             raise Conflict("several sources used this id", code=AMBIGUOUS_EVENT, sources=sources)
-        return _json(_shown(found[0]))
+        return _json(shown(found[0]))
 
+    stream_api.add(room, store)
     return room
 
 
@@ -110,12 +112,6 @@ def _hop() -> hops.Hop:
 
 def _published(each: Published) -> dict[str, Any]:
     return {"id": each.id, "duplicate": each.duplicate}
-
-
-def _shown(event: Event) -> bytes:
-    """Write an event; its data goes out as it was stored, digit by digit."""
-    view = {**event.view(), "principal": event.principal, "extensions": event.extensions}
-    return orjson.dumps({**view, "data": orjson.Fragment(event.data.encode())})
 
 
 def _json(body: bytes) -> Response:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from marshmallow import fields
+from marshmallow import EXCLUDE, Schema, fields
 
 from server.web.paging import PageQuery, page_of
-from server.web.room import Moment, Out, Text
+from server.web.room import In, Moment, Out, Text
 
 
 class PublishedSchema(Out):
@@ -46,6 +46,38 @@ class EventQuery(PageQuery):
     correlation_id = Text(most=128, load_default=None)
     since = fields.AwareDateTime(load_default=None, metadata={"description": "Recorded at or after."})
     until = fields.AwareDateTime(load_default=None, metadata={"description": "Recorded before."})
+
+
+class StreamQuery(In):
+    """What a listener wants."""
+
+    types = Text(
+        most=2000,
+        load_default=None,
+        metadata={
+            "description": "Event types or patterns (`order.*`, `order.**`), separated by commas; all but our own when left out."
+        },
+    )
+    subject = Text(most=512, load_default=None)
+    since = fields.AwareDateTime(
+        load_default=None,
+        metadata={"description": "Begin with what was recorded at or after; not looked at with `Last-Event-ID`."},
+    )
+
+
+class LastSchema(Schema):
+    """Where a listener goes on."""
+
+    class Meta:
+        """Requests have other headers too."""
+
+        unknown = EXCLUDE
+
+    last = fields.String(
+        data_key="Last-Event-ID",
+        load_default=None,
+        metadata={"description": "The last `id` that you had: the stream goes on after it."},
+    )
 
 
 class OneEventQuery(PageQuery):
