@@ -50,6 +50,7 @@ class HttpApiMock(HttpMock):
             "find": {"path": "/records/found", "query": {"id": "{{ record.id }}"}, "records": "items"},
             "update": {"path": "/records/{{ record.id }}", "method": "PUT"},
             "delete": {"path": "/records/{{ record.id }}"},
+            "archive": {"path": "/records/{{ record.id }}", "method": "DELETE"},
         }
         return TargetStage(options=options, match_on=("id",), record=lambda number, text: {"id": number, "name": text})
 

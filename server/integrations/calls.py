@@ -18,6 +18,7 @@ from server.integrations.credentials import AtOrigin
 from server.integrations.guards import REFUSALS, NoKeys
 from server.integrations.outputs import output_invalid, own_json
 from server.integrations.patience import NoPlaceError, Patience
+from server.integrations.plugin_stores import PluginStores
 from server.integrations.shaping import PLUGIN_BROKEN, broken, clean, named, unnamed
 from server.kernel.errors import CrossdockError, Permanent, Postponed, Retryable, code
 from server.sdk.adapter import Adapter, CallRequest, Health, Validation
@@ -25,6 +26,7 @@ from server.sdk.context import Context, Tenant
 from server.sdk.schemas import Schema
 from server.transport.databases import Databases, Reach
 from server.transport.failures import TIMEOUT
+from server.transport.files import open_files
 from server.transport.limits import PLUGIN_LIMITS, Limits
 from server.transport.redaction import hide
 from server.transport.sync import Connections
@@ -66,10 +68,12 @@ class Caller:
         tls: ssl.SSLContext | None = None,
         databases: Databases | None = None,
         files: Path | None = None,
+        stores: PluginStores | None = None,
     ) -> None:
         self._clock = clock
         self._databases = databases or Databases(resolver)
         self._files = files
+        self._stores = stores or PluginStores("")
         self._gate = gate
         self._keys = keys or NoKeys()
         self._keychain = keychain
@@ -255,7 +259,11 @@ class Caller:
             retry_count=call.retry_count,
             idempotency_key=call.idempotency_key,
             metadata=call.metadata,
+            store=lambda: self._stores.engine(call.plugin.name),
             sql=lambda url: self._databases.engine("/".join(call.place), url, self._reach(call)),
+            files=lambda url, options: open_files(
+                url, options, self._reach(call), lambda: self._pool(call).session(seconds), self._resolver
+            ),
         )
 
     def _reach(self, call: Call) -> Reach:

@@ -12,6 +12,7 @@ from server.sdk.plugin import PLUGIN_INVALID, load_plugin
 from server.sdk.testing import CHECKS, Rig, findings
 from server.transport.addresses import AddressPolicy
 from server.transport.databases import Databases, Reach
+from server.transport.files import open_files
 from server.transport.limits import Limits
 from server.transport.sync import guarded_session
 
@@ -195,15 +196,21 @@ def loopback_session(seconds: float) -> requests.Session:
     return guarded_session(AddressPolicy(["127.0.0.0/8", "::1/128"]), Limits(total=seconds))
 
 
+_SECONDS = 10.0
+
+
 @functools.cache
 def _databases() -> Databases:
     return Databases()
 
 
 def loopback_reach(folder: Path | None) -> dict[str, Any]:
-    """Return what else a context under test has: databases on loopback, and SQLite files below the mock's folder."""
+    """Return what else a context under test has: databases and stores on loopback, and files below the mock's folder."""
     reach = Reach(AddressPolicy(["127.0.0.0/8", "::1/128"]), folder)
-    return {"sql": lambda url: _databases().engine("mock", url, reach)}
+    return {
+        "sql": lambda url: _databases().engine("mock", url, reach),
+        "files": lambda url, options: open_files(url, options, reach, lambda: loopback_session(_SECONDS)),
+    }
 
 
 def check_plugin(

@@ -4,6 +4,7 @@ from server.kernel.errors import CrossdockError, Failure, Permanent, Postponed, 
 from server.sdk.adapter import Adapter, CallRequest, Endpoint, Health, Operation, Validation, measured
 from server.sdk.answers import expect_success, failure_of, read_json, retry_after
 from server.sdk.context import Context, Tenant
+from server.sdk.files import FileInfo, Files
 from server.sdk.headers import FRAMING, IDENTITY
 from server.sdk.identity import Identity, identity_of
 from server.sdk.mocking import HttpMock, Mock, Received, Reply, Scenario, SourceStage, TargetStage
@@ -45,6 +46,8 @@ __all__ = [
     "Endpoint",
     "Failure",
     "FieldError",
+    "FileInfo",
+    "Files",
     "Health",
     "HttpMock",
     "Identity",
