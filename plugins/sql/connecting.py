@@ -24,7 +24,7 @@ _STEPS = 20_000
 @contextmanager
 def reading(context: Context) -> Iterator[Connection]:
     """Open a transaction that can change nothing, and end it."""
-    with named_failures(), context.sql(context.config["url"]).connect() as connection:
+    with named_failures(may_write=False), context.sql(context.config["url"]).connect() as connection:
         _begin(connection, context, may_write=False)
         try:
             yield connection
@@ -40,7 +40,7 @@ def writing(context: Context) -> Iterator[Connection]:
         Retryable: OUTCOME_UNKNOWN when the connection was lost while committing; else nothing was written.
 
     """
-    with named_failures(), context.sql(context.config["url"]).connect() as connection:
+    with named_failures(may_write=True), context.sql(context.config["url"]).connect() as connection:
         _begin(connection, context, may_write=True)
         try:
             yield connection

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 RECORD_REFUSED = code("RECORD_REFUSED", "The database refuses the record: a value does not fit, or a rule forbids it.")
 
-_PASSING = ("08", "53", "57P", "40", "55P03", "58", "25006", "XX")
+_READ_ONLY = "25006"
+_PASSING = ("08", "53", "57P", "40", "55P03", "58", _READ_ONLY, "XX")
 _FORBIDDEN = ("28", "42501")
 _ABSENT = ("3D000", "3F000", "42P01", "42703", "42704")
 _RECORD = ("22", "23")
@@ -43,14 +44,17 @@ _FORBIDDEN_CODE = "UPSTREAM_FORBIDDEN"
 
 
 @contextmanager
-def named_failures() -> Iterator[None]:
-    """Turn errors of the database into ours."""
+def named_failures(*, may_write: bool) -> Iterator[None]:
+    """Turn errors of the database into ours; that it may only be read is a passing failure where we may write."""
     try:
         yield
     except PoolTimeoutError as error:
         raise Retryable("all connections to the database are in use", source="sql") from error
     except DBAPIError as error:
-        raise failure_of(error) from error
+        failure = failure_of(error)
+        if not may_write and failure.details.get("sqlstate") == _READ_ONLY:
+            failure = Permanent(failure.message, code=_FORBIDDEN_CODE, source="sql")
+        raise failure from error
     except SQLAlchemyError as error:
         raise Permanent(f"the statement cannot be made: {type(error).__name__}", source="sql") from error
 

@@ -132,7 +132,7 @@ class QueryRead(Source):
             for start in range(0, len(keys), _KEYS_A_QUERY):
                 query = wrapped.of_keys(keys[start : start + _KEYS_A_QUERY])
                 result = connection.execute(query.clause, query.values)
-                found += _rows(result, result.all())
+                found += _made(result)(result.all())
         return found
 
     def discover(self, options: Mapping[str, Any], context: Context) -> Sequence[Dataset]:
@@ -157,7 +157,7 @@ def _run(
             yield from _streamed(connection, query, request.size)
             return
         result = connection.execute(query.clause, query.values)
-        rows = _rows(result, result.all())
+        rows = _made(result)(result.all())
     # SQLite's readers keep writers out: nothing is held while the pages are worked on
     for start in range(0, len(rows), request.size):
         yield rows[start : start + request.size]
@@ -166,25 +166,32 @@ def _run(
 def _streamed(connection: Connection, query: Query, size: int) -> Iterator[list[Row]]:
     streaming = connection.execution_options(stream_results=True, max_row_buffer=max(size, _FETCHED))
     with streaming.execute(query.clause, query.values) as result:
+        made = _made(result)
         while True:
-            with named_failures():
+            with named_failures(may_write=False):
                 found = result.fetchmany(size)
             if not found:
                 return
-            yield _rows(result, found)
+            yield made(found)
 
 
-def _rows(result: CursorResult[Any], found: Sequence[Any]) -> list[Row]:
+def _made(result: CursorResult[Any]) -> Callable[[Sequence[Any]], list[Row]]:
+    """Return what makes rows of what the cursor gives; it is asked before the first fetch, since the last one closes it."""
     names = list(result.keys())
     if len(set(names)) != len(names):
         raise Permanent("the query gives two columns of the same name", code=COLUMNS_TWICE, source="sql")
-    rows = [dict(zip(names, row, strict=True)) for row in found]
-    for name, convert in _converters(result).items():
-        for row in rows:
-            value = row[name]
-            if value is not None:
-                row[name] = convert(value)
-    return rows
+    converters = _converters(result)
+
+    def made(found: Sequence[Any]) -> list[Row]:
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+        for name, convert in converters.items():
+            for row in rows:
+                value = row[name]
+                if value is not None:
+                    row[name] = convert(value)
+        return rows
+
+    return made
 
 
 def _converters(result: CursorResult[Any]) -> dict[str, Callable[[Any], Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -135,6 +136,8 @@ def _text(rows: list[dict[str, Any]]) -> str:
 
 
 def _other(value: Any) -> Any:
+    if type(value) is Decimal:
+        return str(value)
     if isinstance(value, bytes | memoryview):
         return "\\x" + bytes(value).hex()
     return as_json(value)

@@ -9,6 +9,7 @@ A public address of a PostgreSQL is spoken to with a verified certificate, unles
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ _SECONDS = tuple(map(str, range(1, 31)))
 _WAIT_SECONDS = 10
 _RECYCLE_SECONDS = 300
 _FIRST_PORT = 1024
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
 _MODES = ("require", "verify-full")
 _PUBLIC = AddressPolicy(ports=((_FIRST_PORT, 65_535),))
 
@@ -227,7 +229,7 @@ def _patience(url: URL) -> int:
 
 def _host(url: URL) -> str:
     host = url.host or ""
-    if not host or host.startswith("/") or "," in host or not host.isascii():
+    if not _HOST.fullmatch(host):
         raise refused("it names no host, or not just one")
     return host
 
