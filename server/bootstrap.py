@@ -70,6 +70,7 @@ from server.webhooks.aggregate import Webhook
 from server.webhooks.api import blueprint as deliveries_room
 from server.webhooks.drain import Deliveries
 from server.webhooks.fallbacks import Fallbacks
+from server.webhooks.inbound import upkeep
 from server.webhooks.inbound.arriving import Proxies
 from server.webhooks.inbound.directory import Directory
 from server.webhooks.inbound.drain import Inbound
@@ -113,6 +114,7 @@ INBOUND_THREADS = 16
 PURGE_SECONDS = 300.0
 FORGET_SECONDS = 3600.0
 DISABLE_SECONDS = 60.0
+RELEASE_SECONDS = 30.0
 SYNC_TICK_SECONDS = 1.0
 
 
@@ -352,6 +354,15 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
             "forget-replays", FORGET_SECONDS, partial(forget_replays, shared.engine, settings.event_retention_days)
         ),
         retention.Chore("purge-tokens", PURGE_SECONDS, partial(purge_tokens, shared.engine)),
+        retention.Chore("forget-inbound-keys", PURGE_SECONDS, partial(upkeep.forget_keys, shared.engine)),
+        retention.Chore(
+            "forget-inbound-versions",
+            FORGET_SECONDS,
+            partial(upkeep.forget_versions, shared.engine, settings.event_retention_days),
+        ),
+        retention.Chore(
+            "release-stranded-requests", RELEASE_SECONDS, partial(upkeep.release_stranded, shared.engine, shared.hint)
+        ),
         retention.Chore(
             "tick-sync-jobs", SYNC_TICK_SECONDS, partial(ticks.tick, shared.engine, shared.clock, shared.hint)
         ),

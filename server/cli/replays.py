@@ -31,13 +31,14 @@ _COLUMNS = {
 }
 _SAMPLES = {
     "DELIVERY": "delivery_id",
+    "REQUEST": "request_id",
     "WEBHOOK": "webhook",
     "EVENT": "event_type",
     "SUBJECT": "subject",
     "STATE": "state",
     "RECORDED": "recorded_at",
 }
-_STATUSES = ("delivered", "dead", "skipped", "discarded")
+_STATUSES = ("delivered", "dead", "skipped", "discarded", "stale", "emitted")
 _STATES = ("counting", "running", "paused", "done", "cancelled", "failed")
 _WORKING = ("counting", "running")
 _POLL_SECONDS = 0.5
@@ -50,7 +51,7 @@ class _Replay(Noun):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `start` where no verb stands and something to replay is named."""
         verb = bool(args) and args[0] in self.commands
-        if not verb and any(each.startswith("dlv_") or each.partition("=")[0] in _STARTS for each in args):
+        if not verb and any(each.startswith(("dlv_", "req_")) or each.partition("=")[0] in _STARTS for each in args):
             args = ["start", *args]
         return super().parse_args(ctx, args)
 
@@ -64,8 +65,8 @@ def replay() -> None:
 
 
 @replay.command
-@click.argument("ids", metavar="[DELIVERY_ID]…", nargs=-1)
-@click.option("--webhook", metavar="NAME", help="Deliveries to this webhook.")
+@click.argument("ids", metavar="[DELIVERY_ID|REQUEST_ID]…", nargs=-1)
+@click.option("--webhook", metavar="NAME", help="Deliveries to this webhook, or requests to this inbound one.")
 @click.option("--type", metavar="PATTERN", help="Of events of this type, or of a pattern like order.* or **")
 @click.option("--subject", help="Of events about this subject.")
 @click.option("--status", type=click.Choice(_STATUSES), multiple=True, help="That ended like this; may be repeated.")
@@ -89,7 +90,7 @@ def start(shell: Shell, ids: tuple[str, ...], wait: int | None, **given: Any) ->
     names = ("webhook", "type", "subject", "status", "since", "until")
     filter_ = {name: given[name] for name in names if given[name]}
     body = {
-        "filter": filter_ | ({"deliveries": list(ids)} if ids else {}),
+        "filter": filter_ | _named(ids),
         "backfill": given["backfill"],
         "payload": given["payload"],
         "as_new": given["as_new"],
@@ -104,6 +105,12 @@ def start(shell: Shell, ids: tuple[str, ...], wait: int | None, **given: Any) ->
         shell.show(answer, _started)
         return None
     return _wait(shell, answer, wait)
+
+
+def _named(ids: tuple[str, ...]) -> dict[str, list[str]]:
+    requests = [each for each in ids if each.startswith("req_")]
+    deliveries = [each for each in ids if each not in requests]
+    return {name: named for name, named in (("deliveries", deliveries), ("requests", requests)) if named}
 
 
 @replay.command("list")

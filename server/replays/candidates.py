@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from server.kernel.ids import first_uuid_of
+from server.replays import requests
 from server.replays.filters import STATUSES, pattern
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ LEFT JOIN (SELECT * FROM found ORDER BY event_uid, webhook_id LIMIT :most) AS f 
 """
 _COUNT = f"SELECT {_SEEN}, (SELECT count(*) FROM found) AS n"
 _SAMPLES = """
-SELECT f.*, e.id AS event_id, e.type AS event_type, e.subject, e.recorded_at, w.name AS webhook
+SELECT f.*, CAST(NULL AS uuid) AS request_uid, e.id AS event_id, e.type AS event_type, e.subject, e.recorded_at, w.name AS webhook
 FROM unnest(CAST(:events AS uuid[]), CAST(:webhooks AS uuid[]), CAST(:deliveries AS uuid[]), CAST(:states AS text[]))
   WITH ORDINALITY AS f(event_uid, webhook_id, delivery_id, state, no)
 JOIN events e ON e.uid = f.event_uid AND e.workspace_id = :workspace JOIN webhooks w ON w.id = f.webhook_id
@@ -92,7 +93,10 @@ ORDER BY f.no
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A filter as SQL needs it. `types` are the patterns of the webhook of a backfill; `before` bounds the events."""
+    """A filter as SQL needs it. `types` are the patterns of the webhook of a backfill; `before` bounds the events.
+
+    With `inbound` requests are looked for, each in the place of an event.
+    """
 
     workspace_id: int
     filter: Filter
@@ -101,6 +105,7 @@ class Search:
     asked_at: datetime
     backfill: bool = False
     types: tuple[str, ...] = ()
+    inbound: bool = False
 
 
 class Page(NamedTuple):
@@ -144,7 +149,7 @@ def describe(conn: Connection, search: Search, rows: Sequence[Row[Any]]) -> Sequ
         "deliveries": [each.delivery_id for each in rows],
         "states": [each.state for each in rows],
     }
-    return conn.execute(text(_SAMPLES), values).all()
+    return conn.execute(text(requests.SAMPLES if search.inbound else _SAMPLES), values).all()
 
 
 @dataclass(slots=True)
@@ -169,6 +174,8 @@ class _Step:
 
 def _run(conn: Connection, search: Search, after: Position, events: int, what: str, **more: Any) -> Sequence[Row[Any]]:
     values: dict[str, Any] = {"workspace": search.workspace_id, "event": after[0], "after_webhook": after[1], **more}
+    if search.inbound:
+        return _run_requests(conn, search, values, events, what)
     if search.filter.deliveries:
         values |= {"named": list(search.filter.deliveries), "states": list(STATUSES)}
         return conn.execute(text(_NAMED + what), values).all()
@@ -178,6 +185,24 @@ def _run(conn: Connection, search: Search, after: Position, events: int, what: s
         return conn.execute(text(chosen + _MISSING + what), values).all()
     values |= {"states": list(search.filter.status or STATUSES), "asked_at": search.asked_at}
     return conn.execute(text(chosen + _LATEST + what), values).all()
+
+
+def _run_requests(
+    conn: Connection, search: Search, values: dict[str, Any], events: int, what: str
+) -> Sequence[Row[Any]]:
+    wanted = search.filter
+    if wanted.requests:
+        values |= {"named": list(wanted.requests), "states": list(requests.STATUSES)}
+        return conn.execute(text(requests.NAMED + what), values).all()
+    values |= {
+        "webhook": search.webhook_id,
+        "low": max(values["event"], _moment(wanted.since)) if wanted.since else values["event"],
+        "high": min(search.before, _moment(wanted.until)) if wanted.until else search.before,
+        "events": events,
+        "states": list(wanted.status or requests.DEFAULT),
+        "asked_at": search.asked_at,
+    }
+    return conn.execute(text(requests.FOUND + what), values).all()
 
 
 def _chosen(search: Search, start: UUID, events: int) -> tuple[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ import structlog
 
 from server.kernel.errors import CrossdockError, Failure, Unavailable, code
 from server.queue import claims
-from server.replays import candidates, jobs, making
+from server.replays import candidates, jobs, making, requests
 from server.replays.aggregate import WORKING, ReplayCounted, ReplayFailed, ReplayFinished
 from server.replays.pacing import pace
 from server.store import Cause
@@ -118,9 +118,14 @@ def _make(tx: Tx, reopening: Reopening, job: Job) -> tuple[int, datetime]:
     most = SLICE if step is None else min(SLICE, step.count)
     if step is not None and most == 0:
         return 0, step.again(0)
-    found = candidates.page(tx.conn, jobs.search_of(tx, job), job.done_to, most)
+    search = jobs.search_of(tx, job)
+    found = candidates.page(tx.conn, search, job.done_to, most)
     job.done_to = found.position
-    job.done += making.make(tx, job.replay.id, found.rows, options, reopening)
+    job.done += (
+        requests.make(tx, found.rows, reopening.hint)
+        if search.inbound
+        else making.make(tx, job.replay.id, found.rows, options, reopening)
+    )
     if found.ended:
         job.total = max(job.total or 0, job.done)
         job.skipped = job.total - job.done

@@ -33,9 +33,10 @@ _SEGMENT = {"*": r"[^.]+", "**": r"[^.]+(\.[^.]+)*"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which deliveries, or of which events; what is None says nothing. Times are those at which events were recorded."""
+    """Which deliveries or requests, or of which events; what is None says nothing. Times are those at which events were recorded."""
 
     deliveries: tuple[UUID, ...] = ()
+    requests: tuple[UUID, ...] = ()
     webhook: str | None = None
     type: str | None = None
     subject: str | None = None
@@ -47,6 +48,7 @@ class Filter:
         """Return what is kept and shown: only what was said."""
         said = {
             "deliveries": [ids.show("dlv", each) for each in self.deliveries],
+            "requests": [ids.show("req", each) for each in self.requests],
             "webhook": self.webhook,
             "type": self.type,
             "subject": self.subject,
@@ -61,6 +63,7 @@ class Filter:
         """Read what was kept."""
         return cls(
             deliveries=tuple(ids.read("dlv", each) for each in kept.get("deliveries", ())),
+            requests=tuple(ids.read("req", each) for each in kept.get("requests", ())),
             webhook=kept.get("webhook"),
             type=kept.get("type"),
             subject=kept.get("subject"),
@@ -136,16 +139,22 @@ class _Reader:
         self.errors.append(place(pointer, message, REPLAY_REFUSED))
 
     def filter(self, given: Mapping[str, Any]) -> Filter:
-        deliveries = tuple(self.delivery(number, text) for number, text in enumerate(given["deliveries"]))
+        deliveries = tuple(
+            self.named("deliveries", "dlv", number, text) for number, text in enumerate(given["deliveries"])
+        )
+        requests = tuple(self.named("requests", "req", number, text) for number, text in enumerate(given["requests"]))
         for name in ("since", "until"):
             if given[name] is not None and not _EPOCH <= given[name].year < _FAR:
                 self.wrong(f"/filter/{name}", f"a year from {_EPOCH} on")
                 return Filter()
-        found = Filter(**{**given, "status": tuple(given["status"]), "deliveries": deliveries})
+        named = {"deliveries": deliveries, "requests": requests}
+        found = Filter(**{**given, "status": tuple(given["status"]), **named})
         if not found.as_json():
             self.wrong("/filter", "name what to replay: a delivery, webhook, type, subject, status, since or until")
         if deliveries and len(found.as_json()) > 1:
             self.wrong("/filter/deliveries", "deliveries are named one by one, or found by the other fields, not both")
+        if requests and len(found.as_json()) > 1:
+            self.wrong("/filter/requests", "requests are named one by one, or found by the other fields, not both")
         if found.type is not None and (
             not _PATTERN.fullmatch(found.type) or found.type.split(".").count("**") > _MOST_DEEP
         ):
@@ -156,17 +165,18 @@ class _Reader:
             self.wrong("/filter/until", "it ends before it begins: until is not after since")
         return found
 
-    def delivery(self, number: int, text: str) -> UUID:
+    def named(self, what: str, prefix: str, number: int, text: str) -> UUID:
         try:
-            return ids.read("dlv", text)
+            return ids.read(prefix, text)
         except ValueError:
-            self.wrong(f"/filter/deliveries/{number}", "not the id of a delivery: dlv_…")
+            one = {"dlv": "a delivery", "req": "a request"}[prefix]
+            self.wrong(f"/filter/{what}/{number}", f"not the id of {one}: {prefix}_…")
             return UUID(int=0)
 
     def backfill(self, filter_: Filter, options: Options) -> None:
         if filter_.webhook is None:
             self.wrong("/filter/webhook", "a backfill needs the webhook that is to get what it never had")
-        for name in ("status", "deliveries"):
+        for name in ("status", "deliveries", "requests"):
             if getattr(filter_, name):
                 self.wrong(f"/filter/{name}", "a backfill is of events that have no delivery yet")
         if options.payload == "original":

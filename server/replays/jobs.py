@@ -154,8 +154,26 @@ def search_of(tx: Tx, job: Job) -> Search:
         )
         types = () if row is None else webhook_of(row.body).events
     return Search(
-        tx.scope.workspace_id, job.filter, job.webhook_id, job.before, job.created_at, job.options.backfill, types
+        tx.scope.workspace_id,
+        job.filter,
+        job.webhook_id,
+        job.before,
+        job.created_at,
+        job.options.backfill,
+        types,
+        inbound(tx, job),
     )
+
+
+def inbound(tx: Tx, job: Job) -> bool:
+    """Say whether requests are replayed: those that are named, or those of an inbound webhook."""
+    if job.filter.requests or job.webhook_id is None:
+        return bool(job.filter.requests)
+    row = tx.one(
+        "SELECT 1 FROM webhooks WHERE workspace_id = :workspace_id AND id = :id AND body ->> 'direction' = 'inbound'",
+        id=job.webhook_id,
+    )
+    return row is not None
 
 
 def page(tx: Tx, *, before: UUID | None, limit: int, state: str | None) -> Sequence[Row[Any]]:

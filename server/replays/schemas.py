@@ -7,15 +7,18 @@ from typing import Any
 from marshmallow import fields, validate
 
 from server.kernel.ids import show
+from server.replays import requests
 from server.replays.aggregate import STATES
 from server.replays.filters import MOST_DELIVERIES, MOST_PER_SECOND, PAYLOADS, STATUSES
 from server.web.paging import PageQuery, page_of
 from server.web.room import Flag, In, Moment, Out, Text, Whole
 from server.webhooks.schemas import FailureSchema
 
+ALL_STATUSES = tuple(dict.fromkeys((*STATUSES, *requests.STATUSES)))
+
 
 class FilterSchema(In):
-    """Which deliveries: those that are named, or those that all the other fields mean."""
+    """Which deliveries or requests: those that are named, or those that all the other fields mean."""
 
     deliveries = fields.List(
         Text(most=64),
@@ -23,14 +26,27 @@ class FilterSchema(In):
         validate=validate.Length(max=MOST_DELIVERIES),
         metadata={"description": "Ids of deliveries."},
     )
-    webhook = Text(most=200, load_default=None, metadata={"description": "The webhook's name."})
+    requests = fields.List(
+        Text(most=64),
+        load_default=list,
+        validate=validate.Length(max=MOST_DELIVERIES),
+        metadata={"description": "Ids of requests to inbound webhooks."},
+    )
+    webhook = Text(
+        most=200,
+        load_default=None,
+        metadata={"description": "The webhook's name; of an inbound one its requests are mapped once more."},
+    )
     type = Text(most=255, load_default=None, metadata={"description": "An event type, or a pattern like order.* or **"})
     subject = Text(most=512, load_default=None)
     status = fields.List(
-        fields.String(validate=validate.OneOf(STATUSES)),
+        fields.String(validate=validate.OneOf(ALL_STATUSES)),
         load_default=list,
-        validate=validate.Length(max=len(STATUSES)),
-        metadata={"description": "How the delivery ended; any of them when left out."},
+        validate=validate.Length(max=len(ALL_STATUSES)),
+        metadata={
+            "description": "How the delivery ended; any of them when left out. Of requests those that emitted nothing when "
+            "left out: dead, skipped and stale."
+        },
     )
     since = fields.AwareDateTime(load_default=None, metadata={"description": "The event was recorded at or after."})
     until = fields.AwareDateTime(load_default=None, metadata={"description": "The event was recorded before."})
@@ -72,6 +88,7 @@ class ShownFilter(Out):
     """The filter as it was given."""
 
     deliveries = fields.List(fields.String())
+    requests = fields.List(fields.String())
     webhook = fields.String()
     type = fields.String()
     subject = fields.String()
@@ -121,8 +138,9 @@ class SampleSchema(Out):
     delivery_id = fields.String(required=True, allow_none=True, metadata={"description": "null: there is none yet."})
     state = fields.String(required=True, allow_none=True)
     webhook = fields.String(required=True)
-    event_id = fields.String(required=True)
-    event_type = fields.String(required=True)
+    request_id = fields.String(required=True, allow_none=True, metadata={"description": "Of an inbound webhook."})
+    event_id = fields.String(required=True, allow_none=True)
+    event_type = fields.String(required=True, allow_none=True)
     subject = fields.String(required=True, allow_none=True)
     recorded_at = Moment(required=True)
 
@@ -151,4 +169,5 @@ def show_replay(row: Any) -> dict[str, Any]:
 
 def show_sample(row: Any) -> dict[str, Any]:
     """Return a candidate as the API shows it."""
-    return {**row._mapping, "delivery_id": row.delivery_id and show("dlv", row.delivery_id)}  # noqa: SLF001
+    shown = {"delivery_id": row.delivery_id and show("dlv", row.delivery_id)}
+    return {**row._mapping, **shown, "request_id": row.request_uid and show("req", row.request_uid)}  # noqa: SLF001

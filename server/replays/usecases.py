@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from server.kernel.errors import Conflict, Invalid, NotFound, code
 from server.kernel.ids import new_uuid, show
 from server.queue import claims
-from server.replays import candidates, jobs
+from server.replays import candidates, jobs, requests
 from server.replays.aggregate import WORKING, Replay, ReplayCancelled, ReplayMoved, ReplayPaused, ReplayResumed
 from server.replays.candidates import FIRST
 from server.replays.drain import KIND
-from server.replays.filters import REPLAY_REFUSED, refused
+from server.replays.filters import REPLAY_REFUSED, STATUSES, refused
 from server.replays.jobs import Job
 from server.web.problems import place
 
@@ -122,35 +122,56 @@ def _due(tx: Tx, job: Job, hint: Callable[[], None]) -> None:
 def _job(tx: Tx, filter_: Filter, options: Options) -> Job:
     """Return the job of a request whose names are all there."""
     now = jobs.moment(tx)
-    webhook_id = None if filter_.webhook is None else _webhook(tx, filter_.webhook, backfill=options.backfill)
-    _insist(tx, filter_.deliveries)
+    webhook_id = None if filter_.webhook is None else _webhook(tx, filter_, options)
+    _insist(tx, "deliveries", "dlv", filter_.deliveries)
+    _insist(tx, "inbound_requests", "req", filter_.requests)
+    if webhook_id is None and not set(filter_.status) <= set(STATUSES):
+        raise refused("/filter/status", f"deliveries end {', '.join(STATUSES)}; name the inbound webhook for others")
     replay = Replay(new_uuid())
     replay.start(filter_.as_json(), options.as_json())
     return Job(replay, webhook_id, jobs.bound(now), now, now)
 
 
-def _webhook(tx: Tx, name: str, *, backfill: bool) -> UUID:
+def _webhook(tx: Tx, filter_: Filter, options: Options) -> UUID:
+    name = filter_.webhook
     row = tx.one(
-        """SELECT id, state FROM webhooks WHERE workspace_id = :workspace_id AND name = :name AND deleted_at IS NULL
-           AND body ->> 'direction' = 'outbound'""",
+        """SELECT id, state, body ->> 'direction' AS direction FROM webhooks
+           WHERE workspace_id = :workspace_id AND name = :name AND deleted_at IS NULL""",
         name=name,
     )
     if row is None:
-        raise refused("/filter/webhook", f"no outbound webhook {name} here")
-    if backfill and row.state == "draft":
+        raise refused("/filter/webhook", f"no webhook {name} here")
+    if row.direction == "inbound":
+        _only_requests(filter_, options)
+    elif not set(filter_.status) <= set(STATUSES):
+        raise refused("/filter/status", f"deliveries end {', '.join(STATUSES)}")
+    if options.backfill and row.state == "draft":
         raise refused("/filter/webhook", f"{name} is inactive: nothing is owed to it; activate it first")
     identity: UUID = row.id
     return identity
 
 
-def _insist(tx: Tx, deliveries: Sequence[UUID]) -> None:
-    rows = tx.all(
-        "SELECT id FROM deliveries WHERE workspace_id = :workspace_id AND id = ANY(:ids)", ids=list(deliveries)
-    )
+def _only_requests(filter_: Filter, options: Options) -> None:
+    """Refuse what is said of events and deliveries where requests are meant."""
+    for name in ("type", "subject"):
+        if getattr(filter_, name) is not None:
+            raise refused(f"/filter/{name}", "requests of an inbound webhook are found by status and time")
+    if options.backfill:
+        raise refused("/backfill", "an inbound webhook has no deliveries to be made")
+    if "delivered" in filter_.status:
+        raise refused("/filter/status", f"requests end {', '.join(requests.STATUSES)}")
+
+
+def _insist(tx: Tx, table: str, prefix: str, named: Sequence[UUID]) -> None:
+    """Refuse what is not here; the table's name is ours."""
+    if not named:
+        return
+    rows = tx.all(f"SELECT id FROM {table} WHERE workspace_id = :workspace_id AND id = ANY(:ids)", ids=list(named))
     here = {row.id for row in rows}
+    what, one = {"dlv": ("deliveries", "delivery"), "req": ("requests", "request")}[prefix]
     missing = [
-        place(f"/filter/deliveries/{number}", f"no delivery {show('dlv', each)} here", REPLAY_REFUSED)
-        for number, each in enumerate(deliveries)
+        place(f"/filter/{what}/{number}", f"no {one} {show(prefix, each)} here", REPLAY_REFUSED)
+        for number, each in enumerate(named)
         if each not in here
     ]
     if missing:

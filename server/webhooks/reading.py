@@ -98,7 +98,10 @@ def show_attempt(row: Any) -> dict[str, Any]:
     return {**row._mapping, "id": show("att", row.id), "response_body": text}  # noqa: SLF001
 
 
+_PREFIXES = {"delivery": "dlv", "inbound": "req"}
+
+
 def show_letter(row: Any) -> dict[str, Any]:
     """Return a dead letter as the API shows it."""
-    ref = show("dlv" if row.kind == "delivery" else row.kind, row.ref)
+    ref = show(_PREFIXES.get(row.kind, row.kind), row.ref)
     return {**row._mapping, "id": show("dead", row.id), "ref": ref}  # noqa: SLF001

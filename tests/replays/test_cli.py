@@ -78,6 +78,6 @@ def test_waiting_ends_with_the_replay_or_with_the_time_and_says_which(two: Produ
 def test_what_is_wrong_is_said_with_its_place(two: Product) -> None:
     wrong = cli(two, "--webhook", "none")
     assert wrong.exit_code == 1
-    assert wrong.stderr.startswith("REPLAY_REFUSED no outbound webhook none here")
+    assert wrong.stderr.startswith("REPLAY_REFUSED no webhook none here")
     assert "/filter/webhook" in wrong.stderr
     assert cli(two, "--status", "pending").exit_code == 2
