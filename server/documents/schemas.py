@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from server.documents.kinds import canonical
 from server.kernel.errors import code
-from server.sdk.schemas import Schema
+from server.sdk.schemas import Schema, pointer_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,8 @@ SCHEMA = code("SCHEMA", "This is no JSON Schema (draft 2020-12), or one with a r
 _DRAFT = Draft202012Validator.META_SCHEMA["$id"]
 _NO_PATTERN = "the pattern is no regular expression of linear time (no look-around, no back-references)"
 _MOST_ERRORS = 20
+_MOST_PARTS = 50_000
+_DEEPEST = 200
 _LONGEST_MESSAGE = 300
 
 
@@ -45,6 +47,8 @@ def problems_of(schema: Any) -> list[Violation]:
     ]
     if outside:
         return outside
+    if _expanded(schema, _anchors(schema), {}) > _MOST_PARTS:
+        return [Violation((), f"its references multiply: written out it has more than {_MOST_PARTS:,} parts")]
     try:
         Schema(schema)
     except ValueError as error:
@@ -106,6 +110,35 @@ def _references(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
             value = part.get(key)
             if isinstance(value, str) and not value.startswith("#"):
                 yield (*pointer, key), value
+
+
+def _anchors(schema: Any) -> dict[str, Any]:
+    """Return the parts that references may name: by an anchor, or by their place."""
+    parts = list(_parts(schema))
+    named = {f"#{part[word]}": part for _, part in parts for word in ("$anchor", "$dynamicAnchor")
+             if isinstance(part.get(word), str)}  # fmt: skip
+    wanted = {part[key] for _, part in parts for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str)}
+    placed = {f"#{pointer_to(list(pointer))}": part for pointer, part in parts} if wanted - named.keys() else {}
+    return {**placed, **named}
+
+
+def _expanded(part: Any, targets: dict[str, Any], known: dict[int, int], depth: int = 0) -> int:
+    """Count the parts of a schema with every reference written out; one that leads back into itself counts once.
+
+    A validator goes through `allOf` of two references, each to another such, twice as often at every level.
+    """
+    if depth > _DEEPEST:
+        return _MOST_PARTS + 1
+    if isinstance(part, list):
+        return sum(_expanded(each, targets, known, depth + 1) for each in part)
+    if not isinstance(part, dict):
+        return 0
+    if id(part) not in known:
+        known[id(part)] = 1
+        below = [each for key, each in part.items() if key not in ("$defs", "definitions") or depth == 0]
+        below += [targets[each] for key in ("$ref", "$dynamicRef") if (each := part.get(key)) in targets]
+        known[id(part)] = 1 + sum(_expanded(each, targets, known, depth + 1) for each in below)
+    return known[id(part)]
 
 
 def _parts(schema: Any) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
