@@ -7,7 +7,7 @@ import re
 from server.kernel.errors import Permanent, code
 from server.transport.sqlite_files import FILE_MISSING, FILE_REFUSED
 
-TOO_MANY_FILES = code("TOO_MANY_FILES", "A pattern matches more files than are read by one job; make it narrower.")
+TOO_MANY_MATCHES = code("TOO_MANY_MATCHES", "A pattern matches more files than are read by one job; make it narrower.")
 
 LONGEST = 1024
 _BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
@@ -39,4 +39,4 @@ def file_missing(path: str) -> Permanent:
 
 def too_many(most: int) -> Permanent:
     """Build the error for a pattern that matches more than `most` files."""
-    return Permanent(f"the pattern matches more than {most} files", code=TOO_MANY_FILES, source="files", most=most)
+    return Permanent(f"the pattern matches more than {most} files", code=TOO_MANY_MATCHES, source="files", most=most)
