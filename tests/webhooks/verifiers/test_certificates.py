@@ -235,5 +235,7 @@ def test_what_the_certificate_does_not_prove_is_refused():
     ):
         assert refused(paypal(body)[0], from_paypal())
     assert refused(paypal(Permanent("404"))[0], from_paypal())
+    short = rsa.generate_private_key(65537, 1024)  # noqa: S505 - what has to be refused
+    assert refused(paypal(pem(certificate("p", short)).encode())[0], from_paypal(key=short))
     with pytest.raises(Unavailable):
         paypal(Retryable("away"))[0].verify(from_paypal(), NOW)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import string
+from dataclasses import replace
+
 import pytest
 
 from server.kernel.errors import Unauthenticated
@@ -77,3 +81,48 @@ def test_a_tolerance_of_the_definition_holds():
     verifier(declared).verify(signed(declared), NOW + 3600)
     with pytest.raises(Unauthenticated):
         verifier(declared).verify(signed(declared), NOW + 3601)
+
+
+@pytest.mark.parametrize("scheme", ["standard-webhooks", "shopify", "twilio"])
+def test_one_signature_has_one_text(scheme):
+    vector = schemes()[scheme].vectors[0]
+    name = {"standard-webhooks": "webhook-signature", "shopify": "x-shopify-hmac-sha256"}.get(
+        scheme, "x-twilio-signature"
+    )
+    verify = schemes()[scheme].make(vector.declared, vector.keys, None)
+    right = Arrived(**vector.request)
+    bare = right.headers[name].rstrip("=")
+    verify.verify(replace(right, headers={**right.headers, name: bare}), vector.now)
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    other = bare[:-1] + letters[letters.index(bare[-1]) + 1] + "="
+    assert base64.b64decode(other.removeprefix("v1,")) == base64.b64decode(bare.removeprefix("v1,") + "=")
+    with pytest.raises(Unauthenticated):
+        verify.verify(replace(right, headers={**right.headers, name: other}), vector.now)
+
+
+def test_a_prefix_of_a_key_has_to_stand_there():
+    declared = {"header": "Authorization", "prefix": "Token "}
+    verify = schemes()["api_key"].make(declared, ["key"], None)
+    right = Arrived(method="POST", path="in", headers={"authorization": "Token key"})
+    verify.verify(right, NOW)
+    for value in ("key", "token key", "Token Token key", "Token  key", "Tokenkey"):
+        with pytest.raises(Unauthenticated):
+            verify.verify(replace(right, headers={"authorization": value}), NOW)
+
+
+def test_a_parameter_counts_once_and_an_endless_query_is_not_read():
+    verify = schemes()["api_key"].make({"query": "code"}, ["key"], None)
+    for query, taken in (
+        ("code=key", True),
+        ("a=1&co%64e=k%65y", True),
+        ("code=key&code=key", False),
+        ("code=key&code=other", False),
+        ("Code=key", False),
+        ("a=1&" * 10_000 + "code=key", False),
+    ):
+        request = Arrived(method="POST", path="in", query=query)
+        if taken:
+            verify.verify(request, NOW)
+        else:
+            with pytest.raises(Unauthenticated):
+                verify.verify(request, NOW)

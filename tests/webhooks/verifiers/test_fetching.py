@@ -105,6 +105,19 @@ def test_invented_addresses_neither_flood_others_nor_push_out_the_real_keys():
     assert material.of(A)(f"{URL}/x") == b"policy of a/a 12"
 
 
+def test_a_workspace_keeps_thirty_two():
+    side = Side()
+    fetch = side.material().of(A)
+    for number in range(33):
+        side.now += 6
+        fetch(f"{URL}/{number}")
+    fetch(f"{URL}/32")
+    assert len(side.asked) == 33
+    side.now += 6
+    fetch(f"{URL}/0")
+    assert len(side.asked) == 34
+
+
 def test_many_at_once_ask_once():
     side = Side(gate=threading.Event())
     fetch = side.material().of(A)

@@ -48,7 +48,7 @@ def test_slacks_challenge_is_answered_once_its_signature_is_right():
     [
         b'{"type":"event_callback","event":{"text":"url_verification"}}', b"url_verification", b'["url_verification"]',
         b'{"type":"url_verification"}', b'{"type":"url_verification","challenge":7}', b'{"type":["url_verification"]}',
-        b'{"type":"url_verification","challenge":"\xff"}', b'"url_verification"' + b"[" * 3000, b"",
+        b'{"type":"url_verification","challenge":"\xff"}', b'["url_verification",' + b"[" * 3000, b"",
         b'{"type":"url_verification","challenge":"' + b"a" * 5000 + b'"}',
     ],
 )  # fmt: skip

@@ -25,6 +25,7 @@ CURVE = ec.generate_private_key(ec.SECP256R1())
 PUBLIC_PEM = PRIVATE.public_key().public_bytes(
     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 )
+HS256 = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
 SAID = {"iss": "https://sender.example", "aud": "crossdock", "sub": "hook", "iat": NOW, "exp": NOW + 300}
 BY_SET = {"algorithms": ["RS256", "ES256"], "jwks_url": URL, "issuer": SAID["iss"], "audience": "crossdock"}
 
@@ -126,9 +127,7 @@ def test_a_public_key_is_no_shared_secret():
     verify = verifier({**BY_SECRET, "algorithms": ["RS256"]}, [PUBLIC_PEM.decode()])
     verify.verify(sent(signed(key=PRIVATE, algorithm="RS256")), NOW)
     head, payload = encoded({"alg": "HS256"}).split(".")[:2]
-    mac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
-        f"{head}.{payload}".encode(), PUBLIC_PEM
-    )
+    mac = HS256.sign(f"{head}.{payload}".encode(), PUBLIC_PEM)
     assert refused(verify, sent(f"{head}.{payload}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"))
     both = {**BY_SECRET, "algorithms": ["HS256", "RS256"]}
     assert refused(verifier(both, [PUBLIC_PEM.decode()]), sent(f"{head}.{payload}.{'A' * 43}"))
@@ -153,8 +152,10 @@ def test_a_key_that_is_none_for_its_algorithm_is_an_error_that_does_not_show_it(
 
 @pytest.mark.parametrize("head", [{"crit": ["x"], "x": 1}, {"b64": False}, {"kid": 7}, {"kid": None, "crit": []}])
 def test_heads_that_ask_for_what_we_do_not_know_are_refused(head):
-    token = encoded({"alg": "HS256", **head})
-    assert refused(verifier(BY_SECRET, [SECRET]), sent(token + "A" * 43))
+    head, payload = encoded({"alg": "HS256", **head}).split(".")[:2]
+    mac = HS256.sign(f"{head}.{payload}".encode(), SECRET.encode())
+    token = f"{head}.{payload}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+    assert refused(verifier(BY_SECRET, [SECRET]), sent(token))
 
 
 @pytest.mark.parametrize("name", ["jku", "x5u", "jwk", "x5c"])
@@ -196,6 +197,14 @@ def test_a_token_without_a_kid_goes_by_the_only_key():
     token = signed(key=CURVE, algorithm="ES256")
     verifier(BY_SET, fetch=Sets(jwk(CURVE))).verify(sent(token), NOW)
     assert refused(verifier(BY_SET, fetch=Sets(jwk(CURVE), jwk(PRIVATE))), sent(token))
+
+
+@pytest.mark.parametrize("algorithm", ["RS512", "PS256"])
+def test_a_key_of_the_set_serves_the_declared_algorithms_only(algorithm):
+    token = signed(key=PRIVATE, algorithm=algorithm, kid="a")
+    assert refused(verifier(BY_SET, fetch=Sets(jwk(PRIVATE, kid="a"))), sent(token))
+    wider = {**BY_SET, "algorithms": [algorithm]}
+    verifier(wider, fetch=Sets(jwk(PRIVATE, kid="a"))).verify(sent(token), NOW)
 
 
 @pytest.mark.parametrize(
