@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from server.authoring import queries
 from server.authoring.check import check
-from server.authoring.planning import missing_secrets
+from server.authoring.planning import missing_secrets, name_of
 from server.documents.catalog import FixedCatalog
 from server.documents.nodes import ListNode, MappingNode
 from server.documents.reading import File, read_file
+from server.events.compatibility import broken_promises
 from server.kernel.errors import INVALID, Invalid
 from server.store.values import write_json
 
@@ -53,10 +54,16 @@ def examine(tx: Tx, world: World, kind: str, body: Mapping[str, Any]) -> Definit
     """
     file = File("body.json", write_json({**body, "kind": kind}).encode())
     result = check([file], catalog(tx, world))
-    errors = [*result.errors, *missing_secrets(tx, result.documents)]
+    errors = [*result.errors, *missing_secrets(tx, result.documents), *_broken_promises(tx, result.documents)]
     if errors or not result.documents:
         raise _refusal(file, errors)
     return result.documents[0]
+
+
+def _broken_promises(tx: Tx, documents: Sequence[Definition]) -> Iterator[Finding]:
+    for each in documents:
+        held = queries.find(tx, each.kind, name_of(each))
+        yield from broken_promises(each, held.body if held else None)
 
 
 def _refusal(file: File, errors: Sequence[Finding]) -> Invalid:

@@ -2,106 +2,97 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import jsonschema_rs
 
 from server.events.envelope import from_json
 from server.events.routes import routes_version
+from server.events.upcasting import STANDING, Ladder, ladders_of
 from server.kernel.errors import Invalid, code
+from server.sdk.schemas import MOST_ERRORS, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server.events.envelope import NewEvent
+    from server.events.envelope import Event, NewEvent
     from server.store import Tx
 
 SCHEMA_VIOLATION = code("SCHEMA_VIOLATION", "The event breaks its type's JSON Schema; `errors` has a pointer each.")
-_ERRORS_SHOWN = 20
 
 
-def no_references(uri: str) -> Any:
-    """Refuse remote and file `$ref`: a schema is complete in itself.
+@dataclass(frozen=True, slots=True)
+class _Types:
+    """The event types of a workspace at one version of its routes."""
 
-    Raises:
-        ValueError: always.
-
-    """
-    raise ValueError(f"a schema may not refer to {uri}")
-
-
-def compile_schema(schema: Any) -> jsonschema_rs.Validator:
-    """Compile a draft 2020-12 schema; patterns run in linear time, references outside are refused.
-
-    Raises:
-        jsonschema_rs.ValidationError: not a schema.
-        ValueError: a reference outside.
-
-    """
-    return jsonschema_rs.Draft202012Validator(
-        schema, retriever=no_references, pattern_options=jsonschema_rs.RegexOptions(), validate_formats=True
-    )
+    routes: int
+    schemas: dict[str, dict[int, Schema]]
+    ladders: dict[str, Ladder]
 
 
 class Catalogue:
-    """Compiled validators per workspace and type, dropped when the workspace's routes change."""
+    """Compiled schemas and up-casters per workspace, dropped when the workspace's routes change."""
 
     def __init__(self) -> None:
-        self._cache: dict[int, tuple[int, dict[str, dict[int, jsonschema_rs.Validator]]]] = {}
+        self._cache: dict[int, _Types] = {}
 
-    def check(self, tx: Tx, news: Sequence[NewEvent]) -> None:
-        """Check each event against its type's schema: the version named, else the newest.
+    def check(self, tx: Tx, news: Sequence[NewEvent]) -> list[int | None]:
+        """Check each event against its type's schema: the version named, else the newest; return the versions, None without one.
 
         Raises:
-            Invalid: SCHEMA_VIOLATION with all violations (20 at most).
+            Invalid: SCHEMA_VIOLATION with all violations (20 at most); no value is shown.
 
         """
-        types = self._types(tx)
+        types = self._types(tx).schemas
+        checked: list[int | None] = []
         errors: list[dict[str, Any]] = []
         for number, new in enumerate(news):
             versions = types.get(new.type)
             if not versions:
+                checked.append(new.schema_version)
                 continue
-            validator = versions.get(new.schema_version or max(versions))
-            if validator is None:
+            version = new.schema_version or max(versions)
+            if version not in versions:
                 raise Invalid(
-                    f"{new.type} has no version {new.schema_version}",
+                    f"{new.type} has no version {version}",
                     code=SCHEMA_VIOLATION,
                     errors=[{"pointer": f"/{number}", "message": f"known versions: {sorted(versions)}"}],
                 )
+            checked.append(version)
             data = from_json(new.data)
-            if not validator.is_valid(data):
-                errors.extend(_violations(validator, data, number))
-            if len(errors) >= _ERRORS_SHOWN:
+            if not versions[version].accepts(data):
+                errors += [_violation(number, *error) for error in versions[version].errors(data)]
+            if len(errors) >= MOST_ERRORS:
                 break
         if errors:
+            errors = errors[:MOST_ERRORS]
             raise Invalid(
                 f"{len(errors)} violation(s) of the event type's schema", code=SCHEMA_VIOLATION, errors=errors
             )
+        return checked
 
-    def _types(self, tx: Tx) -> dict[str, dict[int, jsonschema_rs.Validator]]:
+    def lift(self, tx: Tx, event: Event, to: int | None = None) -> Event:
+        """Return an event as the newest version of its type has it, or version `to`; see `Ladder.lift`."""
+        if event.schema_version is None:
+            return event
+        return self._types(tx).ladders.get(event.type, STANDING).lift(event, to)
+
+    def _types(self, tx: Tx) -> _Types:
         version = routes_version(tx)
         cached = self._cache.get(tx.scope.workspace_id)
-        if cached is None or cached[0] != version:
+        if cached is None or cached.routes != version:
             rows = tx.all(
                 """SELECT body FROM definitions
                    WHERE workspace_id = :workspace_id AND kind = 'EventType' AND removed_at IS NULL"""
             )
-            types: dict[str, dict[int, jsonschema_rs.Validator]] = {}
+            schemas: defaultdict[str, dict[int, Schema]] = defaultdict(dict)
             for each in rows:
                 if "schema" in each.body:
-                    validator = compile_schema(each.body["schema"])
-                    types.setdefault(each.body["name"], {})[each.body.get("version", 1)] = validator
-            cached = (version, types)
+                    schemas[each.body["name"]][each.body.get("version", 1)] = Schema(each.body["schema"])
+            cached = _Types(version, dict(schemas), ladders_of(each.body for each in rows))
             self._cache[tx.scope.workspace_id] = cached
-        return cached[1]
+        return cached
 
 
-def _violations(validator: jsonschema_rs.Validator, data: Any, number: int) -> list[dict[str, Any]]:
-    found = []
-    for error in validator.iter_errors(data):
-        pointer = "".join(f"/{step}" for step in error.instance_path)
-        found.append({"pointer": f"/{number}/data{pointer}", "code": SCHEMA_VIOLATION, "message": error.message[:300]})
-        if len(found) >= _ERRORS_SHOWN:
-            break
-    return found
+def _violation(number: int, pointer: str, message: str) -> dict[str, str]:
+    return {"pointer": f"/{number}/data{pointer}", "code": SCHEMA_VIOLATION, "message": message[:300]}

@@ -49,19 +49,23 @@ class Publisher:
             Invalid: SCHEMA_VIOLATION, an event breaks its type's schema; `details["errors"]` has a pointer each.
 
         """
-        self.catalogue.check(tx, news)
-        answers, events = self._store(tx, news)
+        answers, events = self._store(tx, news, self.catalogue.check(tx, news))
         self._owe(tx, events)
         return answers
 
     def store_only(self, tx: Tx, new: NewEvent) -> Event:
-        """Store one event with a fresh id that is owed to nobody by itself: a trigger by hand."""
-        _, events = self._store(tx, [new])
+        """Store one event with a fresh id that is owed to nobody by itself: a trigger by hand.
+
+        Raises:
+            Invalid: SCHEMA_VIOLATION.
+
+        """
+        _, events = self._store(tx, [new], self.catalogue.check(tx, [new]))
         return events[0]
 
     def publish_ours(self, tx: Tx, news: Sequence[NewEvent]) -> None:
         """Store and owe operational events of our own: no workspace's schema may refuse them."""
-        _, events = self._store(tx, news)
+        _, events = self._store(tx, news, [each.schema_version for each in news])
         self._owe(tx, events)
 
     def publish_journal(self, tx: Tx) -> None:
@@ -98,7 +102,9 @@ class Publisher:
         queries.store(tx, [(event, b"") for event in events])
         self._owe(tx, events)
 
-    def _store(self, tx: Tx, news: Sequence[NewEvent]) -> tuple[list[Published], list[Event]]:
+    def _store(
+        self, tx: Tx, news: Sequence[NewEvent], versions: Sequence[int | None]
+    ) -> tuple[list[Published], list[Event]]:
         now = self.clock.now()
         first: dict[tuple[str, str], tuple[Event, bytes]] = {}
         keys = []
@@ -107,7 +113,9 @@ class Publisher:
             id_ = new.id or show("evt", uid)
             hash_ = new.content_hash()
             keys.append((new.source, id_))
-            known = first.setdefault((new.source, id_), (queries.stored(new, uid, id_, now, tx), hash_))
+            known = first.setdefault(
+                (new.source, id_), (queries.stored(new, uid, id_, now, tx, versions[number]), hash_)
+            )
             if known[1] != hash_:
                 raise _conflict(number, id_, new.source)
         fresh = queries.store(tx, list(first.values()))

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from server.events.envelope import Event, to_json
+from server.kernel.errors import Conflict, NotFound, code
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from server.events.envelope import NewEvent
     from server.store import Tx
 
+AMBIGUOUS_EVENT = code("AMBIGUOUS_EVENT", "Several sources used this event id; name one with `?source=`.")
 NAMES = tuple(each.name for each in fields(Event))
 COLUMNS = ", ".join(NAMES)
 _STORE = f"""
@@ -76,46 +78,31 @@ def by_id(tx: Tx, id_: str, source: str | None) -> list[Event]:
     return [read(row) for row in rows]
 
 
+def one(tx: Tx, id_: str, source: str | None) -> Event:
+    """Return the event of that id.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: AMBIGUOUS_EVENT, several sources used the id and none is named.
+
+    """
+    found = by_id(tx, id_, source)
+    if not found:
+        raise NotFound("no such event here")
+    if len(found) > 1:
+        sources = sorted(event.source for event in found)
+        raise Conflict("several sources used this id", code=AMBIGUOUS_EVENT, sources=sources)
+    return found[0]
+
+
 def by_uids(conn: Connection, uids: Collection[UUID]) -> list[Event]:
     """Return events of any workspace: for the engine, which carries each row's workspace on."""
     rows = conn.exec_driver_sql(f"SELECT {COLUMNS} FROM events WHERE uid = ANY(%s::uuid[])", (list(uids),))
     return [read(row) for row in rows]
 
 
-def page(
-    tx: Tx,
-    *,
-    before: UUID | None,
-    limit: int,
-    type_: str | None = None,
-    subject: str | None = None,
-    correlation_id: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> list[Event]:
-    """Return events newest first, filtered by equality and by the time they were recorded."""
-    rows = tx.all(
-        f"""SELECT {COLUMNS} FROM events WHERE workspace_id = :workspace_id
-            AND (CAST(:before AS uuid) IS NULL OR uid < :before)
-            AND (CAST(:type AS text) IS NULL OR type = :type)
-            AND (CAST(:subject AS text) IS NULL OR subject = :subject)
-            AND (CAST(:correlation_id AS text) IS NULL OR correlation_id = :correlation_id)
-            AND (CAST(:since AS timestamptz) IS NULL OR uid >= crossdock_first_uuid(:since))
-            AND (CAST(:until AS timestamptz) IS NULL OR uid < crossdock_first_uuid(:until))
-            ORDER BY uid DESC LIMIT :limit""",
-        before=before,
-        type=type_,
-        subject=subject,
-        correlation_id=correlation_id,
-        since=since,
-        until=until,
-        limit=limit,
-    )
-    return [read(row) for row in rows]
-
-
-def stored(event: NewEvent, uid: UUID, id_: str, now: datetime, tx: Tx) -> Event:
-    """Fill in what the publisher left out: time, correlation, principal."""
+def stored(event: NewEvent, uid: UUID, id_: str, now: datetime, tx: Tx, version: int | None = None) -> Event:
+    """Fill in what the publisher left out: time, correlation, principal, and the version of its schema that it was checked by."""
     return Event(
         uid=uid,
         workspace_id=tx.scope.workspace_id,
@@ -129,6 +116,6 @@ def stored(event: NewEvent, uid: UUID, id_: str, now: datetime, tx: Tx) -> Event
         correlation_id=event.correlation_id or tx.cause.correlation_id,
         causation_id=event.causation_id or tx.cause.causation_id,
         principal=tx.cause.principal,
-        schema_version=event.schema_version,
+        schema_version=version,
         extensions=event.extensions,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PLACES: dict[str, frozenset[str]] = {
+    "event_type": frozenset(("event", "data")),
     "outbound_webhook": frozenset(("event", "data")),
     "inbound_webhook": frozenset(("request", "headers", "params", "body")),
     "inbound_webhook_item": frozenset(("request", "headers", "params", "body", "item")),

@@ -52,7 +52,6 @@ def trigger(
     asked = webhook.trigger(payload, tx.cause.principal, event_id)
     webhooks.save(tx, webhook)
     new = NewEvent(type=asked["type"], id=event_id, source="crossdock/trigger", data=to_json(asked["data"]))
-    publisher.catalogue.check(tx, [new])
     event = publisher.store_only(tx, new)
     delivery = owing.owe_one(
         tx,
