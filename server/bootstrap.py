@@ -38,6 +38,7 @@ from server.integrations.gates import SharedGate
 from server.integrations.keys import SqlKeys
 from server.integrations.making import Making
 from server.integrations.places import Places
+from server.integrations.plugin_stores import PluginStores
 from server.integrations.plugins import discover
 from server.integrations.sharers import Sharers
 from server.integrations.spec import plugin_facts
@@ -68,6 +69,7 @@ from server.transport.proxy import Proxy
 from server.webhooks import fanouts, health
 from server.webhooks.aggregate import Webhook
 from server.webhooks.api import blueprint as deliveries_room
+from server.webhooks.branches import WebhookBranch
 from server.webhooks.drain import Deliveries
 from server.webhooks.fallbacks import Fallbacks
 from server.webhooks.inbound import upkeep
@@ -206,7 +208,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     caller = _caller(shared)
     backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)
     rooms: list[Blueprint] = [
-        events_room(store, shared.publisher),
+        events_room(store, shared.publisher, [WebhookBranch()]),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
         keys_room(store, shared.webhooks, shared.secrets),
         replays_room(store, shared.hint),
@@ -247,6 +249,7 @@ def _caller(shared: Core) -> Caller:
         keys=SqlKeys(shared.engine),
         keychain=shared.keychain,
         files=shared.settings.files,
+        stores=PluginStores(shared.settings.database_url),
     )
 
 

@@ -8,11 +8,11 @@ from uuid import UUID
 import orjson
 from flask import Response, request
 
-from server.events import hops, intake, queries, stream_api
+from server.events import chains_api, hops, intake, queries, searching, stream_api
 from server.events.schemas import EventPage, EventQuery, EventSchema, OneEventQuery, PublishedManySchema
 from server.events.showing import shown
 from server.events.together import Together
-from server.kernel.errors import Conflict, NotFound, code
+from server.events.wanted import read_pattern
 from server.web import bodies, current, paging
 from server.web.answers import answer
 from server.web.idempotency import remember
@@ -20,16 +20,18 @@ from server.web.permissions import requires
 from server.web.room import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from server.events.envelope import Published
     from server.events.publishing import Publisher
+    from server.events.tree import Branch
     from server.store import Store, Tx
 
-AMBIGUOUS_EVENT = code("AMBIGUOUS_EVENT", "Several sources used this event id; name one with `?source=`.")
 _LISTING = "events"
 
 
-def blueprint(store: Store, publisher: Publisher) -> Room:
-    """Make the room of events."""
+def blueprint(store: Store, publisher: Publisher, branches: Sequence[Branch] = ()) -> Room:
+    """Make the room of events; `branches` are what other rooms add to the tree of one."""
     room = Room("events", description="Business events: publish and read")
     together = Together(store, publisher)
 
@@ -69,16 +71,16 @@ def blueprint(store: Store, publisher: Publisher) -> Room:
         """List events, newest first."""
         position = paging.after(query, _LISTING, UUID)
         with store.begin(current.scope(), current.cause()) as tx:
-            events = queries.page(
-                tx,
-                before=position[0] if position else None,
-                limit=query["limit"] + 1,
-                type_=query["type"],
+            search = searching.Search(
+                type=query["type"] and read_pattern(query["type"]),
                 subject=query["subject"],
+                source=query["source"],
                 correlation_id=query["correlation_id"],
                 since=query["since"],
                 until=query["until"],
+                before=position[0] if position else None,
             )
+            events = searching.page(tx, search, query["limit"] + 1)
         page = paging.page(events, query["limit"], _LISTING, lambda event: [str(event.uid)])
         body = b",".join(shown(event) for event in page["items"])
         return _json(b'{"items":[' + body + b'],"next":' + orjson.dumps(page["next"]) + b"}")
@@ -90,14 +92,9 @@ def blueprint(store: Store, publisher: Publisher) -> Room:
     def get_event(query: dict[str, Any], event_id: str) -> Response:
         """Read one event by its id."""
         with store.begin(current.scope(), current.cause()) as tx:
-            found = queries.by_id(tx, event_id, query["source"])
-        if not found:
-            raise NotFound("no such event here")
-        if len(found) > 1:
-            sources = sorted(event.source for event in found)
-            raise Conflict("several sources used this id", code=AMBIGUOUS_EVENT, sources=sources)
-        return _json(shown(found[0]))
+            return _json(shown(queries.one(tx, event_id, query["source"])))
 
+    chains_api.add(room, store, branches)
     stream_api.add(room, store)
     return room
 

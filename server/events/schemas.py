@@ -41,8 +41,13 @@ class EventSchema(Out):
 class EventQuery(PageQuery):
     """Filters of the listing of events."""
 
-    type = Text(most=255, load_default=None)
+    type = Text(
+        most=255,
+        load_default=None,
+        metadata={"description": "A type, or a pattern: `order.*`, `order.**`; `**` is every event but our own."},
+    )
     subject = Text(most=512, load_default=None)
+    source = Text(most=512, load_default=None)
     correlation_id = Text(most=128, load_default=None)
     since = fields.AwareDateTime(load_default=None, metadata={"description": "Recorded at or after."})
     until = fields.AwareDateTime(load_default=None, metadata={"description": "Recorded before."})
@@ -91,4 +96,68 @@ class OneEventQuery(PageQuery):
     source = Text(most=512, load_default=None, metadata={"description": "Needed when several sources used this id."})
 
 
+class HistoryQuery(PageQuery):
+    """Whose history."""
+
+    subject = Text(most=512, least=1, required=True, metadata={"description": "What the events are about."})
+    type = Text(
+        most=255,
+        load_default=None,
+        metadata={
+            "description": "Only events of this type or pattern; each is then compared with the one before of these."
+        },
+    )
+
+
+class DataChangeSchema(Out):
+    """A place of the data that an event changed."""
+
+    pointer = fields.String(required=True, metadata={"description": "JSON Pointer into `data`."})
+    before = fields.Raw(metadata={"description": "What stood there; absent where nothing did."})
+    after = fields.Raw(metadata={"description": "What stands there now; absent where nothing does."})
+
+
+class SubjectEventSchema(EventSchema):
+    """An event of a subject's history."""
+
+    changes = fields.List(
+        fields.Nested(DataChangeSchema),
+        required=True,
+        metadata={"description": "Against the data of the event before it; none for the first. 100 at most."},
+    )
+    more_changes = fields.Boolean(required=True, metadata={"description": "There were more changes than are shown."})
+
+
+class TreeNodeSchema(Out):
+    """One thing of a tree, with what came of it. Its kind decides which fields it has more."""
+
+    kind = fields.String(
+        required=True, metadata={"description": "`request`, `event`, `delivery`, and what syncs and flows add."}
+    )
+    id = fields.String(required=True)
+    name = fields.String(
+        required=True, metadata={"description": "The type of an event; the definition of anything else."}
+    )
+    at = Moment(required=True)
+    state = fields.String(required=True, allow_none=True)
+    children = fields.List(fields.Dict(), required=True, metadata={"description": "Nodes like this one."})
+
+
+class EventTreeSchema(Out):
+    """What came of what."""
+
+    trees = fields.List(
+        fields.Nested(TreeNodeSchema),
+        required=True,
+        metadata={"description": "The chain that the event is in; then others of its correlation."},
+    )
+    nodes = fields.Integer(required=True)
+    cut = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why something was left out: `depth` (32) or `nodes` (1,000); null: it is whole."},
+    )
+
+
 EventPage = page_of(EventSchema)
+SubjectEventPage = page_of(SubjectEventSchema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from server.events.envelope import Event
 
 
-def shown(event: Event) -> bytes:
-    """Write an event as JSON."""
-    view = {**event.view(), "principal": event.principal, "extensions": event.extensions}
+def shown(event: Event, **more: Any) -> bytes:
+    """Write an event as JSON, with more fields if there are any."""
+    view = {**event.view(), "principal": event.principal, "extensions": event.extensions, **more}
     return orjson.dumps({**view, "data": orjson.Fragment(event.data.encode())})
 
 

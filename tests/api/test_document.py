@@ -23,6 +23,7 @@ LISTS_WITHOUT_PAGES = {
     "GET /api/v1/networks",
     "GET /api/v1/definitions/export",
     "GET /api/v1/stream",
+    "GET /api/v1/events/<event_id>/tree",
 }
 
 
