@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from server.kernel.errors import CrossdockError
     from server.sdk import Action, Context, Key, Mode, Row
 
-RECORD_REFUSED = code("RECORD_REFUSED", "The other system took the request but refused this record of it.")
+RECORD_REFUSED = code("RECORD_REFUSED", "The other system refuses this record: a value does not fit, or a rule forbids it.")
 
 WRITE = Operation(
     name="resource.write",
