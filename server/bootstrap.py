@@ -73,6 +73,7 @@ from server.webhooks.branches import WebhookBranch
 from server.webhooks.drain import Deliveries
 from server.webhooks.fallbacks import Fallbacks
 from server.webhooks.inbound import upkeep
+from server.webhooks.inbound.admitting import Admitting
 from server.webhooks.inbound.arriving import Proxies
 from server.webhooks.inbound.directory import Directory
 from server.webhooks.inbound.drain import Inbound
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from server.config import Settings
+    from server.events.admitting import Admit
     from server.queue.dead_letters import Reopen
     from server.sdk.adapter import Health as AdapterHealth
     from server.sdk.plugin import Plugin
@@ -139,6 +141,7 @@ class Core:
     webhooks: SqlRepository[Webhook]
     reopening: Reopening
     reopens: Mapping[str, Reopen]
+    admit: Admit
 
 
 def core(settings: Settings, *, clock: Clock | None = None, connections: int = WORKER_CONNECTIONS) -> Core:
@@ -174,6 +177,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
             "inbound": ReopeningRequests(hint),
             reactions.KIND: reactions.Reopening(),
         },
+        admit=Admitting(timed, hint),
     )
 
 

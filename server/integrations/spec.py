@@ -39,7 +39,7 @@ PRESETS = (
     "email-gateway",
 )
 # Named by our own documents and built later, so that their absence is not called a typing error.
-COMING_PLUGINS = ("erp_sandbox", "sql", "tryton")
+COMING_PLUGINS = ("tryton",)
 _PLACEHOLDER = "placeholder"
 _REFERENCE_KEYS = frozenset({"secret", "env", "default"})
 

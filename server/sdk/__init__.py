@@ -8,11 +8,24 @@ from server.sdk.files import FileInfo, Files
 from server.sdk.headers import FRAMING, IDENTITY
 from server.sdk.identity import Identity, identity_of
 from server.sdk.mocking import HttpMock, Mock, Received, Reply, Scenario, SourceStage, TargetStage
+from server.sdk.outbox import Emitted, Outbox
 from server.sdk.positions import as_json, packed, unpacked
 from server.sdk.ranges import BlockReader
 from server.sdk.sampling import dataset_of, schema_of
 from server.sdk.schemas import FieldError, Schema
-from server.sdk.sources import CURSOR_MISSING, Dataset, Key, Page, ReadRequest, Row, Source, Window, first_rows, reading
+from server.sdk.sources import (
+    BROKEN_ROW,
+    CURSOR_MISSING,
+    Dataset,
+    Key,
+    Page,
+    ReadRequest,
+    Row,
+    Source,
+    Window,
+    first_rows,
+    reading,
+)
 from server.sdk.targets import (
     OUTCOME_UNKNOWN,
     Action,
@@ -29,6 +42,7 @@ from server.sdk.targets import (
 )
 
 __all__ = [
+    "BROKEN_ROW",
     "CURSOR_MISSING",
     "FRAMING",
     "IDENTITY",
@@ -43,6 +57,7 @@ __all__ = [
     "Dataset",
     "Destination",
     "EachRecord",
+    "Emitted",
     "Endpoint",
     "Failure",
     "FieldError",
@@ -55,6 +70,7 @@ __all__ = [
     "Mock",
     "Mode",
     "Operation",
+    "Outbox",
     "Page",
     "Permanent",
     "Postponed",

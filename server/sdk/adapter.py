@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server.sdk.context import Context
+    from server.sdk.outbox import Outbox
     from server.sdk.sources import Source
     from server.sdk.targets import Target
 
@@ -87,7 +88,8 @@ class Endpoint:
 class Adapter(abc.ABC):
     """The base of every plugin's adapter. It keeps no state between calls: one instance serves many threads.
 
-    What of its operations a sync job can read from or write to stands in `sources` and `targets`.
+    What of its operations a sync job can read from or write to stands in `sources` and `targets`; the events of a system that
+    keeps them until they are fetched, in `outbox`.
     """
 
     id: ClassVar[str]
@@ -95,6 +97,7 @@ class Adapter(abc.ABC):
     operations: ClassVar[tuple[Operation, ...]]
     sources: ClassVar[tuple[Source, ...]] = ()
     targets: ClassVar[tuple[Target, ...]] = ()
+    outbox: ClassVar[Outbox | None] = None
 
     def operation(self, name: str) -> Operation | None:
         """Return the operation of that name."""

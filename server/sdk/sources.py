@@ -39,6 +39,8 @@ CURSOR_MISSING = code("CURSOR_MISSING", "A row has no value in a cursor field, a
 
 Row = dict[str, Any]
 """Field → value: JSON, and Decimal, datetime with a zone, date, time, UUID and bytes as well."""
+BROKEN_ROW = "_error"
+"""A row with this field could not be read: its text says why and where, `_raw` holds what was there. It is a dead letter."""
 Key = tuple[Any, ...]
 """The values of the primary key's fields, in their order."""
 Cursor = Literal["fields", "token", "none"]

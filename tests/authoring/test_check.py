@@ -233,6 +233,26 @@ def test_names_are_unique_over_the_variants_of_a_kind() -> None:
     assert codes(checked(ORDERS, INBOUND.replace("name: x", "name: orders"))) == ["DUPLICATE_NAME"]
 
 
+@pytest.mark.parametrize(
+    ("path", "methods", "codes_"),
+    [
+        ("a/b", "", ["ROUTE_CONFLICT", "ROUTE_CONFLICT"]),
+        ("a/b", "methods: [PUT]", []),
+        ("a/b", "methods: [POST, PUT]", ["ROUTE_CONFLICT", "ROUTE_CONFLICT"]),
+        ("'a/{x}'", "", []),
+        ("a/B", "", []),
+    ],
+)
+def test_one_endpoint_takes_a_request(path: str, methods: str, codes_: list[str]) -> None:
+    other = INBOUND.replace("name: x", "name: y").replace("path: a/b", f"path: {path}") + methods
+    assert codes(checked(INBOUND, other)) == codes_
+
+
+def test_parameters_of_two_names_make_one_path() -> None:
+    one, other = (INBOUND.replace("path: a/b", f"path: 'a/{{{each}}}'") for each in ("x", "y"))
+    assert codes(checked(one, other.replace("name: x", "name: y"))) == ["ROUTE_CONFLICT", "ROUTE_CONFLICT"]
+
+
 def test_definitions_of_the_workspace_are_known_too() -> None:
     workspace = FixedCatalog(
         catalog().plugins,
@@ -475,8 +495,6 @@ def test_the_examples_of_what_is_planned_answer_not_yet() -> None:
     assert [(f.file, f.line, f.col) for f in result.findings] == [
         ("flow.yaml", 11, 7),
         ("flow.yaml", 72, 7),
-        ("sync-job.yaml", 3, 9),
-        ("sync-job.yaml", 7, 9),
         ("sync-job.yaml", 11, 7),
     ]
     assert set(codes(result)) == {"NOT_YET"}

@@ -1,0 +1,1 @@
+"""The embedded ERP: small, whole, and on SQL of its own."""

@@ -1,0 +1,60 @@
+"""The ERP makes and changes its own tables, step by step, when it is first asked for; one process at a time does it."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, inspect, select, text
+
+from plugins.erp_sandbox.tables import CALLS, CUSTOMERS, METADATA, OUTBOX, VERSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Connection, Engine
+
+_LOCK = 7310003
+_done: weakref.WeakSet[Engine] = weakref.WeakSet()
+_one = threading.Lock()
+
+
+def _first(connection: Connection) -> None:
+    """Make customers, the answers of calls, and the outbox."""
+    METADATA.create_all(connection, tables=[CUSTOMERS, CALLS, OUTBOX])
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+"""A step that is released never changes; a table that a later step alters is written out in the step that made it."""
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables of a database up to date, once for each engine of this process."""
+    if engine in _done:
+        return
+    with _one:
+        if engine in _done:
+            return
+        with engine.connect() as connection:
+            _lock(connection)
+            _take(connection)
+            connection.commit()
+        _done.add(engine)
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def _take(connection: Connection) -> None:
+    if not inspect(connection).has_table(VERSIONS.name):
+        VERSIONS.create(connection)
+    had = set(connection.scalars(select(VERSIONS.c.version)))
+    for version, step in enumerate(STEPS, 1):
+        if version not in had:
+            step(connection)
+            connection.execute(insert(VERSIONS), {"version": version})

@@ -1,0 +1,47 @@
+"""The events of the ERP wait in its own table until Crossdock has them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select
+
+from plugins.erp_sandbox.desk import working
+from plugins.erp_sandbox.tables import OUTBOX
+from server.sdk import Emitted, Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from server.sdk import Context
+
+
+class ErpOutbox(Outbox):
+    """What waits in `outbox`, of the company of the call."""
+
+    def waiting(self, context: Context, limit: int) -> Sequence[Emitted]:
+        """Return the oldest."""
+        with working(context) as desk:
+            rows = desk.connection.execute(
+                select(OUTBOX).where(OUTBOX.c.company == desk.company).order_by(OUTBOX.c.position).limit(limit)
+            ).all()
+        return [
+            Emitted(
+                position=row.position,
+                id=row.id,
+                type=row.type,
+                subject=row.subject,
+                time=row.time,
+                data=json.loads(row.data),
+                correlation_id=row.correlation_id,
+                cause=row.cause,
+            )
+            for row in rows
+        ]
+
+    def taken(self, context: Context, events: Sequence[Emitted]) -> None:
+        """Delete just these: one that was written meanwhile with a lower position is still there."""
+        with working(context, writes=True) as desk:
+            ids = [each.position for each in events]
+            desk.connection.execute(delete(OUTBOX).where(OUTBOX.c.company == desk.company, OUTBOX.c.position.in_(ids)))

@@ -1,0 +1,13 @@
+"""Module ports: what an ERP module promises, whichever ERP stands behind it.
+
+A port names operations with their schemas, what they refuse with, and which operation makes each undone. A plugin takes the
+operations that it answers from the port (`SALES["customers.get"]`), so that a flow or sync written for one ERP runs on
+another.
+"""
+
+from .port import Port, Promise
+from .sales import CUSTOMER_CONFLICT, CUSTOMER_UNKNOWN, SALES
+
+PORTS: tuple[Port, ...] = (SALES,)
+
+__all__ = ["CUSTOMER_CONFLICT", "CUSTOMER_UNKNOWN", "PORTS", "SALES", "Port", "Promise"]

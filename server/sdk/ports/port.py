@@ -1,0 +1,57 @@
+"""What a port is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from server.sdk.adapter import Operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """One operation of a port.
+
+    `refuses` are the codes of the errors that a caller can count on, beside those of every call. `undo` is the operation
+    that makes the effect undone, None where there is nothing to undo; `events` are those that it brings about.
+    """
+
+    operation: Operation
+    refuses: tuple[str, ...] = ()
+    undo: str | None = None
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A module: its name and its promises."""
+
+    name: str
+    promises: tuple[Promise, ...]
+
+    def __getitem__(self, name: str) -> Operation:
+        """Return the operation of that name.
+
+        Raises:
+            KeyError: the port has none.
+
+        """
+        return self.promise(name).operation
+
+    def __iter__(self) -> Iterator[Operation]:
+        return (each.operation for each in self.promises)
+
+    def promise(self, name: str) -> Promise:
+        """Return the promise about the operation of that name.
+
+        Raises:
+            KeyError: the port has none.
+
+        """
+        found = next((each for each in self.promises if each.operation.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
