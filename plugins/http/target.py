@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from server.kernel.errors import CrossdockError
     from server.sdk import Action, Context, Key, Mode, Row
 
-RECORD_REFUSED = code("RECORD_REFUSED", "The other system refuses this record: a value does not fit, or a rule forbids it.")
+RECORD_REFUSED = code(
+    "RECORD_REFUSED", "The other system refuses this record: a value does not fit, or a rule forbids it."
+)
 
 WRITE = Operation(
     name="resource.write",

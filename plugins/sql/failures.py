@@ -23,7 +23,9 @@ from server.sdk import OUTCOME_UNKNOWN, CrossdockError, Permanent, Retryable, co
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RECORD_REFUSED = code("RECORD_REFUSED", "The other system refuses this record: a value does not fit, or a rule forbids it.")
+RECORD_REFUSED = code(
+    "RECORD_REFUSED", "The other system refuses this record: a value does not fit, or a rule forbids it."
+)
 
 _READ_ONLY = "25006"
 _PASSING = ("08", "53", "57P", "40", "55P03", "58", _READ_ONLY, "XX")
