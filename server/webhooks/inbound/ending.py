@@ -106,6 +106,8 @@ def _answers(tx: Tx, ready: Sequence[Ready], ended: Sequence[Ended]) -> dict[UUI
     """Make and keep the answers of those that have one, and of all that died: those may be synchronous too."""
     answers: dict[UUID, Made] = {}
     for each, end in zip(ready, ended, strict=True):
+        if end.state != "dead" and each.answering is None:
+            continue
         request = show(ID_PREFIX, each.work.id)
         if end.state == "dead" and end.error is not None:
             answers[each.work.id] = refusal(request, end.error)

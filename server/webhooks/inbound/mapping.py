@@ -107,7 +107,7 @@ class Mapper:
                 raise Permanent(
                     f"more than {BATCH_LIMIT} events", code=EMIT_MANY, source="mapping", pointer=list(emit.place)
                 )
-            events.append(self._event(emit, inner, budget, event_id(request, round_, number), request, correlation_id))
+            events.append(self._event(emit, inner, budget, event_id(request, round_, number), correlation_id))
         if not events:
             return Skipped("empty")
         version = None
@@ -125,9 +125,7 @@ class Mapper:
                 if emit.when is None or truthy(_at(emit.when, inner, budget, (*emit.place, "when"))):
                     yield emit, inner
 
-    def _event(
-        self, emit: Emit, scope: Mapping[str, Any], budget: Budget, id_: str, request: UUID, correlation_id: str
-    ) -> NewEvent:
+    def _event(self, emit: Emit, scope: Mapping[str, Any], budget: Budget, id_: str, correlation_id: str) -> NewEvent:
         try:
             data = emit.data.run(scope, budget)
         except EvaluationError as error:
@@ -147,7 +145,7 @@ class Mapper:
                 said.get("correlation"), CORRELATION, (*place, "correlation"), "letters, digits and _.:-"
             )
             or correlation_id,
-            causation_id=show("req", request),
+            causation_id=scope["request"]["id"],
             schema_version=emit.schema_version,
             extensions=self.extensions,
         )

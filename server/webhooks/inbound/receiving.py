@@ -12,20 +12,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
 import structlog
 
 from server.events import hops
-from server.events.envelope import to_json
 from server.kernel.clock import rfc3339
 from server.kernel.errors import (
     CrossdockError,
-    Invalid,
     NotAllowed,
     NotFound,
     TooMany,
@@ -35,11 +31,11 @@ from server.kernel.errors import (
     code,
 )
 from server.kernel.ids import new_uuid, show
-from server.mapping import EvaluationError
 from server.queue.claims import Claim
 from server.webhooks.inbound import answers, metrics
 from server.webhooks.inbound.arrived import Arrived
 from server.webhooks.inbound.arriving import address_of, within
+from server.webhooks.inbound.deduping import key_of
 from server.webhooks.inbound.parsing import format_of, media_type, parse, takes
 from server.webhooks.inbound.routes import NO_ENDPOINT_HERE
 from server.webhooks.inbound.seeing import ID_PREFIX, kept_headers, kept_query, scope_of
@@ -66,9 +62,6 @@ if TYPE_CHECKING:
     from server.webhooks.inbound.storing import Outcome, Storer
 
 log = structlog.get_logger("crossdock.inbound")
-DEDUPE_FAILED = code(
-    "DEDUPE_FAILED", "The dedupe key of the definition cannot be computed for this request, so it is not taken."
-)
 INBOUND_IN_FLIGHT = code(
     "INBOUND_IN_FLIGHT", "A request with the same dedupe key is being mapped; its answer will be this one's."
 )
@@ -393,8 +386,7 @@ def _own_key(
         Invalid: DEDUPE_FAILED.
 
     """
-    expression = endpoint.webhook.key
-    if expression is None:
+    if endpoint.webhook.key is None:
         return None
     identity, now, params, headers, query, body = seen
     scope = scope_of(
@@ -408,22 +400,7 @@ def _own_key(
         headers=headers,
         body=body,
     )
-    try:
-        value = expression.run(scope)
-    except EvaluationError as error:
-        raise Invalid(
-            "the dedupe key cannot be computed", code=DEDUPE_FAILED, source="inbound", reason=error.failure.message
-        ) from error
-    return None if value is None else b"k:" + _written(value)
-
-
-def _written(value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
-    try:
-        return to_json(value).encode()
-    except (TypeError, orjson.JSONEncodeError):  # half of a surrogate pair inside
-        return json.dumps(value, default=str, sort_keys=True).encode()
+    return key_of(endpoint.webhook, scope)
 
 
 def _default_key(verified: Verified) -> bytes | None:

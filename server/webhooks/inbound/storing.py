@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
+    from sqlalchemy.engine import Connection
+
     from server.store import Store
 
 log = structlog.get_logger("crossdock.inbound")
@@ -36,6 +38,7 @@ LANE_LIMIT = 1000
 MOST_ROWS = 256
 MOST_BYTES = 4 * 1024 * 1024
 MOST_WAITING = 4096
+_STOP_SECONDS = 5.0
 FIRST_EPOCH = 1
 """The epoch of the claim under which a synchronous request is stored: whoever stored it maps it, or a worker once the lease ends."""
 
@@ -163,21 +166,29 @@ class Storer:
         self._hinted = threading.Event()
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: list[threading.Thread] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin, inside the process that serves."""
         self._loop = loop
         self._stopped = False
-        for number in range(self._threads):
-            threading.Thread(target=self._work, name=f"inbound-store-{number}", daemon=True).start()
-        threading.Thread(target=self._tell, name="inbound-hint", daemon=True).start()
+        work = [(self._work, f"inbound-store-{number}") for number in range(self._threads)]
+        self._running = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for target, name in (*work, (self._tell, "inbound-hint"))
+        ]
+        for thread in self._running:
+            thread.start()
 
     def stop(self) -> None:
-        """End the threads once nothing waits."""
+        """End the threads once nothing waits, and close the store."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
         self._hinted.set()
+        for thread in self._running:
+            thread.join(_STOP_SECONDS)
+        self._store.close()
 
     def put(self, asked: Asked) -> asyncio.Future[Outcome]:
         """Let a request wait for the next batch; on the loop only.
@@ -259,9 +270,14 @@ def store(store: Store, asked: Sequence[Asked]) -> list[Stored | Outdated]:
         Unavailable: DATABASE_AWAY; nothing was stored, or it was and its answer was lost: dedupe tells them apart.
 
     """
-    rows = orjson.dumps([_row(number, each) for number, each in enumerate(asked)])
     with reachable(), store.statements() as connection:
-        found = connection.exec_driver_sql(_STORE, {"rows": rows.decode()}).all()
+        return put(connection, asked)
+
+
+def put(connection: Connection, asked: Sequence[Asked]) -> list[Stored | Outdated]:
+    """Do the same with a connection of the caller's: at its commit, where it has a transaction open."""
+    rows = orjson.dumps([_row(number, each) for number, each in enumerate(asked)])
+    found = connection.exec_driver_sql(_STORE, {"rows": rows.decode()}).all()
     outcomes: dict[int, Stored | Outdated] = {}
     for n, fresh, first, status, headers, body in found:
         if not fresh:
