@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 from marshmallow import INCLUDE
 
-from server.authoring import crud, queries, schemas
+from server.authoring import crud, folding, queries, schemas
 from server.authoring.applying import REPOSITORIES
 from server.authoring.bodies import body_of, document
 from server.authoring.versions import live
@@ -101,6 +101,7 @@ def resources(room: Room, store: Store, world: World) -> None:
         _changing(room, store, world, noun)
         if noun.operates is not None:
             _history(room, store, noun)
+            folding.add(room, store, noun)
             for path, (action, about) in _ACTIONS.items():
                 _moving(room, store, noun, (path, action, about))
 
