@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from server.authoring import crud, planning, versions
+from server.kernel.errors import Invalid
 from tests.support.definitions import ALL, ORDER_CREATED, ORDERS, SIGNED, WAREHOUSE, changed
 
 if TYPE_CHECKING:
     from server.authoring.planning import Plan
     from tests.authoring_db.conftest import Hand
+
+
+INBOUND = """
+kind: Webhook
+name: sender
+direction: inbound
+path: 'in/{a}'
+verify: {scheme: none}
+emit: {type: thing.changed, data: {id: body.id}}
+"""
 
 
 def steps(plan: Plan) -> list[tuple[str, str, str]]:
@@ -86,6 +97,17 @@ def test_prune_removes_what_refers_before_what_it_refers_to(hand: Hand) -> None:
         ("remove", "Integration", "warehouse"),
         ("remove", "EventType", "order.created@1"),
     ]
+
+
+def test_an_endpoint_that_moved_to_another_file_needs_the_old_one_pruned(hand: Hand) -> None:
+    old = INBOUND.replace("{a}", "{b}")
+    hand.apply(old)
+    new = INBOUND.replace("name: sender", "name: other")
+    assert [each.code for each in hand.plan(new).errors] == ["ROUTE_CONFLICT"]
+    assert hand.plan(new, prune=True).errors == []
+    with pytest.raises(Invalid, match="takes requests to this path"):
+        hand.apply(new)
+    hand.apply(new.replace("in/{a}", "in/c"))
 
 
 def test_prune_leaves_what_others_own(hand: Hand) -> None:

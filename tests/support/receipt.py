@@ -62,6 +62,7 @@ class Receipt:
         self.direct.receiver.storer.stop()  # type: ignore[attr-defined]
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
+        self.loop.close()
 
     def send(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class PathTemplate:
         return dict(zip(self.params, values, strict=True))
 
 
+@lru_cache(4096)
 def read_path(text: str) -> PathTemplate:
     """Read a path as a definition writes it: no slash in front or behind.
 

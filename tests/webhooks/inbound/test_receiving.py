@@ -2,35 +2,336 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import gzip
+import hashlib
+import hmac
+import json
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from tests.support.inbound import declare
+import pytest
+from sqlalchemy import NullPool, create_engine, make_url, text
 
-if TYPE_CHECKING:
-    from tests.support.product import Product
+from tests.support.inbound import change, declare
+from tests.support.product import Product
 
 JSON = {"content-type": "application/json"}
+KEY = "sender-secret-0123456789"
 
 
 def stored(product: Product) -> list[Any]:
     return product.rows("SELECT * FROM inbound_requests ORDER BY id")
 
 
+def secret(product: Product, value: str = KEY, name: str = "SENDER", **how: Any) -> None:
+    with product.tx(how.pop("scope", None)) as tx:
+        getattr(product.core.secrets, "rotate" if how else "set")(tx, name, value, **how)
+
+
+def signed(body: bytes, key: str = KEY) -> dict[str, str]:
+    return {**JSON, "x-hub-signature-256": "sha256=" + hmac.digest(key.encode(), body, "sha256").hex()}
+
+
+GITHUB = {"scheme": "github", "key": {"secret": "SENDER"}}
+
+
 def test_what_is_answered_2xx_is_stored_whole_and_due(product: Product) -> None:
     webhook = declare(product, path="shop/{shop}/orders")
-    answer = product.receive(
-        "shop/berlin/orders", b'{"id": 1}', {**JSON, "X-Topic": "a", "Authorization": "Bearer x"}, query="a=1&token=2"
-    )
+    headers = {**JSON, "X-Topic": "a", "Authorization": "Bearer x", "Cookie": "a=b", "Connection": "close"}
+    answer = product.receive("shop/berlin/orders", b'{"id": 1}', headers, query="a=1&token=2")
     [row] = stored(product)
     [due] = product.rows("SELECT * FROM due WHERE kind = 'inbound'")
     assert (answer.status, answer.headers) == (202, {"content-type": "application/json"})
     assert (row.state, row.webhook_id, row.definition_version, row.method) == ("received", webhook.id, 1, "POST")
-    assert (row.path, row.params, row.query, bytes(row.body)) == (
-        "shop/berlin/orders",
-        {"shop": "berlin"},
-        "a=1",
-        b'{"id": 1}',
-    )
-    assert row.headers == {"content-type": "application/json", "x-topic": "a"}
+    assert (row.path, row.params, row.query) == ("shop/berlin/orders", {"shop": "berlin"}, "a=1")
+    assert (bytes(row.body), row.headers) == (b'{"id": 1}', {"content-type": "application/json", "x-topic": "a"})
     assert (row.client, row.correlation_id) == ("127.0.0.1", answer.json["id"])
     assert (due.ref, due.lane, due.workspace_id) == (row.id, webhook.id, row.workspace_id)
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent", "status"),
+    [
+        ({}, {"method": "PUT"}, 405),
+        ({"methods": ["PUT"]}, {"method": "PUT"}, 202),
+        ({}, {"method": "DELETE"}, 405),
+        ({"methods": ["GET"]}, {"method": "GET", "body": b""}, 202),
+        ({}, {"path": "elsewhere"}, 404),
+        ({}, {"path": "orders-in/"}, 404),
+        ({}, {"path": "{}"}, 404),
+        ({"path": "a/{x}"}, {"path": "a/"}, 404),
+        ({"path": "a/{x}"}, {"path": "a/{}"}, 404),
+        ({"path": "a/{x}"}, {"path": "a/..%2f"}, 202),
+        ({"max_body": 10}, {"body": b'{"a": 1234}'}, 413),
+        ({"max_body": 11}, {"body": b'{"a": 1234}'}, 202),
+        ({}, {"headers": {"content-type": "text/xml"}}, 415),
+        ({}, {"headers": {"content-type": "APPLICATION/JSON; charset=UTF-8"}}, 202),
+        ({}, {"headers": {"content-type": "application/json; charset=utf-16"}}, 415),
+        ({}, {"headers": {"content-type": "application/vnd.api+json"}}, 202),
+        ({}, {"headers": {}}, 202),
+        ({"content_types": ["text/plain"], "format": "json"}, {"headers": {"content-type": "text/plain"}}, 202),
+        ({"content_types": ["*/*"]}, {"headers": {"content-type": "image/png"}, "body": b"\x00\xff"}, 202),
+        ({}, {"body": b"{"}, 400),
+        ({}, {"body": b'{"a": 1, "a": 2}'}, 400),
+        ({}, {"body": b'{"a": NaN}'}, 400),
+        ({}, {"body": b'{"a": 123456789012345678901234567890}'}, 400),
+        ({}, {"body": b'{"a": 1e999}'}, 400),
+        ({}, {"body": b"[" * 100 + b"]" * 100}, 400),
+        ({}, {"body": b"\xef\xbb\xbf{}"}, 400),
+        ({}, {"body": '{"a": 1}'.encode("utf-16")}, 400),
+        ({}, {"body": b'{"a": "\\u0000 \\ud800"}'}, 202),
+        ({"content_types": ["application/xml"]}, {"headers": {"content-type": "application/xml"}, "body": b"<a>1</a>"}, 202),
+        (
+            {"content_types": ["application/xml"]},
+            {"headers": {"content-type": "application/xml"}, "body": b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>'},
+            400,
+        ),
+        ({"content_types": ["text/csv"]}, {"headers": {"content-type": "text/csv"}, "body": b"a,b\n1,2\n"}, 202),
+        ({}, {"headers": {**JSON, "content-encoding": "gzip"}, "body": gzip.compress(b"{}")}, 415),
+        ({"decompress": True}, {"headers": {**JSON, "content-encoding": "gzip"}, "body": gzip.compress(b"{}")}, 202),
+        ({"decompress": True}, {"headers": {**JSON, "content-encoding": "deflate"}, "body": zlib.compress(b"{}")}, 202),
+        ({"decompress": True}, {"headers": {**JSON, "content-encoding": "gzip"}, "body": b"{}"}, 400),
+        ({"decompress": True}, {"headers": {**JSON, "content-encoding": "gzip"}, "body": gzip.compress(b"{}")[:-4]}, 400),
+        ({"decompress": True}, {"headers": {**JSON, "content-encoding": "br"}, "body": b"{}"}, 415),
+        ({"decompress": True}, {"headers": {**JSON, "content-encoding": "gzip"}, "body": gzip.compress(b" " * 2_000_000)}, 413),
+        ({"allow_networks": ["192.0.2.0/24"]}, {}, 401),
+        ({"allow_networks": ["127.0.0.0/8"]}, {}, 202),
+        ({"dedupe": {"key": "to_number(body.id) < 'x'"}}, {}, 422),
+        ({}, {"headers": [(f"x-{number}", "1") for number in range(101)]}, 422),
+        ({}, {"headers": {**JSON, "crossdock-hops": "5"}}, 202),
+        ({}, {"headers": {**JSON, "crossdock-hops": "6"}}, 508),
+        ({}, {"query": "a=%ff"}, 202),
+    ],
+)  # fmt: skip
+def test_each_request_is_answered_by_what_is_wrong_with_it(
+    product: Product, declared: dict[str, Any], sent: dict[str, Any], status: int
+) -> None:
+    declare(product, **declared)
+    path = sent.pop("path", declared.get("path", "orders-in"))
+    answer = product.receive(path, sent.pop("body", b'{"id": 1}'), sent.pop("headers", JSON), **sent)
+    assert answer.status == status, answer.body
+    assert len(stored(product)) == (status == 202)
+    if status != 202:
+        assert (answer.headers["content-type"], answer.json["status"]) == ("application/problem+json", status)
+
+
+def test_a_refusal_tells_a_stranger_one_thing_for_every_cause(product: Product) -> None:
+    secret(product)
+    declare(product, verify=GITHUB)
+    body = b"{}"
+    wrong = [
+        product.receive("orders-in", body, each)
+        for each in (JSON, {**JSON, "x-hub-signature-256": "sha256=é"}, signed(body, "other"), signed(body + b" "))
+    ]
+    assert {(each.status, each.body) for each in wrong} == {(401, wrong[0].body)}
+    assert {each.headers["www-authenticate"] for each in wrong} == {'Signature realm="crossdock"'}
+    assert product.receive("orders-in", body, signed(body)).status == 202
+    gone = [product.receive("nowhere", body), product.receive("nowhere", body, scope=product.workspace("default", "b"))]
+    strange = product.receive("x", b"", scope=type(product.scope)(1, 1, "no", "such"))
+    assert [(each.status, each.body) for each in gone] == [(404, strange.body)] * 2
+
+
+def test_a_key_that_is_known_gets_the_first_answer_byte_for_byte_and_stores_nothing(product: Product) -> None:
+    declare(product, dedupe={"key": "body.id"})
+    first = product.receive("orders-in", b'{"id": 1}', JSON)
+    again = product.receive("orders-in", b'{"id": 1, "other": 2}', JSON)
+    other = product.receive("orders-in", b'{"id": 2}', JSON)
+    nothing = [product.receive("orders-in", b'{"id": null}', JSON) for _ in range(2)]
+    assert again == first
+    assert len({first.body, other.body, *(each.body for each in nothing)}) == 4
+    assert len(stored(product)) == len(product.rows("SELECT 1 FROM due WHERE kind = 'inbound'")) == 4
+
+
+def test_the_first_answer_is_kept_when_the_definition_answers_otherwise_by_now(product: Product) -> None:
+    declare(product, dedupe={"key": "body.id"}, answer={"status": 200, "body": {"ok": True}, "headers": {"X-A": "1"}})
+    first = product.receive("orders-in", b'{"id": 1}', JSON)
+    change(product, "orders-in", answer={"body": "thanks"})
+    assert (first.status, first.json, first.headers["x-a"]) == (200, {"ok": True}, "1")
+    assert product.receive("orders-in", b'{"id": 1}', JSON) == first
+    second = product.receive("orders-in", b'{"id": 2}', JSON)
+    assert (second.status, second.body, second.headers) == (
+        202,
+        b"thanks",
+        {"content-type": "text/plain; charset=utf-8"},
+    )
+
+
+def test_the_schemes_own_id_dedupes_where_the_definition_names_no_key(product: Product) -> None:
+    secret(product)
+    declare(product, verify=GITHUB)
+    body = b'{"id": 1}'
+    answers = [product.receive("orders-in", body, {**signed(body), "x-github-delivery": "d-1"}) for _ in range(3)]
+    assert len({each.body for each in answers}) == 1
+    assert len(stored(product)) == 1
+
+
+def test_a_key_is_forgotten_when_its_time_is_over(product: Product) -> None:
+    declare(product, dedupe={"key": "body.id", "ttl": "1h"})
+    first = product.receive("orders-in", b'{"id": 1}', JSON)
+    with product.core.engine.connect() as conn:
+        conn.execute(text("UPDATE inbound_keys SET expires_at = now()"))
+    second = product.receive("orders-in", b'{"id": 1}', JSON)
+    assert first.body != second.body
+    assert product.receive("orders-in", b'{"id": 1}', JSON) == second
+    assert len(stored(product)) == 2
+
+
+def test_fifty_at_once_over_two_processes_are_one(product: Product) -> None:
+    declare(product, dedupe={"key": "body.id"})
+    receipts = [product.receipt(), product.receipt()]
+    path = f"/in/{product.scope}/orders-in"
+    for receipt in receipts:  # each knows the endpoint
+        receipt.send(path, b'{"id": 0}', JSON)
+    with ThreadPoolExecutor(2) as threads:
+        many = [(path, b'{"id": %d}' % (number % 5), JSON) for number in range(50)]
+        found = [each for answers in threads.map(lambda receipt: receipt.send_all(many), receipts) for each in answers]
+    assert {each.status for each in found} == {202}
+    by_key = {number: {each.body for each in found[number::5]} for number in range(5)}
+    assert all(len(bodies) == 1 for bodies in by_key.values())
+    assert len(stored(product)) == len(product.rows("SELECT 1 FROM inbound_keys")) == 5
+
+
+def test_a_secret_that_was_revoked_takes_no_more_requests_at_once(product: Product) -> None:
+    secret(product)
+    declare(product, verify=GITHUB)
+    body = b"{}"
+    assert product.receive("orders-in", body, signed(body)).status == 202
+    secret(product, "another-secret-0123456789")
+    assert product.receive("orders-in", body, signed(body)).status == 401
+    assert product.receive("orders-in", b"{ }", signed(b"{ }", "another-secret-0123456789")).status == 202
+
+
+def test_old_and_new_are_taken_while_a_secret_is_changed_and_the_old_no_longer_than_that(product: Product) -> None:
+    secret(product)
+    declare(product, verify=GITHUB)
+    new = "another-secret-0123456789"
+    secret(product, new, overlap=1.0)
+    bodies = [b'{"n": %d}' % number for number in range(4)]
+    assert product.receive("orders-in", bodies[0], signed(bodies[0])).status == 202
+    assert product.receive("orders-in", bodies[1], signed(bodies[1], new)).status == 202
+    time.sleep(1.1)
+    assert product.receive("orders-in", bodies[2], signed(bodies[2])).status == 401
+    assert product.receive("orders-in", bodies[3], signed(bodies[3], new)).status == 202
+
+
+def test_a_missing_secret_admits_nobody_and_lets_senders_come_again(product: Product) -> None:
+    declare(product, verify=GITHUB)
+    answer = product.receive("orders-in", b"{}", signed(b"{}"))
+    assert (answer.status, answer.json["code"], answer.headers["retry-after"]) == (503, "NO_VERIFIER", "60")
+
+
+def test_an_endpoint_that_was_removed_takes_nothing_more(product: Product) -> None:
+    declare(product)
+    assert product.receive("orders-in", b"{}", JSON).status == 202
+    product.act("orders-in", "archive")
+    assert product.receive("orders-in", b"{}", JSON).status == 404
+    assert len(stored(product)) == 1
+
+
+def test_a_new_version_is_what_the_next_request_is_taken_under(product: Product) -> None:
+    declare(product)
+    product.receive("orders-in", b"{}", JSON)
+    change(product, "orders-in", path="moved")
+    assert product.receive("orders-in", b"{}", JSON).status == 404
+    assert product.receive("moved", b"{}", JSON).status == 202
+    assert [row.definition_version for row in stored(product)] == [1, 2]
+
+
+def test_what_comes_while_a_webhook_is_paused_is_kept_until_it_is_resumed(product: Product) -> None:
+    declare(product)
+    product.act("orders-in", "pause")
+    assert product.receive("orders-in", b"{}", JSON).status == 202
+    assert [row.held for row in product.rows("SELECT due_at = 'infinity' AS held FROM due WHERE kind = 'inbound'")] == [
+        True
+    ]
+    product.act("orders-in", "resume")
+    product.settle()
+    assert [row.held for row in product.rows("SELECT due_at = 'infinity' AS held FROM due WHERE kind = 'inbound'")] == [
+        False
+    ]
+
+
+def test_more_than_the_rate_is_told_when_to_come_again(database_url: str, redis_url: str) -> None:
+    product = Product(database_url, redis_url)
+    declare(product, rate_limit={"capacity": 2, "per_second": 0.5})
+    answers = [product.receive("orders-in", b"{}", JSON) for _ in range(3)]
+    assert [each.status for each in answers] == [202, 202, 429]
+    assert 1 <= int(answers[2].headers["retry-after"]) <= 2
+    assert len(stored(product)) == 2
+    product.close()
+
+
+def test_one_workspace_takes_no_request_of_another(product: Product) -> None:
+    other = product.workspace("default", "other")
+    declare(product)
+    declare(product, scope=other, path="theirs")
+    assert product.receive("theirs", b"{}", JSON).status == 404
+    assert product.receive("orders-in", b"{}", JSON, scope=other).status == 404
+    assert product.receive("theirs", b"{}", JSON, scope=other).status == 202
+    [row] = stored(product)
+    assert row.workspace_id == other.workspace_id
+
+
+def test_a_segment_that_is_written_out_goes_before_a_parameter(product: Product) -> None:
+    plain, param = declare(product, "plain", path="a/b"), declare(product, "param", path="a/{x}")
+    product.receive("a/b", b"{}", JSON)
+    product.receive("a/c", b"{}", JSON)
+    assert [row.webhook_id for row in stored(product)] == [plain.id, param.id]
+
+
+def test_methods_of_one_path_may_be_two_endpoints(product: Product) -> None:
+    post, put = declare(product, "post", path="a"), declare(product, "put", path="a", methods=["PUT"])
+    product.receive("a", b"{}", JSON)
+    product.receive("a", b"{}", JSON, method="PUT")
+    assert [row.webhook_id for row in stored(product)] == [post.id, put.id]
+    assert product.receive("a", b"", method="GET").headers["allow"] == "POST, PUT"
+
+
+def test_while_the_database_is_away_a_sender_is_told_to_come_again(product: Product) -> None:
+    declare(product)
+    assert product.receive("orders-in", b"{}", JSON).status == 202
+    url = make_url(product.settings.database_url)
+    outside = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with outside.connect() as conn:
+        conn.execute(text(f'ALTER DATABASE "{url.database}" ALLOW_CONNECTIONS false'))
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        conn.execute(text(ended), {"name": url.database})
+        answer = product.receive("orders-in", b"{}", JSON)
+        conn.execute(text(f'ALTER DATABASE "{url.database}" ALLOW_CONNECTIONS true'))
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert product.receive("orders-in", b"{}", JSON).status == 202
+
+
+def test_a_request_that_the_database_refuses_does_not_take_others_with_it(product: Product) -> None:
+    declare(product)
+    receipt = product.receipt()
+    path = f"/in/{product.scope}/orders-in"
+    receipt.send(path, b"{}", JSON)
+    strange = {**JSON, "x-strange": "\ud800"}
+    answers = receipt.send_all([(path, b"{}", strange if number == 3 else JSON) for number in range(8)])
+    assert [each.status for each in answers].count(202) == 7
+    assert answers[3].status in (400, 503)
+    assert len(stored(product)) == 8
+
+
+def test_what_expressions_see_when_it_comes_is_what_they_see_when_it_is_mapped(product: Product) -> None:
+    key = "join('|', [headers.x_topic, params.shop, request.query.a, request.method, request.path])"
+    declare(product, path="shop/{shop}", dedupe={"key": key})
+    product.receive("shop/b", b"", {"X-Topic": "t"}, query="a=1")
+    [row] = product.rows("SELECT encode(key, 'hex') AS key FROM inbound_keys")
+    assert row.key == hashlib.sha256(b"k:t|b|1|POST|shop/b").hexdigest()
+
+
+def test_a_secret_in_a_header_or_in_the_url_is_not_kept(product: Product) -> None:
+    secret(product)
+    declare(product, "header", path="h", verify={"scheme": "api_key", "header": "X-Mine", "key": {"secret": "SENDER"}})
+    declare(product, "query", path="q", verify={"scheme": "api_key", "query": "code", "key": {"secret": "SENDER"}})
+    assert product.receive("h", b"{}", {**JSON, "x-mine": KEY}).status == 202
+    assert product.receive("q", b"{}", JSON, query=f"code={KEY}&a=1").status == 202
+    rows = product.rows("SELECT r::text AS whole FROM inbound_requests r")
+    assert len(rows) == 2
+    assert not any(KEY in row.whole for row in rows)
+    assert json.dumps([row.query for row in stored(product)]) == '["", "a=1"]'
