@@ -18,7 +18,6 @@ from server.documents.values import SECRET_MISSING
 from server.events.compatibility import broken_promises
 from server.kernel.clock import rfc3339
 from server.kernel.errors import code
-from server.webhooks.inbound.conflicts import ROUTE_CONFLICT, rival_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -96,7 +95,6 @@ def plan(tx: Tx, definitions: Sequence[Definition], origin: str, *, prune: bool 
         *missing_secrets(tx, definitions),
         *(each for key, wants in wanted.items() if key in held for each in broken_promises(wants, held[key].body)),
         *_still_referred(held, wanted, extra if prune else (), origin),
-        *_same_routes(wanted, [] if prune else [held[key].body for key in extra]),
     ]
     return Plan(
         base_of(held.values(), origin),
@@ -207,15 +205,6 @@ def _still_referred(
             yield _at(wanted[key], STILL_REFERRED, message)
         else:
             yield Finding(code=STILL_REFERRED, message=message, file=origin, line=1, col=1)
-
-
-def _same_routes(wanted: Mapping[Key, Definition], kept: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Yield an error at each inbound webhook whose requests one that stays, though no file has it, takes already."""
-    for each in wanted.values():
-        rival = rival_of(each.body, kept) if kept else None
-        if rival is not None:
-            message = f"{label(each.kind, rival)}, which no file has any more, takes requests to this path; apply with --prune"
-            yield _at(each, ROUTE_CONFLICT, message)
 
 
 def label(kind: str, name: str) -> str:
