@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -34,6 +34,7 @@ from server.transport.urls import vet_url
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
     from pathlib import Path
 
     from server.integrations.credentials import Keychain
@@ -47,6 +48,7 @@ INPUT_INVALID = code("INPUT_INVALID", "The input of a call breaks the operation'
 PLUGIN_BUSY = code("PLUGIN_BUSY", "All places for calls of this integration are taken; the call waits.")
 
 log = structlog.get_logger("crossdock.integrations")
+T = TypeVar("T")
 _GRACE = 0.5
 _POOLS = 256
 _BUSY_PAUSE = 5.0
@@ -102,6 +104,24 @@ class Caller:
         if call.idempotency_key is None or operation is None or not operation.writes:
             return self._through_gate(adapter, call, until)
         return self._once(adapter, call, until)
+
+    def piece(self, call: Call, work: Callable[[Adapter, Context], T], seconds: float | None = None) -> T:
+        """Do a piece of work with the call's adapter, behind its gate and with its hard end: a page, or a batch.
+
+        `seconds` is how long what the context gives may be used, where it is kept for further pieces.
+
+        Raises:
+            Retryable, Postponed, Permanent: as `call` does, without secrets.
+
+        """
+        adapter = self._adapter(call)
+
+        def piece() -> T:
+            identified = self._identified(adapter, call)
+            return work(adapter, self._context(call, seconds or call.timeout, identified))
+
+        found: T = self._gated(call, lambda: self._run(call, piece, call.timeout))
+        return found
 
     def settle(self, call: Call, output: dict[str, Any]) -> None:
         """Keep what was done instead of a write as the result under its key, so that a repetition does not do both."""
@@ -184,15 +204,19 @@ class Caller:
         return self._keys.keep(hold, output)
 
     def _through_gate(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:
+        output: dict[str, Any] = self._gated(call, lambda: self._execute(adapter, call, until))
+        return output
+
+    def _gated(self, call: Call, work: Callable[[], Any]) -> Any:
         if self._gate is None or call.link is None:
-            return self._execute(adapter, call, until)
+            return work()
         wait = self._gate.wait(call.link)
         if wait is not None:
             name, why = REFUSALS[wait.reason]
             raise Postponed(why, code=name, source=call.source, after=wait.seconds)
         succeeded: bool | None = None
         try:
-            output = self._execute(adapter, call, until)
+            output = work()
             succeeded = True
         except Retryable:
             succeeded = False

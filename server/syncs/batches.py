@@ -1,0 +1,184 @@
+"""One batch: rows become records, unchanged ones are left out, the rest is written; what is refused is found by halving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from server.kernel.errors import CrossdockError, Permanent, Retryable, Skipped, code
+from server.sdk.positions import as_json
+from server.sdk.targets import Batch, Destination
+from server.syncs import ledger
+from server.syncs.ledger import Entry
+from server.syncs.refused import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from server.sdk.sources import Key, Row
+    from server.syncs.ends import TargetEnd
+    from server.syncs.job import Job
+
+ROW_KEY_MISSING = code("ROW_KEY_MISSING", "A row has no value in a field of the primary key.")
+NO_RECORD = code("NO_RECORD", "The map made of a row something that is no record: an object is needed.")
+KEY_TWICE = code("KEY_TWICE", "Two rows of one batch made records with the same match_on; the first was written.")
+
+_PLAIN = frozenset((str, int, float, bool, type(None), Decimal, dict, list))
+
+
+@dataclass(slots=True)
+class Made:
+    """What is to be written of one row."""
+
+    row: Row
+    key: str | None
+    hash: bytes
+    record: Row
+    target_key: Key
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch. `gone` are rows that say that they are deleted."""
+
+    read: int = 0
+    unchanged: int = 0
+    written: int = 0
+    entries: list[Entry] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    gone: list[tuple[str | None, Key]] = field(default_factory=list)
+
+
+def prepare(
+    job: Job,
+    version: int,
+    rows: Sequence[Row],
+    run: Mapping[str, Any],
+    known: Mapping[str, tuple[bytes, int]],
+    done: Outcome,
+) -> list[Made]:
+    """Map the rows that are new or have changed; what cannot be mapped is refused, what is deleted is noted."""
+    made: list[Made] = []
+    taken: set[Key] = set()
+    keeps = keeps_ledger(job)
+    for row in rows:
+        key, record = None, None
+        try:
+            key = _key(job, row)
+            found = ledger.hash_of(row) if keeps else b""
+            if key is not None and known.get(key) == (found, version) and job.target.skip_unchanged:
+                done.unchanged += 1
+                continue
+            record, is_gone = _record(job, row, run)
+            target_key = tuple(record.get(each) for each in job.target.match_on)
+            if is_gone:
+                done.gone.append((key, target_key))
+                continue
+            if target_key and target_key in taken:
+                raise Permanent("another row of this batch has the same match_on", code=KEY_TWICE, source="sync")
+            taken.add(target_key)
+            made.append(Made(row, key, found, record, target_key))
+        except Skipped:
+            done.unchanged += 1
+        except CrossdockError as error:
+            done.refused.append(Refused(key, row, record, error, "mapping"))
+    return made
+
+
+def keeps_ledger(job: Job) -> bool:
+    """Say whether the job needs to know what it has written."""
+    return bool(job.source.primary_key) and (job.target.skip_unchanged or job.target.delete is not None)
+
+
+def write(job: Job, target: TargetEnd, to: Destination, made: Sequence[Made], run: str, done: Outcome) -> None:
+    """Write the records; a batch that is refused as one is halved until the records at fault are found.
+
+    Raises:
+        Retryable, Postponed: nothing is known of the batch, or of a part of it; all of it comes again, under the same keys.
+
+    """
+    waiting = [list(made)] if made else []
+    while waiting:
+        part = waiting.pop()
+        try:
+            result = target.write(to, Batch([each.record for each in part], [_idempotency(run, each) for each in part]))
+        except Permanent as error:
+            if len(part) == 1 or not _is_of_a_record(error):
+                if not _is_of_a_record(error):
+                    raise
+                done.refused.append(_refused(part[0], error))
+                continue
+            middle = len(part) // 2
+            waiting += [part[middle:], part[:middle]]
+            continue
+        passing = next((error for error in result.failed.values() if isinstance(error, Retryable)), None)
+        if passing is not None:
+            raise passing
+        done.refused += [_refused(part[number], error) for number, error in sorted(result.failed.items())]
+        _count(job, part, result, done)
+
+
+def _count(job: Job, part: Sequence[Made], result: Any, done: Outcome) -> None:
+    ids = result.target_ids
+    done.unchanged += len(result.unchanged)
+    done.written += len(part) - len(result.failed) - len(result.unchanged)
+    if not keeps_ledger(job):
+        return
+    for number, each in enumerate(part):
+        if number not in result.failed and each.key is not None:
+            done.entries.append(Entry(each.key, each.hash, each.target_key, ids[number] if ids else None))
+
+
+def _is_of_a_record(error: Permanent) -> bool:
+    """A refusal of who we are, or of the place, is none of a record: halving would ask in vain for each."""
+    return error.code not in _OF_THE_PLACE
+
+
+_OF_THE_PLACE = frozenset(
+    (
+        "UPSTREAM_FORBIDDEN", "UPSTREAM_NOT_FOUND", "ADDRESS_REFUSED", "URL_REFUSED", "DATABASE_URL_REFUSED", "FILE_REFUSED",
+        "FILE_MISSING", "TABLE_MISSING", "FIELD_UNKNOWN", "KEY_MISSING", "TARGET_CANNOT", "END_MISSING", "NOT_HERE",
+        "DATABASE_DRIVER_MISSING", "PLUGIN_BROKEN",
+    )
+)  # fmt: skip
+
+
+def _refused(made: Made, error: CrossdockError) -> Refused:
+    return Refused(made.key, made.row, made.record, error, "refused")
+
+
+def _idempotency(run: str, made: Made) -> str:
+    """Return a key that is the same at every try: of the record, not of the run, where the row has a key and a hash."""
+    return f"{made.key}:{made.hash.hex()}" if made.key is not None and made.hash else f"{run}:{made.target_key}"
+
+
+def _key(job: Job, row: Row) -> str | None:
+    fields = job.source.primary_key
+    if not fields:
+        return None
+    values = [row.get(each) for each in fields]
+    if None in values:
+        raise Permanent("a field of the primary key has no value", code=ROW_KEY_MISSING, source="sync")
+    return ledger.key_of(values)
+
+
+def _record(job: Job, row: Row, run: Mapping[str, Any]) -> tuple[Row, bool]:
+    """Return the record of a row, and whether the row says that it is deleted."""
+    scope = {
+        "row": {name: value if type(value) in _PLAIN else _readable(value) for name, value in row.items()},
+        "run": run,
+    }
+    is_gone = job.gone is not None and job.gone.run(scope) is True
+    record = row if job.compiled is None else job.compiled.run(scope)
+    if not isinstance(record, dict):
+        raise Permanent("the map made no object of the row", code=NO_RECORD, source="mapping")
+    return record, is_gone
+
+
+def _readable(value: Any) -> Any:
+    """Return a value as expressions know it: a moment is a text in UTC with `Z`."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return as_json(value)

@@ -1,0 +1,197 @@
+"""The worker's part: runs that are due get a slice each, a few at a time, in threads of their own."""
+
+from __future__ import annotations
+
+import random
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from server.integrations.renewal import Renewal
+from server.kernel.errors import (
+    Conflict,
+    CrossdockError,
+    Failure,
+    NotFound,
+    Permanent,
+    Postponed,
+    Retryable,
+    Unavailable,
+    code,
+)
+from server.queue import claims
+from server.store import Cause
+from server.store.scopes import scope_of
+from server.syncs import progress
+from server.syncs.ends import ends_of
+from server.syncs.engine import Slice
+from server.syncs.job import job_of
+from server.syncs.progress import TakenOver
+from server.syncs.runs import KIND
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from server.integrations.calls import Caller
+    from server.integrations.making import Making
+    from server.queue.claims import Claim
+    from server.store import Store, Tx
+    from server.syncs.job import Job
+    from server.syncs.progress import Progress
+
+log = structlog.get_logger("crossdock.syncs")
+SYNC_POISON = code("SYNC_POISON", "The run was begun again and again without an outcome; the worker's log says how.")
+DEFINITION_GONE = code("DEFINITION_GONE", "The definition that the run began with is not kept.")
+AT_ONCE = 4
+MOST_CLAIMS = 50
+_RESTS_SECONDS = 60.0
+_LEAST_PAUSE = 0.05
+
+_BODY = """
+SELECT data FROM journal WHERE workspace_id = :workspace_id AND aggregate_id = :job
+  AND type IN ('crossdock.sync_job.created', 'crossdock.sync_job.changed')
+  AND CAST(data ->> 'definition_version' AS int) = :version
+ORDER BY version DESC LIMIT 1
+"""
+
+
+class Runs:
+    """Gives slices to runs. One per worker process."""
+
+    def __init__(self, store: Store, making: Making, caller: Caller) -> None:
+        self.store = store
+        self.making = making
+        self.caller = caller
+        self._running: dict[UUID, Claim] = {}
+        self._lock = threading.Lock()
+        self._renewal = Renewal("syncs", claims.HEARTBEAT_SECONDS, self._renew)
+
+    def drain(self) -> int:
+        """Begin slices of runs that are due, as far as there is room; return how many were begun.
+
+        Raises:
+            Unavailable: the database is away.
+
+        """
+        with self._lock:
+            room = AT_ONCE - len(self._running)
+        if room <= 0:
+            return 0
+        with self.store.connect() as conn:
+            mine = claims.claim(conn, KIND, room)
+        for claim in mine:
+            with self._lock:
+                self._running[claim.ref] = claim
+            threading.Thread(target=self._run, args=(claim,), daemon=True, name="sync").start()
+        if mine:
+            self._renewal.start()
+        return len(mine)
+
+    def slice(self, claim: Claim) -> None:
+        """Do one slice of a run that was claimed, and record what became of it."""
+        with self.store.connect() as conn:
+            run = progress.load(conn, claim)
+            if run is None:
+                claims.finish(conn, KIND, [claim])
+                return
+        try:
+            self._slice(claim, run)
+        except TakenOver:
+            log.info("another worker has taken the run over", run=str(claim.ref))
+        except Unavailable:
+            raise
+        except Exception as error:  # the border of one run: what breaks it must not stop the others
+            log.exception("a slice broke", run=str(claim.ref), job=run.job_name)
+            self._later(claim, run, Failure("INTERNAL", type(error).__name__, "sync"), 2.0 ** min(claim.claims, 6))
+
+    def _slice(self, claim: Claim, run: Progress) -> None:
+        if run.cancelled:
+            self._end(claim, run, "cancelled", None)
+            return
+        if claim.claims > MOST_CLAIMS:
+            self._end(claim, run, "failed", Failure(SYNC_POISON, "begun again and again without an outcome", "sync"))
+            return
+        job: Job | None = None
+        try:
+            with self.store.connect() as conn:
+                scope = scope_of(conn, claim.workspace_id)
+            with self.store.begin(scope, Cause(run.principal, run.correlation_id)) as tx:
+                job = _pinned(tx, run)
+                source, target = ends_of(tx, self.making, self.caller, job)
+            if not Slice(self.store, claim, run, job, source, target).work():
+                with self.store.connect() as conn:
+                    claims.postpone(conn, KIND, [claim], [run.now], uncount=True)
+        except Unavailable:
+            raise
+        except (Postponed, Conflict) as error:  # an integration that rests or lacks a secret is for people to set right
+            self._later(claim, run, error.failure, error.after or _RESTS_SECONDS)
+        except Retryable as error:
+            run.attempts += 1
+            planned = job.retry.pause(run.attempts, random.random()) if job else None  # noqa: S311 - spreads tries
+            if planned is None:
+                self._end(claim, run, "failed", error.failure)
+            else:
+                self._later(claim, run, error.failure, max(planned.total_seconds(), error.after or 0.0))
+        except (Permanent, NotFound) as error:
+            self._end(claim, run, "failed", error.failure)
+
+    def _later(self, claim: Claim, run: Progress, failure: Failure, seconds: float) -> None:
+        """Let the run go on later, from its last checkpoint; what it did since then is counted when it is done again."""
+        with self.store.connect() as conn:
+            row = conn.exec_driver_sql("SELECT now() AS now").one()
+            conn.exec_driver_sql(
+                "UPDATE sync_runs SET attempts = %s, error = %s WHERE workspace_id = %s AND id = %s",
+                (run.attempts, progress.stored(failure.as_dict()), run.workspace_id, run.run),
+            )
+            at = row.now + timedelta(seconds=max(seconds, _LEAST_PAUSE))
+            if not claims.postpone(conn, KIND, [claim], [at], uncount=True):
+                raise TakenOver
+        log.warning("a run waits", run=str(run.run), job=run.job_name, code=failure.code, seconds=round(seconds, 1))
+
+    def _end(self, claim: Claim, run: Progress, state: progress.Ending, failure: Failure | None) -> None:
+        with self.store.connect() as conn:
+            fresh: Any = progress.load(conn, claim)  # counters of a batch that was not recorded do not count
+            progress.fence(conn, claim)
+            progress.end(conn, claim, fresh, state, failure)
+        log.warning(
+            "a run ended", run=str(run.run), job=run.job_name, state=state, code=failure.code if failure else None
+        )
+
+    def _run(self, claim: Claim) -> None:
+        try:
+            self.slice(claim)
+        except TakenOver:
+            log.info("another worker has taken the run over", run=str(claim.ref))
+        except Unavailable as error:  # its lease ends, and it is due again
+            log.warning("a run waits", code=error.code, run=str(claim.ref))
+        except Exception:  # the border of one run: its lease ends, and it is tried again until it is poison
+            log.exception("a slice broke", run=str(claim.ref))
+        finally:
+            with self._lock:
+                self._running.pop(claim.ref, None)
+
+    def _renew(self) -> bool:
+        with self._lock:
+            held = list(self._running.values())
+        try:
+            if held:
+                with self.store.connect() as conn:
+                    claims.heartbeat(conn, KIND, held)
+        except CrossdockError as error:
+            log.warning("cannot renew leases", code=error.code, leases=len(held))
+        return bool(held)
+
+
+def _pinned(tx: Tx, run: Progress) -> Job:
+    """Return the job as the run began with it.
+
+    Raises:
+        Permanent: DEFINITION_GONE.
+
+    """
+    row = tx.one(_BODY, job=run.job_id, version=run.definition_version)
+    if row is None:
+        raise Permanent("the definition that the run began with is not kept", code=DEFINITION_GONE, source="sync")
+    return job_of(row.data["body"])

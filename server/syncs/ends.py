@@ -1,0 +1,115 @@
+"""The two ends of a run: the source and the target of a job, each behind the guard of its integration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from server.kernel.errors import Permanent, code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from server.integrations.calls import Caller
+    from server.integrations.guards import Call
+    from server.integrations.making import Making
+    from server.sdk.context import Context
+    from server.sdk.sources import Key, Page, ReadRequest, Row, Source
+    from server.sdk.targets import Action, Batch, Destination, Target, WriteResult
+    from server.store import Tx
+    from server.syncs.job import Job
+
+END_MISSING = code("END_MISSING", "The integration's plugin has no such source or target any more.")
+T = TypeVar("T")
+_KEPT_SECONDS = 120.0
+"""How long what a reading source was given may be used: longer than any slice."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnd:
+    """Asks a source; each page is a piece of work with its own end."""
+
+    caller: Caller
+    call: Call
+
+    def pages(self, request: ReadRequest) -> Generator[Page, None, None]:
+        """Yield the pages; closing it closes the source's."""
+        pages = self._do(lambda source, context: source.read(request, context), _KEPT_SECONDS)
+        try:
+            while True:
+                page = self.caller.piece(self.call, lambda _adapter, _context: next(pages, None))
+                if page is None:
+                    return
+                yield page
+        finally:
+            pages.close()
+
+    def keys(self, request: ReadRequest) -> Generator[Sequence[Key], None, None]:
+        """Yield all primary keys, page by page."""
+        found = self._do(lambda source, context: source.keys(request, context), _KEPT_SECONDS)
+        while True:
+            page = self.caller.piece(self.call, lambda _adapter, _context: next(found, None))
+            if page is None:
+                return
+            yield page
+
+    def fetch(self, request: ReadRequest, keys: Sequence[Key]) -> Sequence[Row]:
+        """Read single rows."""
+        return self._do(lambda source, context: source.fetch(request, keys, context))
+
+    def count(self, request: ReadRequest) -> int | None:
+        """Ask how many rows there are, about."""
+        return self._do(lambda source, context: source.count(request, context))
+
+    def _do(self, work: Callable[[Source, Context], T], seconds: float | None = None) -> T:
+        def piece(adapter: Any, context: Context) -> T:
+            source = adapter.source(self.call.operation)
+            if source is None:
+                raise _missing(self.call)
+            return work(source, context)
+
+        return self.caller.piece(self.call, piece, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEnd:
+    """Asks a target."""
+
+    caller: Caller
+    call: Call
+
+    def write(self, to: Destination, batch: Batch) -> WriteResult:
+        """Write a batch."""
+        return self.do(lambda target, context: target.write(to, batch, context))
+
+    def remove(self, to: Destination, keys: Sequence[Key], action: Action) -> WriteResult:
+        """Delete or archive."""
+        return self.do(lambda target, context: target.remove(to, keys, action, context))
+
+    def do(self, work: Callable[[Target, Context], T]) -> T:
+        """Do anything else with the target."""
+
+        def piece(adapter: Any, context: Context) -> T:
+            target = adapter.target(self.call.operation)
+            if target is None:
+                raise _missing(self.call)
+            return work(target, context)
+
+        return self.caller.piece(self.call, piece)
+
+
+def ends_of(tx: Tx, making: Making, caller: Caller, job: Job) -> tuple[SourceEnd, TargetEnd]:
+    """Return both ends of a job, with the integrations as they are now.
+
+    Raises:
+        NotFound, Conflict: an integration is not there, rests, or lacks a secret.
+
+    """
+    source = making.named(tx, job.source.integration, job.source.operation, {})
+    target = making.named(tx, job.target.integration, job.target.operation, {})
+    return SourceEnd(caller, source), TargetEnd(caller, target)
+
+
+def _missing(call: Call) -> Permanent:
+    message = f"{call.plugin.name} has no {call.operation} to sync with"
+    return Permanent(message, code=END_MISSING, source=call.source)

@@ -1,0 +1,287 @@
+"""One slice of a run: as many pages as five seconds hold, each written and then checkpointed in one transaction of ours.
+
+Who dies between the target's commit and ours has written a batch that comes again, under the same keys: every mode but `append`
+has the same effect twice as once. A checkpoint that finds the lease gone changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from server.kernel.errors import Permanent, code
+from server.kernel.ids import show
+from server.sdk.sources import ReadRequest
+from server.sdk.targets import Destination
+from server.syncs import batches, ledger, progress, refused, windows
+from server.syncs.batches import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from server.queue.claims import Claim
+    from server.sdk.sources import Key, Page, Row
+    from server.store import Store
+    from server.syncs.ends import SourceEnd, TargetEnd
+    from server.syncs.job import Job
+    from server.syncs.progress import Progress
+
+GUARD_STOPPED = code("GUARD_STOPPED", "The run stopped before it did damage: a share is above its guard.")
+RECORDS_REFUSED = code("RECORDS_REFUSED", "A record was refused, and the job says that the run fails then.")
+SLICE_SECONDS = 5.0
+_HUNDRED = 100
+
+
+class Slice:
+    """A slice of a run under way: `work` returns whether the run has ended."""
+
+    def __init__(
+        self, store: Store, claim: Claim, run: Progress, job: Job, source: SourceEnd, target: TargetEnd
+    ) -> None:
+        self.store, self.claim, self.run, self.job = store, claim, run, job
+        self.source, self.target = source, target
+        mode = "upsert" if job.target.mode == "mirror" else job.target.mode
+        self.to = Destination(
+            options=job.target.options, match_on=job.target.match_on, mode=mode, run=show("run", run.run)
+        )
+        self.keeps = batches.keeps_ledger(job)
+        self._until = time.monotonic() + SLICE_SECONDS
+        began = run.started_at or run.now
+        self._shown = {
+            "id": show("run", run.run),
+            "job": job.name,
+            "cause": run.cause,
+            "started_at": began.isoformat().replace("+00:00", "Z"),
+            "nominal": run.nominal.isoformat().replace("+00:00", "Z") if run.nominal else None,
+        }
+
+    def work(self) -> bool:
+        """Go on where the run has got to, until it ends or the time is over.
+
+        Raises:
+            TakenOver: another worker has the run.
+            Retryable, Postponed: the batch under way comes again later. Permanent: the run fails.
+
+        """
+        if self.run.key is not None:
+            self._one()
+            return True
+        steps = {"begin": self._begin, "read": self._read, "snapshot": self._snapshot, "delete": self._delete}
+        while self.run.phase != "finish":
+            if not steps[self.run.phase]():
+                return False
+        self._finish()
+        return True
+
+    def _begin(self) -> bool:
+        run = self.run
+        run.bounds = windows.first(self.job, run.job_position, run.now)
+        run.token = run.job_token
+        run.total = self.source.count(self._request())
+        if self.to.mode == "replace":
+            self.target.do(lambda target, context: target.begin(self.to, context))
+        with self.store.connect() as conn:
+            progress.fence(conn, self.claim)
+            run.known = ledger.count(conn, run) if self.keeps else 0
+            run.phase = "read"
+            progress.save(conn, run)
+        return True
+
+    def _read(self) -> bool:
+        """Read and write the windows of the run; say whether the last one was read to its end."""
+        while True:
+            pages = self.source.pages(self._request())
+            try:
+                for page in pages:
+                    self._page(page)
+                    if time.monotonic() > self._until:
+                        return False
+            finally:
+                pages.close()
+            cursor = self.job.source.cursor
+            following = windows.following(cursor, self.run.bounds) if cursor else None
+            with self.store.connect() as conn:
+                progress.fence(conn, self.claim)
+                self.run.position = None
+                self.run.bounds = following or self.run.bounds
+                self.run.phase = "read" if following else self._after_reading()
+                progress.save(conn, self.run)
+            if following is None:
+                return True
+
+    def _request(self) -> ReadRequest:
+        source, run = self.job.source, self.run
+        cursor = source.cursor
+        by_fields = cursor is not None and bool(cursor.fields)
+        return ReadRequest(
+            options=source.options,
+            primary_key=source.primary_key,
+            window=run.bounds.window(cursor) if cursor is not None and by_fields else None,
+            token=run.job_token if cursor is not None and not by_fields else None,
+            position=run.position,
+            size=self.job.batch,
+        )
+
+    def _after_reading(self) -> progress.Phase:
+        delete = self.job.target.delete
+        if delete is None or delete.detect != "key_snapshot":
+            return "snapshot" if self.job.target.mode == "mirror" else "finish"
+        at = self.run.snapshot_at
+        is_due = at is None or (self.run.now - at).total_seconds() >= delete.every
+        return "snapshot" if is_due or self.job.target.mode == "mirror" else "finish"
+
+    def _page(self, page: Page) -> None:
+        done = self._written(page.rows)
+        removed = [each for each in done.gone if self._vet_deletes(len(done.gone))]
+        tombstones = self._of_tombstones(page.deleted)
+        removed += tombstones if self._vet_deletes(len(tombstones)) else []
+        self._remove([target_key for _, target_key in removed])
+        self._advance(page)
+        with self.store.connect() as conn:
+            progress.fence(conn, self.claim)
+            self._record(conn, done, [key for key, _ in removed if key is not None])
+            progress.save(conn, self.run)
+            if self.run.high is not None:
+                progress.go_on_from(conn, self.run)
+        self._vet_refused(done)
+
+    def _written(self, rows: Sequence[Row]) -> Outcome:
+        """Map and write rows; nothing of it is recorded yet."""
+        done = Outcome(read=len(rows))
+        known = {}
+        if self.keeps and self.job.target.skip_unchanged:
+            fields = self.job.source.primary_key
+            keys = [ledger.key_of([row.get(each) for each in fields]) for row in rows]
+            with self.store.connect() as conn:
+                known = ledger.known(conn, self.run, keys)
+        made = batches.prepare(self.job, self.run.definition_version, rows, self._shown, known, done)
+        self._vet_changes(len(made))
+        batches.write(self.job, self.target, self.to, made, str(self.run.run), done)
+        return done
+
+    def _record(self, conn: Connection, done: Outcome, gone: Sequence[str]) -> None:
+        run = self.run
+        run.batches += 1
+        run.attempts = 0
+        run.error = None
+        run.read += done.read
+        run.written += done.written
+        run.unchanged += done.unchanged
+        run.refused += len(done.refused)
+        run.deleted += len(gone)
+        ledger.put(conn, run, done.entries)
+        if gone:
+            ledger.gone(conn, run, gone)
+        if self.job.on_record_error == "dead_letter":
+            refused.put(conn, run, done.refused, self.job.target.integration, run.now)
+
+    def _advance(self, page: Page) -> None:
+        cursor = self.job.source.cursor
+        self.run.position = page.position
+        if page.token is not None:
+            self.run.token = page.token
+        if cursor is None or not cursor.fields:
+            return
+        for row in reversed(page.rows):
+            values = tuple(row.get(each) for each in cursor.fields)
+            if None not in values:
+                self.run.high = values
+                return
+
+    def _of_tombstones(self, keys: Sequence[Key]) -> list[tuple[str | None, Key]]:
+        if not keys:
+            return []
+        with self.store.connect() as conn:
+            found = ledger.targets(conn, self.run, [ledger.key_of(each) for each in keys])
+        return list(found)
+
+    def _remove(self, keys: Sequence[Key]) -> None:
+        delete = self.job.target.delete
+        if keys:
+            result = self.target.remove(self.to, keys, delete.action if delete else "delete")
+            if result.failed:
+                raise result.failed[min(result.failed)]
+
+    def _snapshot(self) -> bool:
+        """Mark what the source has, all in one go: a snapshot that was broken off tells nothing of what is gone."""
+        request = replace(self._request(), window=None, token=None, position=None, size=max(self.job.batch, 1000))
+        for keys in self.source.keys(request):
+            with self.store.connect() as conn:
+                progress.fence(conn, self.claim)
+                ledger.seen(conn, self.run, keys)
+        with self.store.connect() as conn:
+            progress.fence(conn, self.claim)
+            lost = ledger.missing_count(conn, self.run)
+            self._vet_deletes(lost)
+            self.run.phase = "delete"
+            progress.snapshot_taken(conn, self.run)
+            progress.save(conn, self.run)
+        return True
+
+    def _delete(self) -> bool:
+        """Remove what the snapshot did not have, batch by batch; say whether nothing is left."""
+        while time.monotonic() <= self._until:
+            with self.store.connect() as conn:
+                found = ledger.missing(conn, self.run, self.job.batch)
+            if not found:
+                self.run.phase = "finish"
+                return True
+            self._remove([target_key for _, target_key in found])
+            with self.store.connect() as conn:
+                progress.fence(conn, self.claim)
+                ledger.gone(conn, self.run, [key for key, _ in found])
+                self.run.deleted += len(found)
+                progress.save(conn, self.run)
+        return False
+
+    def _finish(self) -> None:
+        if self.to.mode == "replace":
+            self.target.do(lambda target, context: target.finish(self.to, context))
+        with self.store.connect() as conn:
+            progress.fence(conn, self.claim)
+            if self.run.high is not None or self.run.token is not None:
+                progress.go_on_from(conn, self.run, token=True)
+            progress.end(conn, self.claim, self.run, "succeeded")
+
+    def _one(self) -> None:
+        """Sync the one record that an event names; one that is no more is removed, where the job removes."""
+        key = tuple(self.run.key)
+        rows = self.source.fetch(self._request(), [key])
+        done = self._written(rows)
+        lost = [] if rows or self.job.target.delete is None else self._of_tombstones([key])
+        removed = [*done.gone, *lost]
+        self._remove([target_key for _, target_key in removed])
+        with self.store.connect() as conn:
+            progress.fence(conn, self.claim)
+            self._record(conn, done, [each for each, _ in removed if each is not None])
+            progress.end(conn, self.claim, self.run, "succeeded")
+
+    def _vet_changes(self, more: int) -> None:
+        share = self.job.guards.max_change_percent
+        if share < _HUNDRED and self._above(self.run.written + more, share):
+            raise self._stopped("changed", self.run.written + more, share)
+
+    def _vet_deletes(self, more: int) -> bool:
+        delete = self.job.target.delete
+        if more and delete is not None and self._above(self.run.deleted + more, delete.max_percent):
+            raise self._stopped("deleted", self.run.deleted + more, delete.max_percent)
+        return True
+
+    def _vet_refused(self, done: Outcome) -> None:
+        if done.refused and self.job.on_record_error == "fail":
+            first = done.refused[0].error
+            message = f"a record was refused: {first.message}"
+            raise Permanent(message, code=RECORDS_REFUSED, source="sync", first=first.failure.as_dict())
+        if done.refused and self._above(self.run.refused, self.job.guards.max_error_percent):
+            raise self._stopped("refused", self.run.refused, self.job.guards.max_error_percent)
+
+    def _above(self, number: int, percent: Any) -> bool:
+        """Compare with the records known; while none is known there is no share of anything."""
+        return self.run.known > 0 and number * _HUNDRED > percent * self.run.known
+
+    def _stopped(self, what: str, number: int, percent: Any) -> Permanent:
+        message = f"{number} records {what} of {self.run.known} known are more than {percent} %"
+        return Permanent(message, code=GUARD_STOPPED, source="sync", what=what, number=number, known=self.run.known)
