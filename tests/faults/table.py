@@ -161,4 +161,14 @@ FAULTS = (
         "Nothing lost; what was not killed grows by 5 MB at most in the second half; no lease is older than two leases.",
         "Nothing leaks, and nothing gets stuck.",
     ),
+    Fault(
+        "F19",
+        "Senders, and processes killed",
+        "Signed requests come to an inbound webhook, each sent again under its one id until it is answered; ten times an API process "
+        "or a worker gets kill -9, in turn, and is started again.",
+        "Every request answered 2xx is stored once, emitted once and delivered; only deliveries that a killed worker had under way "
+        "come twice.",
+        "Promise 1 for what comes in: a request and its dedupe key are one transaction, and the answer comes after its commit; its "
+        "events and the end of its due row are another.",
+    ),
 )
