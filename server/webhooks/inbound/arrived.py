@@ -17,7 +17,7 @@ class Arrived:
     a header that came more than once is joined by `, ` and is in `repeated`. `body` is as it came over the wire, and that is
     what signatures are over. `client` is the address of who is connected to us, or, behind a trusted proxy, whom the proxy
     names; `peer_trusted` says that the connection is a trusted proxy's, so that what it adds may be believed. `target` is the
-    whole path of the request line as it was sent, `/in/…`; it, `scheme` and `host` make the URL that some senders sign.
+    whole path, `/in/…`; it, `scheme` and `host` make the URL that some senders sign.
     """
 
     method: str

@@ -343,6 +343,7 @@ def _arrived(head: Head, body: bytes) -> Arrived:
         peer_trusted=head.peer_trusted,
         host=head.host,
         scheme=head.scheme,
+        target="/in/" + "/".join((*head.names, head.path)),
     )
 
 

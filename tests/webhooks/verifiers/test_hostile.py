@@ -58,7 +58,7 @@ def ask(verify, request, now):
 
 
 @pytest.mark.parametrize(("scheme", "vector"), CASES, ids=NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_garbage_is_refused(scheme, vector, data):
     mine = sorted(vector.request.get("headers", {})) or READ
@@ -82,7 +82,7 @@ def test_garbage_is_refused(scheme, vector, data):
 
 
 @pytest.mark.parametrize(("scheme", "vector"), CASES, ids=NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_true_request_with_a_piece_changed_raises_nothing_else(scheme, vector, data):
     request = Arrived(**vector.request)
