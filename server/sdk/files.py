@@ -38,13 +38,13 @@ class Files(Protocol):
         """Return the files that a pattern matches, at most `MOST_FILES`, the longest unchanged first.
 
         Raises:
-            Permanent: FILE_REFUSED, TOO_MANY_FILES.
+            Permanent: FILE_REFUSED, TOO_MANY_MATCHES.
 
         """
         ...
 
-    def open(self, path: str) -> BinaryIO:
-        """Open a file for reading; close it.
+    def open(self, path: str, offset: int = 0) -> BinaryIO:
+        """Open a file for reading from a byte on; close it.
 
         Raises:
             Permanent: FILE_REFUSED, FILE_MISSING.

@@ -75,7 +75,7 @@ class Folder:
         finally:
             os.close(inner)
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str, offset: int = 0) -> BinaryIO:
         parts = (*self._below, *vet_path(path))
         try:
             with self._directory(parts[:-1]) as folder:
@@ -83,7 +83,9 @@ class Folder:
             if not stat.S_ISREG(os.fstat(number).st_mode):
                 os.close(number)
                 raise file_refused("it is no plain file")
-            return os.fdopen(number, "rb")
+            file = os.fdopen(number, "rb")
+            file.seek(offset)
+            return file
         except OSError as error:
             raise _failure(error, path) from error
 

@@ -81,25 +81,24 @@ class S3Files:
             params = {**params, "continuation-token": following}
         raise too_many(MOST_FILES)
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str, offset: int = 0) -> BinaryIO:
         key = self._key(path)
 
-        def block(offset: int, size: int) -> bytes:
+        def block(at: int, size: int) -> bytes:
             try:
-                answer = self._ask("GET", key, {}, headers={"range": f"bytes={offset}-{offset + size - 1}"})
+                answer = self._ask("GET", key, {}, headers={"range": f"bytes={at}-{at + size - 1}"})
             except Permanent as error:
                 if error.details.get("status") == _RANGE_EMPTY:
                     return b""
                 raise file_missing(path) if error.code == UPSTREAM_NOT_FOUND else error from error
             return answer.content
 
-        first = block(0, PART)
-        held = [first]
+        held = [block(offset, PART)]  # asked for now, so that a file that is not there is told now
 
-        def after_first(offset: int, size: int) -> bytes:
-            return held.pop() if held and offset == 0 else block(offset, size)
+        def after_first(at: int, size: int) -> bytes:
+            return held.pop() if held else block(at, size)
 
-        return cast("BinaryIO", io.BufferedReader(BlockReader(after_first, size=PART), 256 * 1024))
+        return cast("BinaryIO", io.BufferedReader(BlockReader(after_first, size=PART, offset=offset), 256 * 1024))
 
     @contextmanager
     def write(self, path: str) -> Iterator[BinaryIO]:

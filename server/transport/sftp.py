@@ -99,12 +99,12 @@ class SftpFiles:
             with suppress(FileNotFoundError):  # it went while we looked; the others are still there
                 self._collect(inner, pattern, found, depth + 1)
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str, offset: int = 0) -> BinaryIO:
         vet_path(path)
         self._links(path)
         with self._errors(path):
             size = self._sftp.lstat(self._at(path)).st_size or 0
-            remote = _Remote(self._sftp.open(self._at(path), "rb"), size, self, path)
+            remote = _Remote(self._sftp.open(self._at(path), "rb"), (offset, size), self, path)
         return cast("BinaryIO", io.BufferedReader(remote, 256 * 1024))
 
     @contextmanager
@@ -178,9 +178,9 @@ class SftpFiles:
 class _Remote(BlockReader):
     """A file over there, many requests for pieces of a block under way at once; its failures are ours."""
 
-    def __init__(self, file: paramiko.SFTPFile, size: int, files: SftpFiles, path: str) -> None:
-        super().__init__(self._pieces)
-        self._file, self._end, self._files, self._path = file, size, files, path
+    def __init__(self, file: paramiko.SFTPFile, span: tuple[int, int], files: SftpFiles, path: str) -> None:
+        super().__init__(self._pieces, offset=span[0])
+        self._file, self._end, self._files, self._path = file, span[1], files, path
 
     def _pieces(self, offset: int, size: int) -> bytes:
         with self._files._errors(self._path):  # noqa: SLF001 - a part of it
