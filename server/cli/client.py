@@ -38,6 +38,8 @@ DEFAULT_WORKSPACE = "default/default"
 _JSON_TYPES = ("application/json", "application/problem+json")
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 120.0
+_SILENT_SECONDS = 60.0
+_STREAM_TYPE = "text/event-stream"
 _MOST_BYTES = 256 * 1024 * 1024
 _PIECE = 65_536
 _TOKEN = re.compile(r"[\x21-\x7e]{0,1000}")
@@ -71,6 +73,10 @@ class Way(Protocol):
             Unavailable: nothing answers.
 
         """
+        ...
+
+    def listen(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[Answer]:
+        """Open a stream: yield the answer without a body first, then its body piece by piece, until it ends or breaks."""
         ...
 
     def close(self) -> None:
@@ -117,12 +123,33 @@ class OverHttp:
             ) as response:
                 return Answer(response.status_code, self._content(response), response.headers)
         except (requests.RequestException, OSError) as error:
-            reason = type(error).__name__
-            raise Unavailable(f"{self.url} does not answer ({reason})", code=SERVER_AWAY, source="cli") from error
+            raise self._away(error) from error
+
+    def listen(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[Answer]:
+        """Open a stream; more than a minute without a sign of life breaks it (Unavailable, SERVER_AWAY)."""
+        import requests  # noqa: PLC0415
+
+        try:
+            with self.session.get(
+                self.url + path,
+                params=dict(query),
+                headers=dict(headers),
+                timeout=(_CONNECT_SECONDS, _SILENT_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                yield Answer(response.status_code, b"", response.headers)
+                for piece in response.iter_content(None):
+                    yield Answer(response.status_code, piece, response.headers)
+        except (requests.RequestException, OSError) as error:
+            raise self._away(error) from error
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
+
+    def _away(self, error: Exception) -> Unavailable:
+        return Unavailable(f"{self.url} does not answer ({type(error).__name__})", code=SERVER_AWAY, source="cli")
 
     def _content(self, response: requests.Response) -> bytes:
         content = bytearray()
@@ -156,6 +183,12 @@ class InProcess:
         """Call the application."""
         response = self.client.open(path, method=method, query_string=dict(query), data=body, headers=_headers(body))
         return Answer(response.status_code, response.get_data(), dict(response.headers))
+
+    def listen(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[Answer]:
+        """Ask for what there is by now: nothing stays open in one process, so the stream ends at once."""
+        response = self.client.open(path, query_string=dict(query), headers=dict(headers))
+        for body in (b"", response.get_data()):
+            yield Answer(response.status_code, body, dict(response.headers))
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -199,6 +232,24 @@ class Rest:
             cursor = page["next"]
             if cursor is None:
                 return
+
+    def listen(self, path: str, last: str | None, **query: Any) -> Iterator[bytes]:
+        """Yield a stream of server-sent events piece by piece, after the id `last`, until it ends or breaks.
+
+        Raises:
+            Refused: the server answered with a problem.
+            Unavailable: it does not answer, or is no Crossdock.
+
+        """
+        given = {key: _text(value) for key, value in query.items() if value is not None}
+        headers = {"Accept": _STREAM_TYPE} | ({"Last-Event-ID": last} if last else {})
+        answers = self.way.listen(API + path, given, headers)
+        first = next(answers)
+        if first.headers.get("Content-Type", "").partition(";")[0] != _STREAM_TYPE:
+            whole = replace(first, body=b"".join(each.body for each in answers))
+            raise Refused(first.status, _object("GET", API + path, whole))
+        for answer in answers:
+            yield answer.body
 
     def call(self, method: str, path: str, body: Any, query: Mapping[str, Any], base: str = API) -> Answer:
         """Send one request; query values that are None are left out.
