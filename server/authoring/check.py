@@ -200,7 +200,7 @@ def _warn_of_many_subscribers(webhooks: Sequence[tuple[MappingNode, Checker]], f
     for root, checker in webhooks:
         events = root.get("events")
         items = events.items if isinstance(events, ListNode) else []
-        patterns = [(str(item.value), item) for item in items if isinstance(item, ScalarNode)]
+        patterns = [(str(item.value).partition("@")[0], item) for item in items if isinstance(item, ScalarNode)]
         for type_ in {*known, *(text for text, _ in patterns if "*" not in text)}:
             entry = next((item for text, item in patterns if matches(text, type_)), None)
             if entry is not None:

@@ -33,7 +33,7 @@ Action = Literal["create", "change", "remove"]
 OWNED_ELSEWHERE = code("OWNED_ELSEWHERE", "Another origin owns the definition; the message says how to move it.")
 STILL_REFERRED = code("STILL_REFERRED", "Another definition refers to it; change or remove that one first.")
 API = "api"
-_NOT_OURS = frozenset({"map", "tests", "schema", "example", "metadata", "request"})
+_NOT_OURS = frozenset({"map", "upcast", "tests", "schema", "example", "metadata", "request"})
 """Fields of a definition in which `secret` is a name of the user's data, not a reference to a secret."""
 ORDER = {"EventType": 0, "Integration": 1, "Webhook": 2, "SyncJob": 3}
 """What is referred to comes first, and goes last."""

@@ -26,6 +26,7 @@ CREDENTIAL = code(
 NOT_DOTTED = code("NOT_DOTTED", "An event type should be dotted: entity.action or module.entity.action.")
 _SEGMENT = r"[A-Za-z0-9_]+"
 _LONGEST_TYPE = 200
+_PIN = r"@[1-9][0-9]{0,5}\Z"
 _MOST_DEEP_WILDCARDS = 3
 
 
@@ -251,11 +252,15 @@ class Duration(FieldType):
 
 @dataclass(frozen=True)
 class EventTypeName(FieldType):
-    """The name of an event type. `ours`: whether `crossdock.…` may stand here; `wildcards`: whether `*` may."""
+    """The name of an event type.
+
+    `ours`: whether `crossdock.…` may stand here; `wildcards`: whether `*` may; `pins`: whether a type may name its version, `@1`.
+    """
 
     ours: bool = True
     wildcards: bool = False
     strict: bool = False
+    pins: bool = False
 
     @property
     def _segment(self) -> str:
@@ -267,6 +272,8 @@ class EventTypeName(FieldType):
         text = text_of(node, checker, self._wanted())
         if text is None:
             return
+        if self.pins and "*" not in text:
+            text = re.sub(_PIN, "", text)
         if len(text) > _LONGEST_TYPE or not re.fullmatch(rf"{self._segment}(\.{self._segment})*", text, re.ASCII):
             checker.error(WRONG_VALUE, node, f"{self._wanted()} is needed here, found {shown(text)}")
         elif text.count("**") > _MOST_DEEP_WILDCARDS:
@@ -277,11 +284,14 @@ class EventTypeName(FieldType):
             checker.warning(NOT_DOTTED, node, f"the event type {shown(text)} is not dotted, like entity.action")
 
     def _wanted(self) -> str:
-        return "an event type like order.created" + (" or a pattern like order.* or **" if self.wildcards else "")
+        more = (" or a pattern like order.* or **" if self.wildcards else "") + (
+            ", or order.created@1" if self.pins else ""
+        )
+        return f"an event type like order.created{more}"
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the text."""
-        pattern = rf"^{self._segment}(\.{self._segment})*$"
+        pattern = rf"^{self._segment}(\.{self._segment})*{f'({_PIN[:-2]})?' if self.pins else ''}$"
         return {"type": "string", "maxLength": _LONGEST_TYPE, "pattern": pattern.replace("(?:", "(")}
 
     def label(self) -> str:

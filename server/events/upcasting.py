@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from server.events.envelope import from_json, to_json
 from server.kernel.errors import Permanent, code
-from server.mapping import PLACES, compile_map
+from server.mapping import PLACES, EvaluationError, ExpressionError, compile_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from server.events.envelope import Event
-    from server.mapping import CompiledMap
 
 PLACE = "event_type"
 UPCAST_FAILED = code("UPCAST_FAILED", "An up-caster made what JSON cannot hold of this event.")
@@ -30,11 +29,29 @@ SELECT body FROM definitions WHERE workspace_id = %(workspace)s AND kind = 'Even
 _MOST_WORKSPACES = 10_000
 
 
+class Step(Protocol):
+    """A compiled map, or what stands for one that cannot be compiled any more."""
+
+    def run(self, scope: Mapping[str, Any], /) -> Any:
+        """Return the data that it makes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """An up-caster that older rules took: it fails for its events only."""
+
+    error: ExpressionError
+
+    def run(self, _: Mapping[str, Any], /) -> Any:
+        raise EvaluationError(self.error.message, code=self.error.code)
+
+
 @dataclass(frozen=True, slots=True)
 class Ladder:
     """The up-casters of one event type, by the version that they make."""
 
-    steps: Mapping[int, CompiledMap]
+    steps: Mapping[int, Step]
 
     def lift(self, event: Event, to: int | None = None) -> Event:
         """Return the event as the newest version has it, or `to`: as far as the up-casters reach, without a gap.
@@ -54,7 +71,7 @@ class Ladder:
         return event
 
 
-def _stepped(event: Event, step: CompiledMap, version: int) -> Event:
+def _stepped(event: Event, step: Step, version: int) -> Event:
     made = step.run({"event": event.view(), "data": from_json(event.data)})
     try:
         return replace(event, data=to_json(made), schema_version=version)
@@ -70,11 +87,18 @@ STANDING = Ladder({})
 
 def ladders_of(bodies: Iterable[Mapping[str, Any]]) -> dict[str, Ladder]:
     """Return the ladders of event types by name; those without an up-caster have none."""
-    steps: defaultdict[str, dict[int, CompiledMap]] = defaultdict(dict)
+    steps: defaultdict[str, dict[int, Step]] = defaultdict(dict)
     for body in bodies:
         if "upcast" in body:
-            steps[body["name"]][int(body.get("version", 1))] = compile_map(body["upcast"], PLACES[PLACE])
+            steps[body["name"]][int(body.get("version", 1))] = _compiled(body["upcast"])
     return {name: Ladder(each) for name, each in steps.items()}
+
+
+def _compiled(upcast: Any) -> Step:
+    try:
+        return compile_map(upcast, PLACES[PLACE])
+    except ExpressionError as error:
+        return _Broken(error)
 
 
 class Ladders:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from server.events.upcasting import Ladders
 from server.kernel.errors import CrossdockError, Failure, Retryable, Unavailable
 from server.kernel.stacks import stack_of
 from server.queue import claims
@@ -86,6 +87,7 @@ class Deliveries:
         self.outcomes: list[Outcome] = []
         self.slow = SlowLanes()
         self.pace = Pace(watch or Unwatched())
+        self.ladders = Ladders()
         self._claimer = Claimer(queries.KIND)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -178,6 +180,9 @@ class Deliveries:
             if lost:
                 claims.finish(conn, queries.KIND, lost)  # retention took the delivery away, or its event
             jobs = [Job(each, rows[each.ref], queries.event_of(rows[each.ref])) for each in claimed if each.ref in rows]
+            for job in jobs:
+                if job.event.schema_version is not None:
+                    job.ladder = self.ladders.of(conn, job.row.workspace_id, job.row.routes_version, job.event.type)
             jobs = self._few_suspects(conn, jobs)
         self._prepare(jobs)
         return jobs

@@ -16,6 +16,8 @@ import structlog
 
 from server.events import queries as event_store
 from server.events.envelope import from_json, to_json
+from server.events.routes import routes_version
+from server.events.upcasting import Ladders
 from server.integrations.renewal import Renewal
 from server.kernel.errors import Conflict, CrossdockError, Failure, Postponed, Retryable, Unavailable
 from server.queue import claims, dead_letters
@@ -24,6 +26,7 @@ from server.store.scopes import scope_of
 from server.webhooks import ordering
 from server.webhooks.outbound import webhook_of
 from server.webhooks.outcomes import DELIVERY_POISON, POISON_CLAIMS
+from server.webhooks.rendering import asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +83,7 @@ class Fallbacks:
         self.making = making
         self.caller = caller
         self.reopening = reopening
+        self.ladders = Ladders()
         self._running: dict[UUID, Claim] = {}
         self._lock = threading.Lock()
         self._renewal = Renewal("fallbacks", claims.HEARTBEAT_SECONDS, self._renew)
@@ -172,10 +176,12 @@ class _One:
 
     def _made(self, scope: Scope) -> Call:
         made: Any = {}
-        if self.fallback.compiled is not None:
-            made = self.fallback.compiled.run({"event": self.event.view(), "data": from_json(self.event.data)})
         integration, operation = self.fallback.integration or "", self.fallback.operation
         with self.parts.store.begin(scope, self.cause) as tx:
+            if self.fallback.compiled is not None:
+                ladder = self.parts.ladders.of(tx.conn, scope.workspace_id, routes_version(tx), self.event.type)
+                event = asked_for(webhook_of(self.row.body), self.event, ladder)
+                made = self.fallback.compiled.run({"event": event.view(), "data": from_json(event.data)})
             key = f"{self.row.message_id}:fallback"
             call = self.parts.making.named(tx, integration, operation, made, key=key)
         return call.at_try(self.claim.claims - 1)

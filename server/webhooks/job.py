@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from server.events.upcasting import STANDING
 from server.store import Cause, Scope
 
 if TYPE_CHECKING:
     from server.events.envelope import Event
+    from server.events.upcasting import Ladder
     from server.queue.claims import Claim
     from server.webhooks.targets import Key
 
@@ -20,6 +22,7 @@ class Job:
     claim: Claim
     row: Any
     event: Event
+    ladder: Ladder = STANDING
     scope: Scope = field(init=False)
     target: Key = field(init=False)
 

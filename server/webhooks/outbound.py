@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from server.documents.values import secrets_in
+from server.events.matching import pins_of, unpinned
 from server.integrations.fallback import Fallback, fallback_of
 from server.integrations.policies import RateFigures, rate_of
 from server.kernel.policies import RetrySchedule, parse_duration, schedule_from
@@ -32,8 +33,9 @@ DEFAULT_MAX = "30s"
 class OutboundWebhook:
     """An outbound webhook as the delivery engine sees it. Times in seconds; `map` and expressions as written.
 
-    `sign` is the declaration, `sign_secrets` the names of its
-    secrets, the newest first. `url` and `integration`: exactly one is set.
+    `events` are types and patterns; `pins` the versions that some types are asked for in (`order.created@1`).
+    `sign` is the declaration, `sign_secrets` the names of its secrets, the newest first. `url` and `integration`: exactly one is
+    set.
     """
 
     name: str
@@ -57,6 +59,7 @@ class OutboundWebhook:
     rate: RateFigures | None = None
     fallback: Fallback | None = None
     map: Any = None
+    pins: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def secret_names(self) -> set[str]:
@@ -79,7 +82,7 @@ def webhook_of(body: Mapping[str, Any]) -> OutboundWebhook:
     request, sign = body.get("request", {}), body.get("sign")
     return OutboundWebhook(
         name=body["name"],
-        events=tuple(body["events"]),
+        events=tuple(unpinned(each)[0] for each in body["events"]),
         integration=body.get("integration"),
         url=body.get("url"),
         method=request.get("method", "POST"),
@@ -99,6 +102,7 @@ def webhook_of(body: Mapping[str, Any]) -> OutboundWebhook:
         rate=rate_of(body["rate_limit"]) if "rate_limit" in body else None,
         fallback=fallback_of(body.get("fallback"), PLACE),
         map=body.get("map"),
+        pins=pins_of(body["events"]),
     )
 
 

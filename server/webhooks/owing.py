@@ -13,6 +13,7 @@ from server.events.loops import REASON as LOOP
 from server.events.matching import is_ours, matches
 from server.events.routes import routes_version
 from server.events.stopping import stops_of
+from server.events.upcasting import STANDING, Ladders
 from server.kernel.ids import new_uuid
 from server.mapping import EvaluationError
 from server.queue import claims, dead_letters
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from server.events.envelope import Event
     from server.events.stopping import Stop
+    from server.events.upcasting import Ladder
     from server.kernel.clock import Clock
     from server.kernel.errors import Failure
     from server.store import Tx
@@ -107,6 +109,7 @@ class Owing:
         self.clock = clock
         self.hint = hint
         self._routes: dict[int, Routes] = {}
+        self._ladders = Ladders()
 
     def __call__(self, tx: Tx, events: Sequence[Event]) -> None:
         """Write the deliveries that the events owe, and ask for a hint after the commit."""
@@ -129,7 +132,7 @@ class Owing:
                 owed.extend(_of_route(event.uid, route, now) for route in mine.free)
             for route in mine.ordered:
                 try:
-                    key = order_key(route.webhook, event)
+                    key = order_key(route.webhook, event, self._ladder(tx, event))
                 except EvaluationError as error:
                     # A key that cannot be computed is a dead letter of this delivery, not a guess and not the publisher's fault.
                     lost = _of_route(event.uid, route, now, state="dead", reason="mapping")
@@ -154,6 +157,11 @@ class Owing:
         queries.owe(tx.conn, tx.scope.workspace_id, now, [owed])
         tx.after_commit("hint", self.hint)
         return owed.id
+
+    def _ladder(self, tx: Tx, event: Event) -> Ladder:
+        if event.schema_version is None:
+            return STANDING
+        return self._ladders.of(tx.conn, tx.scope.workspace_id, routes_version(tx), event.type)
 
     def _current(self, tx: Tx) -> Routes:
         version = routes_version(tx)

@@ -45,7 +45,8 @@ SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d
        d.created_at, d.expires_at, d.pinned_version, w.name AS webhook_name,
        w.state AS webhook_state, w.version AS webhook_version, i.state AS integration_state,
        i.version AS integration_version, o.name AS organization,
-       s.name AS workspace, s.organization_id, s.secrets_version, {", ".join(f"e.{name} AS event_{name}" for name in EVENT)}
+       s.name AS workspace, s.organization_id, s.secrets_version, s.routes_version,
+       {", ".join(f"e.{name} AS event_{name}" for name in EVENT)}
 FROM unnest(%(ids)s::uuid[]) AS k(id)
 JOIN deliveries d ON d.id = k.id
 JOIN events e ON e.uid = d.event_uid

@@ -61,9 +61,9 @@ def delivered(job: Job, attempt: Attempt) -> Outcome:
     return Outcome(job.claim, "delivered", None, attempt.no, attempt, order_key=job.row.order_key)
 
 
-def skipped(job: Job) -> Outcome:
+def skipped(job: Job, reason: str = "when") -> Outcome:
     """Return: its `when` was false."""
-    return Outcome(job.claim, "skipped", None, job.row.attempts, reason="when", order_key=job.row.order_key)
+    return Outcome(job.claim, "skipped", None, job.row.attempts, reason=reason, order_key=job.row.order_key)
 
 
 def held(job: Job) -> Outcome:

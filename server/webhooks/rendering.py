@@ -11,6 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from server.events.envelope import from_json, to_json
+from server.events.upcasting import STANDING
 from server.kernel.clock import rfc3339
 from server.kernel.errors import Permanent, code
 from server.mapping.values import truthy
@@ -18,6 +19,7 @@ from server.transport.headers import vet_headers
 
 if TYPE_CHECKING:
     from server.events.envelope import Event
+    from server.events.upcasting import Ladder
     from server.webhooks.outbound import OutboundWebhook
 
 RENDERED_REFUSED = code("RENDERED_REFUSED", "What the map or a template made of this event cannot be sent.")
@@ -45,17 +47,24 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Nothing is sent: `when` did not hold."""
+    """Nothing is sent: `when` did not hold, or the event is of a newer `version` than the webhook asks for."""
+
+    reason: str = "when"
 
 
-def render(webhook: OutboundWebhook, event: Event, endpoint_base_path: str) -> Rendered | Skipped:
-    """Return the request that the event makes of the webhook, or that it is skipped.
+def render(
+    webhook: OutboundWebhook, event: Event, endpoint_base_path: str, ladder: Ladder = STANDING
+) -> Rendered | Skipped:
+    """Return the request that the event, in the version that the webhook asks for, makes of the webhook, or that it is skipped.
 
     Raises:
         EvaluationError: an expression failed on this event; its details name the expression, position and value.
         Permanent: RENDERED_REFUSED or REQUEST_REFUSED, the result cannot be sent.
 
     """
+    event = asked_for(webhook, event, ladder)
+    if _newer(webhook, event):
+        return Skipped("version")
     compiled = webhook.compiled
     scope: dict[str, Any] = {}
     if compiled.reads_anything:
@@ -77,7 +86,17 @@ def standard_payload(event: Event) -> bytes:
     return head[:-1] + b',"data":' + event.data.encode() + b"}"
 
 
-def order_key(webhook: OutboundWebhook, event: Event) -> str | None:
+def asked_for(webhook: OutboundWebhook, event: Event, ladder: Ladder) -> Event:
+    """Return the event as the newest version of its type has it, or as the one that the webhook asks for (`order.created@1`)."""
+    return ladder.lift(event, webhook.pins.get(event.type))
+
+
+def _newer(webhook: OutboundWebhook, event: Event) -> bool:
+    pin = webhook.pins.get(event.type) if webhook.pins else None
+    return pin is not None and event.schema_version is not None and event.schema_version > pin
+
+
+def order_key(webhook: OutboundWebhook, event: Event, ladder: Ladder = STANDING) -> str | None:
     """Return the key by which the webhook orders this event, or None when it is unordered.
 
     Raises:
@@ -87,6 +106,7 @@ def order_key(webhook: OutboundWebhook, event: Event) -> str | None:
     expression = webhook.compiled.order_by
     if expression is None:
         return None
+    event = asked_for(webhook, event, ladder)
     value = expression.run({"event": event.view(), "data": from_json(event.data)})
     return None if value is None else _indexable(value if isinstance(value, str) else to_json(value))
 

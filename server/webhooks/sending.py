@@ -44,11 +44,11 @@ class Sending:
     async def attempt(self, job: Job, target: Target) -> Outcome:
         """Try one delivery. Faults of the map, the network and the receiver are outcomes, not exceptions."""
         try:
-            rendered = render(target.webhook, job.event, target.base_path)
+            rendered = render(target.webhook, job.event, target.base_path, job.ladder)
         except CrossdockError as error:
             return recording.dead(job, "mapping", error.failure)
         if isinstance(rendered, Skipped):
-            return recording.skipped(job)
+            return recording.skipped(job, rendered.reason)
         try:
             identity = await identifying.identity_of(target)
         except Postponed as error:  # before anything was sent: no attempt, like an open breaker

@@ -90,8 +90,9 @@ OUTBOUND = Kind(
             Field("request", _REQUEST, "How the request is made."),
             Field(
                 "events",
-                ListOf(EventTypeName(wildcards=True), 1, 100),
-                "Which events are sent: `*` is one segment, `**` one or more; our own `crossdock.…` only by name.",
+                ListOf(EventTypeName(wildcards=True, pins=True), 1, 100),
+                "Which events are sent: `*` is one segment, `**` one or more; our own `crossdock.…` only by name. Events of an "
+                "older version come as the newest, by its `upcast`; `order.created@1` asks for version 1 and nothing newer.",
                 required=True,
             ),
             Field("when", ExpressionText(PLACE), "Only events for which this holds are sent; the others end skipped."),
