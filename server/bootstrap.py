@@ -63,6 +63,7 @@ from server.store.repository import SqlRepository
 from server.syncs import RUNS as SYNCS_RUN
 from server.syncs import ticks
 from server.syncs.api import blueprint as syncs_room
+from server.syncs.drain import Runs
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
 from server.transport.proxy import Proxy
@@ -74,6 +75,7 @@ from server.webhooks.drain import Deliveries
 from server.webhooks.fallbacks import Fallbacks
 from server.webhooks.inbound import upkeep
 from server.webhooks.inbound.admitting import Admitting
+from server.webhooks.inbound.api import blueprint as inbound_room
 from server.webhooks.inbound.arriving import Proxies
 from server.webhooks.inbound.directory import Directory
 from server.webhooks.inbound.drain import Inbound
@@ -214,6 +216,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher, [WebhookBranch()]),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
+        inbound_room(store),
         keys_room(store, shared.webhooks, shared.secrets),
         replays_room(store, shared.hint),
         access_room(Access(store, shared.engine, shared.secrets, shared.networks)),
@@ -333,6 +336,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
         partial(alerts.drain, shared.engine, shared.publisher),
         Fallbacks(shared.engine, _making(shared), _caller(shared), shared.reopening).drain,
         partial(drain_replays, shared.engine, shared.reopening),
+        *([Runs(shared.engine, _making(shared), _caller(shared)).drain] if SYNCS_RUN else []),
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
 

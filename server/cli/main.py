@@ -20,6 +20,7 @@ from server.cli.doctor import doctor
 from server.cli.event_types import event_type
 from server.cli.events import events, send
 from server.cli.exits import Exit
+from server.cli.inbound import inbound
 from server.cli.integrations import integration
 from server.cli.members import member
 from server.cli.new import new
@@ -110,6 +111,7 @@ for _command in (
     send,
     events,
     deliveries,
+    inbound,
     dead_letters,
     replay,
     webhook,

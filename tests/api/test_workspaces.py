@@ -22,6 +22,7 @@ NOBODY = {
     "delivery_id": "dlv_" + "0" * 26,
     "letter_id": "dead_" + "0" * 26,
     "replay_id": "rpl_" + "0" * 26,
+    "request_id": "req_" + "0" * 26,
     "token_id": "tok_" + "0" * 26,
 }
 
@@ -122,6 +123,7 @@ def test_filters_that_name_what_another_workspace_owns_find_nothing(world: World
             f"deliveries?webhook={word}-orders",
             f"deliveries?event={word}-evt-1",
             f"dead-letters?owner=webhook/{word}-broken",
+            f"inbound-requests?webhook={word}-in",
             f"events?type={word}.created",
             f"audit?target=secret/{word.upper()}_HOOK",
             f"definitions?origin=folder:{word}",

@@ -74,6 +74,8 @@ class Place:
     """The one of its deliveries that was delivered."""
     letters: list[str] = field(default_factory=list)
     replays: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    """What came to its inbound webhook."""
     token_ids: list[str] = field(default_factory=list)
 
     @property
@@ -97,6 +99,7 @@ class Place:
             "deliveries": [{"delivery_id": each} for each in self.deliveries],
             "dead-letters": [{"letter_id": each} for each in self.letters],
             "replays": [{"replay_id": each} for each in self.replays],
+            "inbound-requests": [{"request_id": each} for each in self.requests],
             "tokens": [{"token_id": each} for each in self.token_ids],
             "members": [{"email": self.email}],
             "events": [{"event_id": f"{word}-evt-1"}],
@@ -167,6 +170,12 @@ class World:
     def _declare(self, place: Place) -> None:
         word, upper = place.word, place.word.upper()
         spare = {"direction": "outbound", "url": f"{self.receiver.url}/spare", "events": [f"{word}.spare"]}
+        inbound = {
+            "direction": "inbound",
+            "path": f"{word}/in",
+            "verify": {"scheme": "none"},
+            "emit": {"type": f"{word}.arrived", "data": "body"},
+        }
         text = _FOLDER.format(word=word, upper=upper, url=self.receiver.url)
         apply = {"files": [{"path": f"{word}.yaml", "text": text}], "origin": f"folder:{word}"}
         removed = {"name": f"{word}.removed", "version": 1, "schema": {"type": "object"}}
@@ -183,6 +192,8 @@ class World:
                 "integrations",
                 {"name": f"{word}-removed", "plugin": "http", "config": {"base_url": self.receiver.url}},
             ),
+            ("POST", "webhooks", {"name": f"{word}-in", **inbound}),
+            ("POST", f"webhooks/{word}-in/pause", {"reason": "what comes is kept as it is"}),
             ("POST", "event-types", removed),
             ("DELETE", f"webhooks/{word}-removed", None),
             ("DELETE", f"integrations/{word}-removed", None),
@@ -205,6 +216,8 @@ class World:
                 (each["id"] for each in listed.json["items"] if each.get("state") == "delivered"), place.delivered
             )
         assert (len(place.deliveries), len(place.letters)) == (3, 1)
+        sent = self.product.receive(f"{place.word}/in", b"{}", {"content-type": "application/json"}, scope=place.scope)
+        place.requests = [sent.json["id"]]
         replay = self.call("POST", "/api/v1/replays", {"filter": {"subject": place.word}}, headers=place.admin)
         place.replays = [replay.json["id"]]
 
