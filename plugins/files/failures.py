@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.sdk import BROKEN_ROW, Permanent, code
 
 FILE_BROKEN = code("FILE_BROKEN", "A file is not of its format; the message says where.")
-FILE_TOO_LARGE = code("FILE_TOO_LARGE", "A file, or what is packed in it, is larger than is read.")
+DATA_FILE_TOO_LARGE = code("DATA_FILE_TOO_LARGE", "A file, or what is packed in it, is larger than is read.")
 FORMAT_MISSING = code("FORMAT_MISSING", "The reader of this format is not installed, or the name of a file tells none.")
 
 
@@ -16,7 +16,7 @@ def file_broken(path: str, reason: str) -> Permanent:
 
 def too_large(path: str, what: str) -> Permanent:
     """Build the error for a file beyond a bound."""
-    return Permanent(f"{path[:200]}: {what}", code=FILE_TOO_LARGE, source="files")
+    return Permanent(f"{path[:200]}: {what}", code=DATA_FILE_TOO_LARGE, source="files")
 
 
 def format_missing(path: str, reason: str) -> Permanent:

@@ -32,7 +32,7 @@ def brought(path: str, opened: Callable[[int], BinaryIO]) -> Iterator[BinaryIO]:
     """Open a file that can be read from anywhere.
 
     Raises:
-        Permanent: FILE_TOO_LARGE.
+        Permanent: DATA_FILE_TOO_LARGE.
 
     """
     with opened(0) as file:

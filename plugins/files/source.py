@@ -44,7 +44,7 @@ class FilesRead(Source):
         """Yield pages; see `Source.read`.
 
         Raises:
-            Permanent: FILE_BROKEN, FILE_TOO_LARGE, FORMAT_MISSING, and what the place raises.
+            Permanent: FILE_BROKEN, DATA_FILE_TOO_LARGE, FORMAT_MISSING, and what the place raises.
 
         """
         with place_of(context) as files:
