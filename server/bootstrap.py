@@ -64,6 +64,7 @@ from server.syncs import RUNS as SYNCS_RUN
 from server.syncs import ticks
 from server.syncs.api import blueprint as syncs_room
 from server.syncs.drain import Runs
+from server.syncs.owing import Owing as SyncOwing
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
 from server.transport.proxy import Proxy
@@ -74,6 +75,7 @@ from server.webhooks.branches import WebhookBranch
 from server.webhooks.drain import Deliveries
 from server.webhooks.fallbacks import Fallbacks
 from server.webhooks.inbound import upkeep
+from server.webhooks.inbound.acting_api import blueprint as inbound_actions
 from server.webhooks.inbound.admitting import Admitting
 from server.webhooks.inbound.api import blueprint as inbound_room
 from server.webhooks.inbound.arriving import Proxies
@@ -99,7 +101,6 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from server.config import Settings
-    from server.events.admitting import Admit
     from server.queue.dead_letters import Reopen
     from server.sdk.adapter import Health as AdapterHealth
     from server.sdk.plugin import Plugin
@@ -110,6 +111,8 @@ if TYPE_CHECKING:
     from server.webhooks.job import Job
     from server.webhooks.queries import Outcome
 
+BRANCHES = (WebhookBranch(),)
+"""What rooms add to the tree of an event."""
 API_CONNECTIONS = 32
 WORKER_CONNECTIONS = 8
 LEDGER_CONNECTIONS = 3
@@ -143,7 +146,7 @@ class Core:
     webhooks: SqlRepository[Webhook]
     reopening: Reopening
     reopens: Mapping[str, Reopen]
-    admit: Admit
+    admit: Admitting
 
 
 def core(settings: Settings, *, clock: Clock | None = None, connections: int = WORKER_CONNECTIONS) -> Core:
@@ -152,7 +155,8 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
     redis = hints.connect(settings.redis_url) if settings.redis_url else None
     hint = hints.Hints(redis) if redis is not None else _no_hint
     owing = Owing(timed, hint)
-    publisher = Publisher(timed, Catalogue(), [owing, reactions.owe])
+    sync_owing = [SyncOwing(timed, hint)] if SYNCS_RUN else []
+    publisher = Publisher(timed, Catalogue(), [owing, *sync_owing, reactions.owe])
     hooks = [publisher.publish_journal]
     reopening = Reopening(hint)
     stores = partial(Store, settings.database_url, before_commit=hooks, measured=timed.measured)
@@ -214,9 +218,10 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     caller = _caller(shared)
     backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)
     rooms: list[Blueprint] = [
-        events_room(store, shared.publisher, [WebhookBranch()]),
+        events_room(store, shared.publisher, BRANCHES),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
         inbound_room(store),
+        inbound_actions(store, shared.reopens["inbound"], shared.admit),
         keys_room(store, shared.webhooks, shared.secrets),
         replays_room(store, shared.hint),
         access_room(Access(store, shared.engine, shared.secrets, shared.networks)),
@@ -336,7 +341,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
         partial(alerts.drain, shared.engine, shared.publisher),
         Fallbacks(shared.engine, _making(shared), _caller(shared), shared.reopening).drain,
         partial(drain_replays, shared.engine, shared.reopening),
-        *([Runs(shared.engine, _making(shared), _caller(shared)).drain] if SYNCS_RUN else []),
+        *([Runs(shared.engine, ledger, _making(shared), _caller(shared)).drain] if SYNCS_RUN else []),
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
 

@@ -20,6 +20,7 @@ from server.queue import claims, dead_letters
 from server.queue.dead_letters import DeadLetter
 from server.store import Cause
 from server.store.scopes import scope_of
+from server.syncs import owing as sync_owing
 from server.syncs import ticks
 from server.webhooks import health, ordering
 from server.webhooks import usecases as webhooks
@@ -81,11 +82,15 @@ def release_integration(services: Services, tx: Tx, event: Event) -> bool:
     return webhooks.release(tx, [row.id for row in rows], services.hint) >= _FULL
 
 
-def reschedule_sync_job(services: Services, tx: Tx, event: Event) -> bool:  # noqa: ARG001 - every reaction takes them
-    """Bring the next time of a sync job up to its present definition and state."""
+def reschedule_sync_job(services: Services, tx: Tx, event: Event) -> bool:
+    """Bring the next time of a sync job up to its present definition and state, and let runs go that were held."""
     row = tx.one("SELECT now() AS at")
     if row is not None:
         ticks.reschedule(tx.conn, _aggregate_of(event), row.at)
+    if event.type in ("crossdock.sync_job.activated", "crossdock.sync_job.resumed") and sync_owing.release(
+        tx, _aggregate_of(event)
+    ):
+        tx.after_commit("hint", services.hint)
     return False
 
 

@@ -59,6 +59,7 @@ CREATE TABLE sync_runs (
   state text NOT NULL DEFAULT 'queued',  -- queued, running, paused; then succeeded, failed, cancelled
   cause text NOT NULL,  -- schedule, event, person
   nominal timestamptz,  -- by schedule: the time that it stands for
+  event_uid uuid,  -- the event that asked for it
   key json,  -- the primary key of the one record that is synced; NULL is a whole run
   principal text NOT NULL,
   correlation_id text NOT NULL,
@@ -68,6 +69,7 @@ CREATE TABLE sync_runs (
 );
 CREATE INDEX sync_runs_by_job ON sync_runs (workspace_id, job_id, id);
 CREATE INDEX sync_runs_under_way ON sync_runs (job_id) WHERE state IN ('queued', 'running', 'paused');
+CREATE INDEX sync_runs_to_come ON sync_runs (job_id, (key::text)) WHERE state = 'queued';
 """
 
 FENCES = """

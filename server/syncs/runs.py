@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from server.kernel.errors import Failure
     from server.store import Tx
     from server.syncs.aggregate import SyncJob
 
@@ -29,9 +30,17 @@ Cause = Literal["schedule", "event", "person"]
 UNDER_WAY = ("queued", "running", "paused")
 
 _START = """
-INSERT INTO sync_runs (id, workspace_id, job_id, definition_version, cause, nominal, key, principal, correlation_id)
+INSERT INTO sync_runs (id, workspace_id, job_id, definition_version, cause, nominal, event_uid, key, principal, correlation_id)
 SELECT * FROM unnest(%(ids)s::uuid[], %(workspaces)s::bigint[], %(jobs)s::uuid[], %(versions)s::int[], %(causes)s::text[],
-                     %(nominals)s::timestamptz[], %(keys)s::json[], %(principals)s::text[], %(correlations)s::text[])
+                     %(nominals)s::timestamptz[], %(events)s::uuid[], %(keys)s::json[], %(principals)s::text[],
+                     %(correlations)s::text[])
+"""
+_REFUSE = """
+UPDATE sync_runs SET state = 'failed', ended_at = now(), error = %(error)s WHERE workspace_id = %(workspace)s AND id = %(run)s
+"""
+_CANCEL = """
+UPDATE sync_runs SET cancelled_at = coalesce(cancelled_at, now())
+WHERE job_id = ANY(%(jobs)s::uuid[]) AND state IN ('queued', 'running', 'paused') AND NOT id = ANY(%(but)s::uuid[])
 """
 _COUNT = """
 SELECT job_id, count(*) AS n FROM sync_runs
@@ -41,7 +50,11 @@ WHERE job_id = ANY(%(jobs)s::uuid[]) AND state IN ('queued', 'running', 'paused'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run to be. `key` is the primary key of the one record to sync; None runs the whole job."""
+    """A run to be. `key` is the primary key of the one record to sync; None runs the whole job.
+
+    `at` is when it is due: None for at once, `infinity` while its job rests. `failure` is why it can never be: it is written as
+    one that has failed.
+    """
 
     id: UUID
     workspace_id: int
@@ -51,6 +64,9 @@ class NewRun:
     principal: str
     correlation_id: str
     nominal: datetime | None = None
+    event_uid: UUID | None = None
+    at: datetime | str | None = None
+    failure: Failure | None = None
     key: Sequence[Any] | None = None
     priority: int = NORMAL
 
@@ -66,13 +82,26 @@ def start(conn: Connection, runs: Sequence[NewRun]) -> None:
         "versions": [each.definition_version for each in runs],
         "causes": [each.cause for each in runs],
         "nominals": [each.nominal for each in runs],
+        "events": [each.event_uid for each in runs],
         "keys": [None if each.key is None else write_json(list(each.key)) for each in runs],
         "principals": [each.principal for each in runs],
         "correlations": [each.correlation_id for each in runs],
     }
     conn.exec_driver_sql(_START, values)
-    due = [Due(each.id, each.workspace_id, each.job_id, None, 1, each.priority) for each in runs]
+    for each in runs:
+        if each.failure is not None:
+            error = write_json(each.failure.as_dict())
+            conn.exec_driver_sql(_REFUSE, {"workspace": each.workspace_id, "run": each.id, "error": error})
+    due = [
+        Due(each.id, each.workspace_id, each.job_id, each.at, 1, each.priority) for each in runs if each.failure is None
+    ]
     claims.add(conn, KIND, due)
+
+
+def cancel(conn: Connection, jobs: Sequence[UUID], but: Sequence[UUID] = ()) -> None:
+    """Ask the runs of jobs that are under way to end, those that wait too; the engine ends each at its next step."""
+    if jobs:
+        conn.exec_driver_sql(_CANCEL, {"jobs": list(jobs), "but": list(but)})
 
 
 def under_way(conn: Connection, jobs: Sequence[UUID]) -> dict[UUID, int]:

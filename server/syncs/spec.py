@@ -122,9 +122,9 @@ _SCHEDULE = Object(
         Field("jitter", Duration("0s", "1h"), "Up to that much later, different for each job, the same each time."),
         Field(
             "overlap",
-            # A run that is under way is stopped by its engine.
-            Choice(tuple(each for each in OVERLAPS if each != "cancel"), coming=("cancel",)),
-            "What happens while a run is under way: the time is skipped, or its run waits. Missed times always wait.",
+            Choice(OVERLAPS),
+            "What happens while a run is under way: the time is skipped, its run waits, or the other is cancelled. Missed times that "
+            "`misfire: all` makes good always wait.",
             default=DEFAULT_OVERLAP,
         ),
     ),

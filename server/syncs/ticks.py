@@ -78,11 +78,12 @@ class Step:
 
     job: UUID
     workspace_id: int
-    runs: tuple[NewRun, ...]
-    skipped: tuple[datetime, ...]
-    dropped: datetime | None
     following: datetime
     fire_at: datetime
+    runs: tuple[NewRun, ...] = ()
+    cancels: bool = False
+    skipped: tuple[datetime, ...] = ()
+    dropped: datetime | None = None
 
 
 def tick(store: Store, clock: Clock, hint: Callable[[], None]) -> int:
@@ -123,17 +124,18 @@ def _step(row: Row[Any], busy: int, now: datetime) -> Step:
         # Checked where it was applied: this host knows fewer time zones. Another may know it, and other jobs go on.
         log.error("schedule cannot be read", job=str(row.job_id), code=error.code, reason=str(error))  # noqa: TRY400
         later = now + _BROKEN_PAUSE
-        return Step(row.job_id, row.workspace_id, (), (), None, row.nominal, later)
+        return Step(row.job_id, row.workspace_id, row.nominal, later)
     if schedule.fires_at(row.job_id, row.nominal) > now or not _is_time(schedule, row.nominal):
         # The job has another schedule by now, and its reaction is under way.
         following = schedule.cron.after(now)
-        return Step(row.job_id, row.workspace_id, (), (), None, following, schedule.fires_at(row.job_id, following))
+        return Step(row.job_id, row.workspace_id, following, schedule.fires_at(row.job_id, following))
     found = due(schedule, row.job_id, row.nominal, now)
     chosen = _chosen(schedule, found, busy)
     started = tuple(_run(row, each) for each in found.run if each in chosen)
     skipped = tuple(each for each in found.run if each not in chosen)
     fire_at = schedule.fires_at(row.job_id, found.following)
-    return Step(row.job_id, row.workspace_id, started, skipped, found.dropped, found.following, fire_at)
+    cancels = schedule.overlap == "cancel" and busy > 0 and bool(started)
+    return Step(row.job_id, row.workspace_id, found.following, fire_at, started, cancels, skipped, found.dropped)
 
 
 def _chosen(schedule: Schedule, found: Due, busy: int) -> frozenset[datetime]:
@@ -141,6 +143,7 @@ def _chosen(schedule: Schedule, found: Due, busy: int) -> frozenset[datetime]:
     chosen: list[datetime] = []
     for each in found.run:
         waits = schedule.overlap != "skip" or (schedule.misfire == "all" and each in found.caught_up)
+        # With `cancel` those before it end, but not at once: the limit holds for them, too.
         if (busy + len(chosen) == 0) or (waits and busy + len(chosen) < MOST_WAITING):
             chosen.append(each)
     return frozenset(chosen)
@@ -173,6 +176,7 @@ def _carry_out(conn: Connection, steps: Sequence[Step], now: datetime) -> int:
     ours = {row.run_id for row in conn.exec_driver_sql(_SLOTS, values)} if slots else set()
     mine = [run for step in steps for run in step.runs if run.id in ours]
     runs.start(conn, mine)
+    runs.cancel(conn, [step.job for step in steps if step.cancels], [run.id for run in mine])
     following = {
         "jobs": [step.job for step in steps],
         "nominals": [step.following for step in steps],

@@ -84,6 +84,7 @@ GOOD = [
     but("grace: 2h", "grace: 2h, jitter: 10m"),
     but("batch: {size: 500}", "batch: {size: 100}\npriority: low\nactive: false"),
     but("overlap: skip", "overlap: queue"),
+    but("overlap: skip", "overlap: cancel"),
     but("tests:\n", "tests:\n  - {name: none, given: {rows: [{id: 1, name: null}]}, expect: {refused: [{row: 0}]}}\n"),
 ]
 
@@ -102,7 +103,6 @@ WRONG = [
     (but("grace: 2h", "grace: 2h, jitter: 15m"), "WRONG_VALUE", "900 s apart"),
     (but("grace: 2h", "grace: 60d"), "WRONG_VALUE", "1m to 30d"),
     (but("misfire: latest", "misfire: last"), "WRONG_VALUE", "none, latest, all"),
-    (but("overlap: skip", "overlap: cancel"), "NOT_YET", "planned"),
     (but("legacy-db.query.read", "legacy.query.read"), "UNKNOWN_REFERENCE", "legacy"),
     (but("legacy-db.query.read", "legacy-db.query.raed"), "UNKNOWN_OPERATION", "raed"),
     (but("legacy-db.query.read", "erp.customers.upsert"), "NO_SOURCE", "no sync job reads"),

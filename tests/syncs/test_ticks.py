@@ -175,6 +175,17 @@ def test_skip_lets_a_time_pass_while_a_run_is_under_way_and_queue_lets_it_wait(j
     assert jobs.tick(START + 3 * TEN) == 2
 
 
+def test_cancel_asks_the_run_under_way_to_end_and_starts_the_next(jobs: Jobs) -> None:
+    jobs.add(START, overlap="cancel")
+    jobs.add(START, "other", overlap="queue")
+    assert jobs.tick(START + TEN) == 2
+    assert jobs.tick(START + 2 * TEN) == 2
+    asked = jobs.rows(
+        "SELECT r.nominal, j.name FROM sync_runs r JOIN sync_jobs j ON j.id = r.job_id WHERE cancelled_at IS NOT NULL"
+    )
+    assert [(row.nominal, row.name) for row in asked] == [(START + TEN, "customers")]
+
+
 def test_a_row_of_waiting_runs_has_an_end(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ticks, "MOST_WAITING", 3)
     jobs.add(START, overlap="queue")

@@ -1,0 +1,209 @@
+"""Which runs a new event owes: decided and written in the event's own transaction.
+
+An event that starts whole runs may find one that has yet to begin, and late enough to see what the event tells of: then that one is
+its run, too. An event that syncs one record finds one for the same record in the same way. While a job rests its runs are held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from server.events.envelope import from_json
+from server.events.matching import matches
+from server.events.routes import routes_version
+from server.events.stopping import stops_of
+from server.kernel.errors import CrossdockError, code
+from server.kernel.ids import new_uuid
+from server.store.values import write_json
+from server.syncs import runs
+from server.syncs.job import Job, job_of
+from server.syncs.runs import NewRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from server.events.envelope import Event
+    from server.kernel.clock import Clock
+    from server.store import Tx
+
+EVENT_KEY = code(
+    "EVENT_KEY", "`on_event.one` gives no primary key for this event, or not as many values as it has fields."
+)
+HELD_STATES = frozenset({"paused", "disabled"})
+HELD = "infinity"
+_WORKSPACES = 10_000
+_TYPES = 10_000
+_SCALARS = (str, int)
+
+_TO_COME = """
+SELECT r.id, d.due_at >= :wanted AS late FROM sync_runs r JOIN due d ON d.kind = 'sync' AND d.ref = r.id
+WHERE r.workspace_id = :workspace_id AND r.job_id = :job AND r.state = 'queued' AND r.key IS NULL
+  AND r.cancelled_at IS NULL AND NOT d.leased
+ORDER BY d.due_at DESC LIMIT 2
+"""
+_TOLD = """
+SELECT r.key::text AS key FROM sync_runs r JOIN due d ON d.kind = 'sync' AND d.ref = r.id
+WHERE r.workspace_id = :workspace_id AND r.job_id = :job AND r.state = 'queued' AND r.key::text = ANY(:keys)
+  AND r.cancelled_at IS NULL AND NOT d.leased
+"""
+_LATER = (
+    "UPDATE due SET due_at = :at WHERE workspace_id = :workspace_id AND kind = 'sync' AND ref = :run AND NOT leased"
+)
+_RELEASE = """
+UPDATE due SET due_at = now() FROM sync_runs r
+WHERE due.workspace_id = :workspace_id AND due.kind = 'sync' AND due.lane = :job AND due.due_at = 'infinity'
+  AND r.id = due.ref AND r.state = 'queued'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What publishing needs to know of one job."""
+
+    job_id: UUID
+    version: int
+    held: bool
+    job: Job
+
+    @property
+    def settle(self) -> timedelta:
+        """How long what has changed is left alone: a run before that would miss it."""
+        cursor = self.job.source.cursor
+        return timedelta(seconds=cursor.settle if cursor is not None else 0)
+
+
+class Routes:
+    """The jobs of a workspace that take events, at one version of its definitions; by type, since types repeat."""
+
+    def __init__(self, version: int, routes: Sequence[Route]) -> None:
+        self.version = version
+        self._routes = routes
+        self._by_type: dict[str, tuple[Route, ...]] = {}
+
+    def of(self, type_: str) -> tuple[Route, ...]:
+        """Return the jobs that take an event type."""
+        found = self._by_type.get(type_)
+        if found is None:
+            found = tuple(each for each in self._routes if any(matches(one, type_) for one in each.job.events))
+            if len(self._by_type) < _TYPES:
+                self._by_type[type_] = found
+        return found
+
+
+class Owing:
+    """Implements `events.Owes` for sync jobs; a workspace without any that take events costs no statement."""
+
+    def __init__(self, clock: Clock, hint: Callable[[], None]) -> None:
+        self._clock = clock
+        self._hint = hint
+        self._routes: dict[int, Routes] = {}
+
+    def __call__(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Write the runs that the events owe."""
+        routes = self._current(tx)
+        taken = [(event, route) for event in events for route in routes.of(event.type)]
+        if not taken:
+            return
+        stops, now = stops_of(tx), self._clock.now()
+        new: list[NewRun] = []
+        whole: dict[UUID, tuple[Event, Route]] = {}
+        ones: dict[UUID, tuple[Route, dict[str, tuple[Event, list[Any]]]]] = {}
+        for event, route in taken:
+            stop = stops[event.uid].at(f"sync-job/{route.job.name}") if event.uid in stops else None
+            if stop is not None:
+                new.append(_run(event, route, failure=stop))
+            elif route.job.one is None:
+                whole[route.job_id] = (event, route)
+            else:
+                try:
+                    key = key_of(route.job, event)
+                except CrossdockError as error:
+                    new.append(_run(event, route, failure=error.failure))
+                else:
+                    ones.setdefault(route.job_id, (route, {}))[1][write_json(key)] = (event, key)
+        new += [run for event, route in whole.values() if (run := _whole(tx, event, route, now)) is not None]
+        for route, keys in ones.values():
+            told = {row.key for row in tx.all(_TOLD, job=route.job_id, keys=list(keys))}
+            new += [_run(event, route, key=key) for text, (event, key) in keys.items() if text not in told]
+        runs.start(tx.conn, new)
+        if new:
+            tx.after_commit("hint", self._hint)
+
+    def _current(self, tx: Tx) -> Routes:
+        version = routes_version(tx)
+        cached = self._routes.get(tx.scope.workspace_id)
+        if cached is None or cached.version != version:
+            if len(self._routes) >= _WORKSPACES:
+                self._routes.clear()
+            cached = self._routes[tx.scope.workspace_id] = Routes(version, _read(tx))
+        return cached
+
+
+def key_of(job: Job, event: Event) -> list[Any]:
+    """Return the primary key of the record that an event is about.
+
+    Raises:
+        EvaluationError: the expression cannot be evaluated.
+        CrossdockError: EVENT_KEY.
+
+    """
+    scope = {"event": event.view(), "data": from_json(event.data)}
+    value = job.one_key.run(scope) if job.one_key is not None else None
+    key = value if isinstance(value, list) else [value]
+    good = [isinstance(each, _SCALARS) and not isinstance(each, bool) for each in key]
+    if len(key) != len(job.source.primary_key) or not all(good):
+        message = f"a primary key of {len(job.source.primary_key)} is needed"
+        raise CrossdockError(message, code=EVENT_KEY, source="sync", event=event.id, expression=job.one)
+    return key
+
+
+def release(tx: Tx, job_id: UUID) -> int:
+    """Let the held runs of a job that works again go; return how many there were."""
+    return tx.run(_RELEASE, job=job_id).rowcount
+
+
+def _read(tx: Tx) -> list[Route]:
+    rows = tx.all(
+        """SELECT id, state, definition_version, body FROM sync_jobs
+           WHERE workspace_id = :workspace_id AND deleted_at IS NULL
+             AND state IN ('active', 'failing', 'paused', 'disabled') AND body -> 'events' IS NOT NULL"""
+    )
+    return [Route(row.id, row.definition_version, row.state in HELD_STATES, job_of(row.body)) for row in rows]
+
+
+def _run(event: Event, route: Route, **more: Any) -> NewRun:
+    return NewRun(
+        **{
+            "id": new_uuid(),
+            "workspace_id": event.workspace_id,
+            "job_id": route.job_id,
+            "definition_version": route.version,
+            "cause": "event",
+            "principal": event.principal,
+            "correlation_id": event.correlation_id,
+            "event_uid": event.uid,
+            "at": HELD if route.held else None,
+            "priority": route.job.priority,
+            **more,
+        }
+    )
+
+
+def _whole(tx: Tx, event: Event, route: Route, now: datetime) -> NewRun | None:
+    """Return a run that begins late enough to see what the event tells of, None where one that waits is made to do.
+
+    Two wait at most: a row of events moves the second on, and never the first.
+    """
+    wanted = now + route.settle
+    waiting = tx.all(_TO_COME, job=route.job_id, wanted=wanted)
+    if route.held or not route.settle:
+        return None if waiting else _run(event, route)
+    if any(row.late for row in waiting):
+        return None
+    if len(waiting) > 1 and tx.run(_LATER, at=wanted, run=waiting[0].id).rowcount:
+        return None
+    return _run(event, route, at=wanted)
