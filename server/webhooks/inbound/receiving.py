@@ -405,6 +405,7 @@ def _own_key(
 
 
 def _default_key(verified: Verified) -> bytes | None:
-    if verified.message_id:
-        return b"m:" + verified.message_id.encode("utf-8", "surrogatepass")
-    return b"r:" + verified.replay_key.encode("utf-8", "surrogatepass") if verified.replay_key is not None else None
+    # what is proved goes before a name that nobody signed: a replay could bring a new one
+    if verified.replay_key is not None:
+        return b"r:" + verified.replay_key.encode("utf-8", "surrogatepass")
+    return b"m:" + verified.message_id.encode("utf-8", "surrogatepass") if verified.message_id else None

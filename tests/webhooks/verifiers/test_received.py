@@ -121,3 +121,14 @@ def test_certificates_and_addresses_count_from_trusted_proxies_only(behind_a_pro
         ("ip", JSON, "203.0.113.7:5", 202),
     ):
         assert product.receive(path, b"{}", headers, client=client).status == status, (path, client)
+
+
+def test_a_replay_with_another_name_that_nobody_signed_is_a_replay(product):
+    secrets(product, SENDER="sender-secret")
+    described = {"scheme": "hmac", "header": "X-Sig", "signed": "{timestamp}.{body}", "timestamp": {"header": "X-Time"}}
+    declare(product, verify={**described, "id": {"header": "X-Id"}, "key": {"secret": "SENDER"}})
+    signature = signer_of(described, ["sender-secret"]).headers("", int(time.time()), b"{}", {})
+    answers = [product.receive("orders-in", b"{}", {**JSON, **signature, "X-Id": id_}) for id_ in ("a", "b")]
+    assert [each.status for each in answers] == [202, 202]
+    assert answers[0].body == answers[1].body
+    assert [row.message_id for row in stored(product)] == ["a"]
