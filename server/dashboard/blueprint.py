@@ -12,7 +12,8 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from werkzeug.exceptions import HTTPException
 
 from server.access.keyring import KeyRing
-from server.dashboard import deliveries, letters, overview, replays, shown, signing_in, webhooks
+from server.bootstrap import BRANCHES
+from server.dashboard import deliveries, events, letters, overview, replays, shown, signing_in, webhooks
 from server.dashboard.sessions import FIELD, FORM_COOKIE, Sessions, check_form
 from server.kernel.errors import CrossdockError, NotFound, Unauthenticated
 from server.web import current, problems
@@ -20,11 +21,12 @@ from server.web.permissions import public
 from server.web.sessions import signed_in_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from werkzeug.wrappers import Response as BaseResponse
 
     from server.bootstrap import Core
+    from server.events.tree import Branch
     from server.kernel.clock import Clock
     from server.queue.dead_letters import Reopen
     from server.store import Store
@@ -48,12 +50,13 @@ class Dashboard:
     clock: Clock
     reopening: Reopening
     reopens: Mapping[str, Reopen]
+    branches: Sequence[Branch] = ()
 
 
 def of_core(core: Core) -> Blueprint:
     """Make the pages from what bootstrap built."""
     ring = KeyRing.read(core.settings.keys)
-    return blueprint(Dashboard(core.tenant, ring, core.clock, core.reopening, core.reopens))
+    return blueprint(Dashboard(core.tenant, ring, core.clock, core.reopening, core.reopens, BRANCHES))
 
 
 def blueprint(dashboard: Dashboard) -> Blueprint:
@@ -69,6 +72,7 @@ def blueprint(dashboard: Dashboard) -> Blueprint:
     pages.context_processor(partial(_context, sessions, dashboard.clock))
     signing_in.add(pages, sessions)
     overview.add(pages, dashboard.store)
+    events.add(pages, dashboard.store, dashboard.branches)
     deliveries.add(pages, dashboard.store, dashboard.reopening)
     letters.add(pages, dashboard.store, dict(dashboard.reopens))
     webhooks.add(pages, dashboard.store)

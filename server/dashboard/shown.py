@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import orjson
 
@@ -17,8 +18,6 @@ from server.kernel import ids
 from server.transport.redaction import redact_url
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from flask import Blueprint
 
 LONGEST = 65_536
@@ -131,9 +130,14 @@ def identity(value: UUID, prefix: str) -> str:
     return ids.show(prefix, value)
 
 
+def event_id(key: str) -> str:
+    """Write the key of an event's node in a tree as the id that it goes by here."""
+    return ids.show("evt", UUID(key))
+
+
 def install(pages: Blueprint) -> None:
     """Give the templates these filters."""
-    for function in (plain, line, pretty, utc, machine, ago, span, milliseconds, phases):
+    for function in (plain, line, pretty, utc, machine, ago, span, milliseconds, phases, event_id):
         pages.add_app_template_filter(function)
     pages.add_app_template_filter(redact_url)
     pages.add_app_template_filter(identity, "shown")
