@@ -1,4 +1,4 @@
-"""One database for all tests of this folder; the ERP makes its schema anew in each."""
+"""One database for all tests of the ERP alone, which makes its schema anew in each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def sandbox_url(request: pytest.FixtureRequest) -> Iterator[str]:
     url: str = request.getfixturevalue("reused_database")
     yield url
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -40,7 +40,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         yield engine
         engine.dispose()
         return
-    stores = PluginStores(request.getfixturevalue("database_url"))
+    stores = PluginStores(request.getfixturevalue("sandbox_url"))
     yield stores.engine("erp_sandbox")
     stores.close()
 
