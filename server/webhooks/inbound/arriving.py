@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from server.kernel.errors import Invalid, code
+from server.webhooks.inbound.arrived import Arrived
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -150,4 +151,21 @@ def head_of(scope: Any, proxies: Proxies) -> Head:
         peer_trusted=sender.trusted,
         host=sender.host,
         scheme=sender.scheme,
+    )
+
+
+def arrived_of(head: Head, body: bytes) -> Arrived:
+    """Return what verifiers see: the head with its body."""
+    return Arrived(
+        method=head.method,
+        path=head.path,
+        query=head.query,
+        headers=head.headers,
+        repeated=head.repeated,
+        body=body,
+        client=head.client,
+        peer_trusted=head.peer_trusted,
+        host=head.host,
+        scheme=head.scheme,
+        target="/in/" + "/".join((*head.names, head.path)),
     )

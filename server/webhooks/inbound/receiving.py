@@ -33,8 +33,7 @@ from server.kernel.errors import (
 from server.kernel.ids import new_uuid, show
 from server.queue.claims import Claim
 from server.webhooks.inbound import answers, metrics
-from server.webhooks.inbound.arrived import Arrived
-from server.webhooks.inbound.arriving import address_of, within
+from server.webhooks.inbound.arriving import address_of, arrived_of, within
 from server.webhooks.inbound.deduping import key_of
 from server.webhooks.inbound.parsing import format_of, media_type, parse, takes
 from server.webhooks.inbound.routes import NO_ENDPOINT_HERE
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
     from server.web.direct import Read
     from server.webhooks.inbound.answering import Made
     from server.webhooks.inbound.answers import Answer
-    from server.webhooks.inbound.arrived import Reply, Verified
+    from server.webhooks.inbound.arrived import Arrived, Reply, Verified
     from server.webhooks.inbound.arriving import Head
     from server.webhooks.inbound.directory import Directory, Table
     from server.webhooks.inbound.routes import Endpoint
@@ -166,7 +165,7 @@ class Receiver:
         if endpoint.verifier is None:
             raise Unavailable("the endpoint cannot verify senders now", code=NO_VERIFIER, source="inbound", after=60)
         limit = min(endpoint.webhook.max_body, self.body_limit)
-        arrived = _arrived(head, await visit.read(limit))
+        arrived = arrived_of(head, await visit.read(limit))
         verified = await self._verified(endpoint, arrived)
         if not isinstance(verified, _Proof):
             return answers.of_handshake(verified)
@@ -329,22 +328,6 @@ def _verify(endpoint: Endpoint, arrived: Arrived, now: float) -> _Proof | Reply:
         return reply
     verified = verifier.verify(arrived, now)
     return verifier.handshake(arrived) or _Proof(verified)
-
-
-def _arrived(head: Head, body: bytes) -> Arrived:
-    return Arrived(
-        method=head.method,
-        path=head.path,
-        query=head.query,
-        headers=head.headers,
-        repeated=head.repeated,
-        body=body,
-        client=head.client,
-        peer_trusted=head.peer_trusted,
-        host=head.host,
-        scheme=head.scheme,
-        target="/in/" + "/".join((*head.names, head.path)),
-    )
 
 
 def _admit_network(endpoint: Endpoint, head: Head) -> None:
