@@ -146,6 +146,7 @@ class Folder:
 
     def __post_init__(self) -> None:
         self._bodies: dict[str, dict[str, list[Any]]] = {}
+        self._versioned = {kind.name for kind, _ in self.documents if kind.versioned}
         for kind, root in self.documents:
             name = root.text("name")
             if name is not None:
@@ -166,8 +167,12 @@ class Folder:
         return {*self._bodies.get(kind, {}), *self.below.names(kind)}
 
     def bodies(self, kind: str, name: str) -> Collection[Mapping[str, Any]]:
-        """Return the folder's definition of that name, else the workspace's."""
-        return self._bodies.get(kind, {}).get(name) or self.below.bodies(kind, name)
+        """Return the folder's definition of that name, else the workspace's; of an EventType each version, by the same rule."""
+        own, below = self._bodies.get(kind, {}).get(name, []), self.below.bodies(kind, name)
+        if not own or kind not in self._versioned:
+            return own or below
+        versions = [body.get("version", 1) for body in own]  # of unchecked documents: anything
+        return [*own, *(body for body in below if body.get("version", 1) not in versions)]
 
 
 def _refuse_duplicates(headed: Sequence[tuple[Kind, MappingNode, Checker]]) -> None:

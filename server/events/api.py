@@ -81,6 +81,8 @@ def blueprint(store: Store, publisher: Publisher, branches: Sequence[Branch] = (
                 before=position[0] if position else None,
             )
             events = searching.page(tx, search, query["limit"] + 1)
+            if query["upcast"]:
+                events = [publisher.catalogue.newest(tx, each) for each in events]
         page = paging.page(events, query["limit"], _LISTING, lambda event: [str(event.uid)])
         body = b",".join(shown(event) for event in page["items"])
         return _json(b'{"items":[' + body + b'],"next":' + orjson.dumps(page["next"]) + b"}")
@@ -92,7 +94,8 @@ def blueprint(store: Store, publisher: Publisher, branches: Sequence[Branch] = (
     def get_event(query: dict[str, Any], event_id: str) -> Response:
         """Read one event by its id."""
         with store.begin(current.scope(), current.cause()) as tx:
-            return _json(shown(queries.one(tx, event_id, query["source"])))
+            event = queries.one(tx, event_id, query["source"])
+            return _json(shown(publisher.catalogue.newest(tx, event) if query["upcast"] else event))
 
     chains_api.add(room, store, branches)
     stream_api.add(room, store)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from server.events.envelope import from_json
 from server.events.routes import routes_version
 from server.events.upcasting import STANDING, Ladder, ladders_of
-from server.kernel.errors import Invalid, code
+from server.kernel.errors import Invalid, Permanent, code
+from server.mapping import EvaluationError
 from server.sdk.schemas import MOST_ERRORS, Schema
 
 if TYPE_CHECKING:
@@ -71,11 +72,14 @@ class Catalogue:
             )
         return checked
 
-    def lift(self, tx: Tx, event: Event, to: int | None = None) -> Event:
-        """Return an event as the newest version of its type has it, or version `to`; see `Ladder.lift`."""
+    def newest(self, tx: Tx, event: Event) -> Event:
+        """Return an event as the newest version of its type has it; one whose up-caster fails as it was published."""
         if event.schema_version is None:
             return event
-        return self._types(tx).ladders.get(event.type, STANDING).lift(event, to)
+        try:
+            return self._types(tx).ladders.get(event.type, STANDING).lift(event)
+        except (EvaluationError, Permanent):
+            return event
 
     def _types(self, tx: Tx) -> _Types:
         version = routes_version(tx)

@@ -38,7 +38,19 @@ class EventSchema(Out):
     extensions = fields.Dict(required=True, allow_none=True)
 
 
-class EventQuery(PageQuery):
+class _Upcast(In):
+    """In which version events are shown."""
+
+    upcast = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "Show events of an older version as the newest version of their type has them, by its up-casters; "
+            "`schema_version` says which one it is."
+        },
+    )
+
+
+class EventQuery(PageQuery, _Upcast):
     """Filters of the listing of events."""
 
     type = Text(
@@ -85,7 +97,7 @@ class LastSchema(Schema):
     )
 
 
-class OneEventQuery(PageQuery):
+class OneEventQuery(PageQuery, _Upcast):
     """Which of several events of one id."""
 
     class Meta:

@@ -123,8 +123,8 @@ def _pins(root: MappingNode, checker: Checker) -> dict[str, int]:
     pins: dict[str, int] = {}
     for type_, node in _patterns(root):
         version = str(node.value).partition("@")[2]
-        if not version.isdecimal():
-            continue
+        if not version.isdecimal() or version.startswith("0") or "*" in type_:
+            continue  # none, or one whose form is wrong
         known = sorted(_version_of(body) for body in checker.catalog.bodies("EventType", type_))
         if pins.setdefault(type_, int(version)) != int(version):
             checker.error(CONTRADICTION, node, f"{type_} is asked for in version {pins[type_]} already")
