@@ -27,7 +27,7 @@ _STATES = ("received", "emitted", "skipped", "stale", "dead", "discarded")
 
 @click.group(cls=Noun)
 def inbound() -> None:
-    """See the requests that came to inbound webhooks."""
+    """See the requests that came to inbound webhooks, and map them once more."""
 
 
 @inbound.command("list")
@@ -47,3 +47,11 @@ def list_requests(shell: Shell, paging: Paging, **filters: str | None) -> None:
 def show(shell: Shell, id_: str) -> None:
     """Show one request with its headers and body."""
     shell.show(shell.rest.get(path_of("inbound-requests", id_)))
+
+
+@inbound.command
+@click.argument("id_", metavar="ID")
+@asks
+def retry(shell: Shell, id_: str) -> None:
+    """Map a request once more, by the present definition; its dead letter is resolved."""
+    shell.show(shell.rest.post(path_of("inbound-requests", id_, "retry")))

@@ -30,10 +30,32 @@ add_states(webhook, "webhooks", _COLUMNS)
 @click.option(
     "--data", type=JsonText(), required=True, help="The payload, an object: JSON, @FILE, or - for standard input."
 )
+@click.option("--header", "headers", metavar="NAME:VALUE", multiple=True, help="Of an inbound one: a header.")
+@click.option(
+    "--param", "params", metavar="NAME=VALUE", multiple=True, help="Of an inbound one: a parameter of its path."
+)
+@click.option("--query", metavar="TEXT", help="Of an inbound one: the query, without the question mark.")
 @asks
-def trigger(shell: Shell, name: str, data: Any) -> None:
-    """Make one real signed delivery of a payload through this webhook only."""
-    shell.show(shell.rest.post(path_of("webhooks", name, "trigger"), {"payload": data}))
+def trigger(
+    shell: Shell, name: str, data: Any, headers: tuple[str, ...], params: tuple[str, ...], query: str | None
+) -> None:
+    """Make one real signed delivery of a payload through this webhook only; an inbound one takes it as a request.
+
+    Such a request counts as verified, and is mapped as if its sender had sent it.
+    """
+    if shell.rest.get(path_of("webhooks", name)).value["definition"].get("direction") != "inbound":
+        shell.show(shell.rest.post(path_of("webhooks", name, "trigger"), {"payload": data}))
+        return
+    body = {"payload": data, "headers": _pairs(headers, ":"), "params": _pairs(params, "="), "query": query or ""}
+    shell.show(shell.rest.post(path_of("webhooks", name, "requests"), body))
+
+
+def _pairs(given: tuple[str, ...], sign: str) -> dict[str, str]:
+    pairs = [each.partition(sign) for each in given]
+    wrong = [name for name, found, _ in pairs if not found or not name.strip()]
+    if wrong:
+        raise click.BadParameter(f"{wrong[0]} is no NAME{sign}VALUE")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 @webhook.command("public-keys")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DELIVERY_HELD = code("DELIVERY_HELD", "The webhook is paused or disabled; resume it, and its deliveries go out.")
 
+WEBHOOK_INBOUND = code("WEBHOOK_INBOUND", "An inbound webhook sends nothing: POST /api/v1/webhooks/{name}/requests.")
+
 
 @dataclass(frozen=True, slots=True)
 class Triggered:
@@ -43,11 +45,13 @@ def trigger(
 
     Raises:
         NotFound: no such webhook.
-        Conflict: WRONG_STATE, a draft or archived webhook sends nothing.
+        Conflict: WRONG_STATE, a draft or archived webhook sends nothing; WEBHOOK_INBOUND.
         Invalid: SCHEMA_VIOLATION, the payload breaks the schema of the webhook's event type.
 
     """
     webhook = webhooks.get(tx, name)
+    if webhook.body.get("direction") == "inbound":
+        raise Conflict(f"{name} is inbound: bring it a request by hand", code=WEBHOOK_INBOUND)
     event_id = show("evt", new_uuid())
     asked = webhook.trigger(payload, tx.cause.principal, event_id)
     webhooks.save(tx, webhook)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from server.kernel.errors import Conflict, NotFound
+from server.kernel.lifecycle import WRONG_STATE
 from server.queue import claims, dead_letters
 from server.webhooks.inbound.emitting import KIND
 from server.webhooks.owing import HELD_STATES
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from server.queue.dead_letters import Reopen
     from server.store import Tx
 
 LANE_LIMIT = 1000  # mapping costs our own time and nobody else's: a webhook may take a worker's whole batch
@@ -81,6 +84,23 @@ class Reopening:
             kind=KIND,
             refs=[row.id for row in rows],
         )
+
+
+def retry(tx: Tx, reopen: Reopen, identity: UUID) -> None:
+    """Map one request once more, whatever became of it; its dead letter is resolved.
+
+    Raises:
+        NotFound: no such request here.
+        Conflict: WRONG_STATE, it waits to be mapped already.
+
+    """
+    row = tx.one("SELECT state FROM inbound_requests WHERE workspace_id = :workspace_id AND id = :id", id=identity)
+    if row is None:
+        raise NotFound("no such request here")
+    if row.state == "received":
+        raise Conflict("the request waits to be mapped already", code=WRONG_STATE, state=row.state, allowed=[])
+    reopen.reopen(tx, [identity])
+    dead_letters.resolve_refs(tx, [identity], "replayed")
 
 
 def release(tx: Tx, webhook_ids: Sequence[UUID], hint: Callable[[], None]) -> int:
