@@ -58,10 +58,11 @@ ORDER BY version DESC LIMIT 1
 
 
 class Runs:
-    """Gives slices to runs. One per worker process."""
+    """Gives slices to runs. One per worker process. `ledger` is a store that looks up by indexes alone."""
 
-    def __init__(self, store: Store, making: Making, caller: Caller) -> None:
+    def __init__(self, store: Store, ledger: Store, making: Making, caller: Caller) -> None:
         self.store = store
+        self.ledger = ledger
         self.making = making
         self.caller = caller
         self._running: dict[UUID, Claim] = {}
@@ -120,7 +121,7 @@ class Runs:
             with self.store.begin(scope, Cause(run.principal, run.correlation_id)) as tx:
                 job = _pinned(tx, run)
                 source, target = ends_of(tx, self.making, self.caller, job)
-            if not Slice(self.store, claim, run, job, source, target).work():
+            if not Slice(self.ledger, claim, run, job, source, target).work():
                 with self.store.connect() as conn:
                     claims.postpone(conn, KIND, [claim], [run.now], uncount=True)
         except Unavailable:

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from server.sdk.sources import Key, Row
     from server.syncs.progress import Progress
 
-_KNOWN = """
-SELECT key, hash, mapping_version FROM sync_records
-WHERE workspace_id = %(workspace)s AND job_id = %(job)s AND key = ANY(%(keys)s::text[]) AND gone_at IS NULL
+# Each key is looked up by itself: a plan made while the table was small would walk through all of the job's records.
+_MINE = """
+unnest(%(keys)s::text[]) AS k(key) CROSS JOIN LATERAL (
+  SELECT r.* FROM sync_records r WHERE r.job_id = %(job)s AND r.key = k.key OFFSET 0) AS m
+WHERE m.workspace_id = %(workspace)s
 """
+_KNOWN = f"SELECT m.key, m.hash, m.mapping_version FROM {_MINE} AND m.gone_at IS NULL"
 _PUT = """
 INSERT INTO sync_records (workspace_id, job_id, key, hash, target_key, target_id, mapping_version, run_id)
 SELECT %(workspace)s, %(job)s, key, decode(hash, 'hex'), target_key, target_id, %(version)s, %(run)s
@@ -34,21 +37,18 @@ ON CONFLICT (job_id, key) DO UPDATE SET hash = excluded.hash, target_key = exclu
   run_id = excluded.run_id, gone_at = NULL, updated_at = now()
 """
 _COUNT = "SELECT count(*) FROM sync_records WHERE workspace_id = %(workspace)s AND job_id = %(job)s AND gone_at IS NULL"
-_SEEN = """
-UPDATE sync_records SET seen_by = %(run)s
-WHERE workspace_id = %(workspace)s AND job_id = %(job)s AND key = ANY(%(keys)s::text[])
+_SEEN = f"""
+UPDATE sync_records r SET seen_by = %(run)s FROM (SELECT m.key FROM {_MINE}) AS found
+WHERE r.job_id = %(job)s AND r.key = found.key
 """
 _MISSING = """
 SELECT key, target_key FROM sync_records
 WHERE workspace_id = %(workspace)s AND job_id = %(job)s AND gone_at IS NULL AND seen_by IS DISTINCT FROM %(run)s AND run_id <> %(run)s
 """
-_TARGETS = """
-SELECT key, target_key FROM sync_records
-WHERE workspace_id = %(workspace)s AND job_id = %(job)s AND key = ANY(%(keys)s::text[]) AND gone_at IS NULL
-"""
-_GONE = """
-UPDATE sync_records SET gone_at = now(), run_id = %(run)s, updated_at = now()
-WHERE workspace_id = %(workspace)s AND job_id = %(job)s AND key = ANY(%(keys)s::text[])
+_TARGETS = f"SELECT m.key, m.target_key FROM {_MINE} AND m.gone_at IS NULL"
+_GONE = f"""
+UPDATE sync_records r SET gone_at = now(), run_id = %(run)s, updated_at = now() FROM (SELECT m.key FROM {_MINE}) AS found
+WHERE r.job_id = %(job)s AND r.key = found.key
 """
 
 

@@ -13,6 +13,7 @@ from server.integrations.aggregate import Integration
 from server.integrations.repository import INTEGRATIONS
 from server.kernel.ids import new_uuid
 from server.queue import claims
+from server.store import Store
 from server.syncs.aggregate import SyncJob
 from server.syncs.drain import Runs
 from server.syncs.repository import SYNC_JOBS
@@ -51,7 +52,8 @@ class Syncing:
         self._file.parent.mkdir(parents=True)
         self._url = product.settings.database_url.replace("+psycopg", "")
         self.caller = bootstrap._caller(product.core)
-        self.runs = Runs(product.core.engine, bootstrap._making(product.core), self.caller)
+        self.ledger = Store(product.settings.database_url, "crossdock_engine", pool=2, by_index=True)
+        self.runs = Runs(product.core.engine, self.ledger, bootstrap._making(product.core), self.caller)
         self.old("CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, email TEXT, credit TEXT, updated_at TEXT)")
         self.new("CREATE SCHEMA shop")
         self.new(
@@ -62,6 +64,7 @@ class Syncing:
 
     def close(self) -> None:
         self.caller.close()
+        self.ledger.close()
 
     def integration(self, name: str, url: str) -> None:
         integration = Integration(new_uuid())
