@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from server.cli.client import path_of
+from server.cli.output import write_json
 from server.cli.shell import Noun, asks, lists
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ def event_type() -> None:
 def list_event_types(shell: Shell, paging: Paging) -> None:
     """List the event types of the catalogue, a line per version."""
     shell.listing("/event-types", _COLUMNS, paging)
+
+
+@event_type.command
+@asks
+def asyncapi(shell: Shell) -> None:
+    """Print the AsyncAPI 3 document of the workspace: event types, webhooks and endpoints."""
+    shell.show(shell.rest.get("/asyncapi.json"), lambda document: click.echo(write_json(document)))
 
 
 @event_type.command

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from flask import Response, request
 
-from server.events import chains_api, hops, intake, queries, searching, stream_api
+from server.events import asyncapi_api, chains_api, hops, intake, queries, searching, stream_api
 from server.events.schemas import EventPage, EventQuery, EventSchema, OneEventQuery, PublishedManySchema
 from server.events.showing import shown
 from server.events.together import Together
@@ -99,6 +99,7 @@ def blueprint(store: Store, publisher: Publisher, branches: Sequence[Branch] = (
 
     chains_api.add(room, store, branches)
     stream_api.add(room, store)
+    asyncapi_api.add(room, store)
     return room
 
 
