@@ -49,7 +49,7 @@ class HttpApiMock(HttpMock):
             "path": "/records",
             "find": {"path": "/records/found", "query": {"id": "{{ record.id }}"}, "records": "items"},
             "update": {"path": "/records/{{ record.id }}", "method": "PUT"},
-            "delete": {"path": "/records/{{ record.id }}"},
+            "remove": {"path": "/records/{{ record.id }}"},
             "archive": {"path": "/records/{{ record.id }}", "method": "DELETE"},
         }
         return TargetStage(options=options, match_on=("id",), record=lambda number, text: {"id": number, "name": text})

@@ -212,7 +212,7 @@ TARGET: dict[str, Any] = {
             },
         },
         "update": {**_ONE, "description": "Changes the record that was found, `{{ found.… }}`."},
-        "delete": {**_ONE, "description": "Deletes the record of `{{ record.… }}`."},
+        "remove": {**_ONE, "description": "Deletes the record of `{{ record.… }}`."},
         "archive": {**_ONE, "description": "Archives the record of `{{ record.… }}`."},
         "bulk": {
             "type": "object",

@@ -82,8 +82,8 @@ class ResourceWrite(Target):
         return one_by_one(len(batch.records), write)
 
     def remove(self, to: Destination, keys: Sequence[Key], action: Action, context: Context) -> WriteResult:
-        """Send the `delete` or `archive` request of each; one that is not there is unchanged."""
-        declared = to.options.get(action)
+        """Send the `remove` or `archive` request of each; one that is not there is unchanged."""
+        declared = to.options.get("remove" if action == "delete" else action)
         if declared is None:
             raise self._cannot(action)
         wire = wire_of(context, to.options)

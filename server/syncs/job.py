@@ -186,15 +186,16 @@ def job_of(body: Mapping[str, Any]) -> Job:
     )
 
 
-_OF_SOURCE = ("call", "primary_key", "cursor", "partitions")
-_OF_TARGET = ("call", "mode", "match_on", "skip_unchanged", "delete")
+OF_SOURCE = ("call", "primary_key", "cursor", "partitions")
+OF_TARGET = ("call", "mode", "match_on", "skip_unchanged", "delete")
+"""What of a source and a target is ours; all else that stands there is an option of the operation."""
 
 
 def _from(body: Mapping[str, Any]) -> From:
     cursor = body.get("cursor")
     return From(
         *_ends(body["call"]),
-        {key: value for key, value in body.items() if key not in _OF_SOURCE},
+        {key: value for key, value in body.items() if key not in OF_SOURCE},
         tuple(body.get("primary_key", ())),
         None if cursor is None else _cursor(cursor),
         int(body.get("partitions", 1)),
@@ -228,7 +229,7 @@ def _to(body: Mapping[str, Any]) -> To:
     delete = body.get("delete")
     return To(
         *_ends(body["call"]),
-        {key: value for key, value in body.items() if key not in _OF_TARGET},
+        {key: value for key, value in body.items() if key not in OF_TARGET},
         body.get("mode", DEFAULT_MODE),
         tuple(body.get("match_on", ())),
         body.get("skip_unchanged", True),

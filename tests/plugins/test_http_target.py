@@ -147,7 +147,7 @@ def test_a_record_is_shaped_by_the_body_and_no_digit_is_lost(mock):
 @pytest.mark.parametrize("more", [{}, {"find": FIND, "update": PUT}])
 def test_removed_is_what_was_there(mock, more):
     mock.records.rows = [{"id": 0, "name": "a"}, {"id": 1, "name": "b"}]
-    options = {**PLAIN, **more, "delete": {"path": "/records/{{ record.id }}"}}
+    options = {**PLAIN, **more, "remove": {"path": "/records/{{ record.id }}"}}
     result = TARGET.remove(Destination(options=options, match_on=("id",)), [(1,), (9,)], "delete", context(mock))
     assert (list(result.unchanged), result.failed, names(mock)) == ([1], {}, {0: "a"})
 

@@ -11,8 +11,9 @@ from server.authoring.check import check
 from server.authoring.kinds import default_kinds
 from server.authoring.testing import test as run_tests
 from server.documents.reading import File
+from server.integrations.plugins import discover
 from server.syncs import RUNS
-from server.syncs.job import job_of
+from server.syncs.job import OF_SOURCE, OF_TARGET, job_of
 from tests.syncs.worlds import EXAMPLE, KINDS, body, catalog, checked
 
 SOURCE = "primary_key: [id]\n"
@@ -154,6 +155,14 @@ def test_each_mistake_is_found(text: str, code: str, word: str) -> None:
     assert found, checked(text).findings
     assert any(word in str(each) for each in found), found
     assert all(each.file == "a.yaml" and each.line > 10 for each in found)
+
+
+def test_no_option_of_a_plugin_is_hidden_by_a_field_of_ours() -> None:
+    for name, plugin in discover().items():
+        adapter = plugin.adapter_factory()
+        for ends, ours in ((adapter.sources, OF_SOURCE), (adapter.targets, OF_TARGET)):
+            for end in ends:
+                assert not end.options_schema.get("properties", {}).keys() & {*ours}, (name, end.operation.name)
 
 
 FAILING = [

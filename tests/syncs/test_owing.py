@@ -202,8 +202,9 @@ def test_a_neighbours_events_start_nothing_here(bench: Bench, database_url: str)
     assert [run.workspace_id for run in bench.runs()] == [bench.scope.workspace_id]
 
 
-def test_a_claimed_run_is_no_longer_waited_for(bench: Bench) -> None:
-    bench.job(**ONE)
+@pytest.mark.parametrize("body", [ONE, WHOLE])
+def test_a_claimed_run_is_no_longer_waited_for(bench: Bench, body: dict[str, Any]) -> None:
+    bench.job(**body)
     bench.publish({"id": 1})
     bench.rows("UPDATE due SET leased = true RETURNING ref")
     bench.publish({"id": 1})
