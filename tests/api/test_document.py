@@ -24,6 +24,7 @@ LISTS_WITHOUT_PAGES = {
     "GET /api/v1/definitions/export",
     "GET /api/v1/stream",
     "GET /api/v1/events/<event_id>/tree",
+    "GET /api/v1/asyncapi.json",
 }
 
 
