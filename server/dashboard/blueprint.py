@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from server.access.keyring import KeyRing
 from server.bootstrap import BRANCHES
-from server.dashboard import deliveries, events, letters, overview, replays, shown, signing_in, webhooks
+from server.dashboard import deliveries, events, letters, overview, replays, requests, shown, signing_in, webhooks
 from server.dashboard.sessions import FIELD, FORM_COOKIE, Sessions, check_form
 from server.kernel.errors import CrossdockError, NotFound, Unauthenticated
 from server.web import current, problems
@@ -74,6 +74,7 @@ def blueprint(dashboard: Dashboard) -> Blueprint:
     overview.add(pages, dashboard.store)
     events.add(pages, dashboard.store, dashboard.branches)
     deliveries.add(pages, dashboard.store, dashboard.reopening)
+    requests.add(pages, dashboard.store, dashboard.reopens["inbound"])
     letters.add(pages, dashboard.store, dict(dashboard.reopens))
     webhooks.add(pages, dashboard.store)
     replays.add(pages, dashboard.store, dashboard.reopening.hint)

@@ -192,6 +192,7 @@ def test_signing_out_takes_the_cookie_away(operator: FlaskClient) -> None:
 POSTS = (
     "/sign-out",
     "/deliveries/dlv_00000000000000000000000000/retry",
+    "/inbound-requests/req_00000000000000000000000000/retry",
     "/dead-letters/dead_00000000000000000000000000/retry",
     "/dead-letters/dead_00000000000000000000000000/discard",
     "/dead-letters/retry-all",
