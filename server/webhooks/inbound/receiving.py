@@ -10,16 +10,14 @@ that the storing statement found verified by what is old.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import os
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import structlog
 
 from server.events import hops
-from server.kernel.clock import rfc3339
 from server.kernel.errors import (
     CrossdockError,
     NotAllowed,
@@ -30,22 +28,16 @@ from server.kernel.errors import (
     Unsupported,
     code,
 )
-from server.kernel.ids import new_uuid, show
 from server.queue.claims import Claim
 from server.webhooks.inbound import answers, metrics
 from server.webhooks.inbound.arriving import address_of, arrived_of, within
-from server.webhooks.inbound.deduping import key_of
-from server.webhooks.inbound.parsing import format_of, media_type, parse, takes
-from server.webhooks.inbound.routes import NO_ENDPOINT_HERE
-from server.webhooks.inbound.seeing import ID_PREFIX, kept_headers, kept_query, scope_of
-from server.webhooks.inbound.storing import FIRST_EPOCH, Asked, Outdated, Stored
-from server.webhooks.inbound.unpacking import unpacked
+from server.webhooks.inbound.storing import FIRST_EPOCH, Outdated
+from server.webhooks.inbound.taking import Taken, taken
 from server.webhooks.verifiers.reading import refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from concurrent.futures import Executor
-    from datetime import datetime
     from uuid import UUID
 
     from server.integrations.policies import RateFigures
@@ -58,15 +50,19 @@ if TYPE_CHECKING:
     from server.webhooks.inbound.arriving import Head
     from server.webhooks.inbound.directory import Directory, Table
     from server.webhooks.inbound.routes import Endpoint
-    from server.webhooks.inbound.storing import Outcome, Storer
+    from server.webhooks.inbound.storing import Asked, Outcome, Stored, Storer
 
 log = structlog.get_logger("crossdock.inbound")
+_Made = TypeVar("_Made")
+_Values = TypeVarTuple("_Values")
 INBOUND_IN_FLIGHT = code(
     "INBOUND_IN_FLIGHT", "A request with the same dedupe key is being mapped; its answer will be this one's."
 )
 NO_VERIFIER = code(
     "NO_VERIFIER", "The endpoint cannot verify senders now: a secret of its definition is missing or of no use."
 )
+LARGE = 32 * 1024
+"""Bodies of more bytes are read in a thread: reading a megabyte of JSON takes more than 10 ms."""
 _ROUNDS = 4
 _RETRY_SECONDS = 1.0
 _LOG_LINES = 20
@@ -169,7 +165,11 @@ class Receiver:
         verified = await self._verified(endpoint, arrived)
         if not isinstance(verified, _Proof):
             return answers.of_handshake(verified)
-        asked = self._asked(table, endpoint, params, arrived, verified.of, hop, limit)
+        request = Taken(arrived, params, verified.of, hop, self._clock.now())
+        if len(arrived.body) > LARGE or "content-encoding" in head.headers:
+            asked = await self._aside(taken, table, endpoint, request, limit)
+        else:
+            asked = taken(table, endpoint, request, limit)
         outcome = await self.storer.put(asked)
         return await self._answered(table, endpoint, asked, outcome)
 
@@ -182,68 +182,20 @@ class Receiver:
         """
         if not endpoint.blocks:
             return _verify(endpoint, arrived, time.time())
-        return await asyncio.get_running_loop().run_in_executor(self._executor, _verify, endpoint, arrived, time.time())
+        return await self._aside(_verify, endpoint, arrived, time.time())
+
+    async def _aside(self, work: Callable[[Unpack[_Values]], _Made], *values: *_Values) -> _Made:
+        """Do in a thread what takes long, or waits."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *values)
 
     async def _admit_rate(self, table: Table, endpoint: Endpoint, visit: _Visit) -> None:
         rate = endpoint.webhook.rate
         if rate is None or visit.admitted == endpoint.webhook_id or table.scope is None:
             return
-        wait = await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._limiter.wait, table.scope.workspace_id, endpoint.webhook_id, rate
-        )
+        wait = await self._aside(self._limiter.wait, table.scope.workspace_id, endpoint.webhook_id, rate)
         if wait is not None:
             raise TooMany("requests come faster than the endpoint takes them", source="inbound", after=wait)
         visit.admitted = endpoint.webhook_id
-
-    def _asked(
-        self,
-        table: Table,
-        endpoint: Endpoint,
-        params: Mapping[str, str],
-        arrived: Arrived,
-        verified: Verified,
-        hop: hops.Hop,
-        limit: int,
-    ) -> Asked:
-        """Read a verified request, and return what is stored of it."""
-        webhook, scope = endpoint.webhook, table.scope
-        if scope is None:
-            raise NotFound(NO_ENDPOINT_HERE, source="inbound")
-        body = unpacked(arrived.body, arrived.headers.get("content-encoding", ""), limit, allowed=webhook.decompress)
-        parsed = _parsed(endpoint, arrived.headers.get("content-type", ""), body)
-        identity, now = new_uuid(), self._clock.now()
-        kept = kept_headers(arrived.headers, endpoint.proof)
-        query = kept_query(arrived.query, endpoint.proof_query)
-        key = _own_key(endpoint, arrived, (identity, now, params, kept, query, parsed)) or _default_key(verified)
-        answering = webhook.answer
-        now_mapped = webhook.sync and not endpoint.held
-        return Asked(
-            id=identity,
-            workspace_id=scope.workspace_id,
-            webhook_id=endpoint.webhook_id,
-            definition_version=endpoint.definition_version,
-            routes=table.routes_version,
-            secrets=table.secrets_version,
-            held=endpoint.held,
-            sync=now_mapped,
-            priority=webhook.priority,
-            received_at=rfc3339(now),
-            method=arrived.method,
-            path=arrived.path,
-            query=query,
-            params=params,
-            headers=kept,
-            body=body,
-            message_id=verified.message_id[:512],
-            client=arrived.client,
-            hops=hop.hops,
-            correlation_id=hop.correlation_id or show(ID_PREFIX, identity),
-            key=None if key is None else hashlib.sha256(key).hexdigest(),
-            ttl=webhook.ttl,
-            status=None if now_mapped or (answering.plain and not webhook.sync) else answering.status,
-            answer_headers=None if answering.plain else answers.headers_of(answering),
-            answer_body=None if answering.plain else answering.body,
-        )
 
     async def _answered(self, table: Table, endpoint: Endpoint, asked: Asked, outcome: Outcome) -> Answer | Outdated:
         if isinstance(outcome, CrossdockError):
@@ -264,7 +216,7 @@ class Receiver:
         if self._map_now is None or table.scope is None or not asked.sync:
             return answers.of_definition(stored.first, endpoint.webhook.answer, "stored")
         claim = Claim(stored.first, table.scope.workspace_id, endpoint.webhook_id, FIRST_EPOCH, 1)
-        made = await asyncio.get_running_loop().run_in_executor(self._executor, self._map_now, table.scope, claim)
+        made = await self._aside(self._map_now, table.scope, claim)
         return answers.Answer(made.status, [("content-type", made.content_type)], made.body, "stored")
 
     def _say(self, visit: _Visit, error: CrossdockError) -> None:
@@ -336,59 +288,3 @@ def _admit_network(endpoint: Endpoint, head: Head) -> None:
         address = address_of(head.client)
         if address is None or not within(address, networks):
             raise refused("network")
-
-
-def _parsed(endpoint: Endpoint, content_type: str, body: bytes) -> Any:
-    """Return the body as expressions see it.
-
-    Raises:
-        Unsupported: another content type than the endpoint takes.
-        Malformed: it is not what it claims to be.
-
-    """
-    webhook = endpoint.webhook
-    given = media_type(content_type)
-    if not body:
-        return None
-    if given and not takes(webhook.content_types, given):
-        raise Unsupported(
-            f"this endpoint takes {', '.join(webhook.content_types)}",
-            source="inbound",
-            taken=list(webhook.content_types),
-        )
-    return parse(body, format_of(webhook.format, given or webhook.content_types[0]), content_type)
-
-
-def _own_key(
-    endpoint: Endpoint,
-    arrived: Arrived,
-    seen: tuple[UUID, datetime, Mapping[str, str], Mapping[str, str], str, Any],
-) -> bytes | None:
-    """Return the key that the definition asks for; None where it asks for none, or the request has none.
-
-    Raises:
-        Invalid: DEDUPE_FAILED.
-
-    """
-    if endpoint.webhook.key is None:
-        return None
-    identity, now, params, headers, query, body = seen
-    scope = scope_of(
-        request_id=identity,
-        received_at=now,
-        method=arrived.method,
-        path=arrived.path,
-        query=query,
-        client=arrived.client,
-        params=params,
-        headers=headers,
-        body=body,
-    )
-    return key_of(endpoint.webhook, scope)
-
-
-def _default_key(verified: Verified) -> bytes | None:
-    # what is proved goes before a name that nobody signed: a replay could bring a new one
-    if verified.replay_key is not None:
-        return b"r:" + verified.replay_key.encode("utf-8", "surrogatepass")
-    return b"m:" + verified.message_id.encode("utf-8", "surrogatepass") if verified.message_id else None

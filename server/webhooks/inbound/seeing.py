@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ID_PREFIX = "req"
 MOST_KEPT = 32 * 1024
-_NEVER = FRAMING | {"authorization", "cookie", "content-length", "forwarded", "x-real-ip"}
+_NEVER = FRAMING | {"authorization", "cookie", "content-encoding", "content-length", "forwarded", "x-real-ip"}
 
 
 @lru_cache(4096)

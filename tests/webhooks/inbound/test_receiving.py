@@ -103,6 +103,8 @@ def test_what_is_answered_2xx_is_stored_whole_and_due(product: Product) -> None:
         ({}, {"headers": {**JSON, "crossdock-hops": "5"}}, 202),
         ({}, {"headers": {**JSON, "crossdock-hops": "6"}}, 508),
         ({}, {"query": "a=%ff"}, 202),
+        ({}, {"body": b'{"a": "' + b"x" * 100_000 + b'"}'}, 202),
+        ({}, {"body": b'{"a": "' + b"x" * 100_000}, 400),
     ],
 )  # fmt: skip
 def test_each_request_is_answered_by_what_is_wrong_with_it(
