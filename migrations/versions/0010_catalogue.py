@@ -1,4 +1,4 @@
-"""Nothing yet: the place of the catalogue stream in the order of migrations."""
+"""Nothing: versions, up-casters and loops need no table of their own. The number is taken, so it stays."""
 
 revision = "0010"
 down_revision = "0009"
