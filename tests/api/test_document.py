@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LISTS_WITHOUT_PAGES = {
     "GET /api/v1/metrics",
+    "GET /api/v1/sync-jobs/<name>/schedule",
     "GET /api/v1/me",
     "GET /api/v1/networks",
     "GET /api/v1/definitions/export",

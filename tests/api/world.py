@@ -12,6 +12,7 @@ from server.access import tokens
 from server.access.authentication import local_admin
 from server.app import create_app
 from server.sdk.signing import generate_secret
+from server.syncs import RUNS
 from server.web.permissions import TOKEN_ROLES
 from tests.support.product import Product, until
 from tests.support.receiver import Answer, Hit, Receiver
@@ -59,6 +60,14 @@ direction: outbound
 url: {url}/later
 events: [{word}.created]
 """
+_SYNC_JOB = """\
+---
+kind: SyncJob
+name: {word}-sync
+schedule: {{cron: "0 3 1 1 *"}}
+source: {{call: {word}-shop.resource.list, path: /things, primary_key: [id]}}
+target: {{call: {word}-shop.resource.write, path: /things, match_on: [id]}}
+"""
 
 
 @dataclass
@@ -94,6 +103,7 @@ class Place:
             "webhooks": [f"{word}-orders", f"{word}-broken", f"{word}-paused", f"{word}-spare", f"{word}-removed"],
             "integrations": [f"{word}-shop", f"{word}-removed"],
             "event-types": [f"{word}.created@1", f"{word}.removed@1"],
+            "sync-jobs": [f"{word}-sync"] if RUNS else [],
         }
         values: dict[str, list[dict[str, str]]] = {
             "deliveries": [{"delivery_id": each} for each in self.deliveries],
@@ -110,6 +120,7 @@ class Place:
                     ("webhook", "webhooks"),
                     ("integration", "integrations"),
                     ("event-type", "event-types"),
+                    ("sync-job", "sync-jobs"),
                 )
                 for name in names[room]
             ],
@@ -176,7 +187,8 @@ class World:
             "verify": {"scheme": "none"},
             "emit": {"type": f"{word}.arrived", "data": "body"},
         }
-        text = _FOLDER.format(word=word, upper=upper, url=self.receiver.url)
+        folder = _FOLDER + (_SYNC_JOB if RUNS else "")
+        text = folder.format(word=word, upper=upper, url=self.receiver.url)
         apply = {"files": [{"path": f"{word}.yaml", "text": text}], "origin": f"folder:{word}"}
         removed = {"name": f"{word}.removed", "version": 1, "schema": {"type": "object"}}
         for method, path, body in (
