@@ -65,6 +65,10 @@ from server.syncs import ticks
 from server.syncs.api import blueprint as syncs_room
 from server.syncs.drain import Runs
 from server.syncs.owing import Owing as SyncOwing
+from server.syncs.preview import Preview
+from server.syncs.refused import KIND as RECORD
+from server.syncs.reopening import ReopeningRecords
+from server.syncs.runs_api import blueprint as runs_room
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
 from server.transport.proxy import Proxy
@@ -182,6 +186,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
             "delivery": reopening,
             "inbound": ReopeningRequests(hint),
             reactions.KIND: reactions.Reopening(),
+            RECORD: ReopeningRecords(hint),
         },
         admit=Admitting(timed, hint),
     )
@@ -230,7 +235,8 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         definitions_room(store, World(lambda: plugin_facts(shared.plugins), shared.networks.of)),
     ]
     if SYNCS_RUN:
-        rooms.append(syncs_room(store, shared.clock))
+        preview = Preview(store, _making(shared), caller, shared.clock)
+        rooms += [syncs_room(store, shared.clock), runs_room(store, shared.hint, preview)]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     feeds = Feeds(shared.engine, store, authenticate, failures)
     directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]

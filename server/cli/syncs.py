@@ -10,6 +10,7 @@ from server.cli import output
 from server.cli.client import path_of
 from server.cli.shell import Noun, lists
 from server.cli.states import add_states
+from server.cli.sync_runs import add_runs
 
 if TYPE_CHECKING:
     from server.cli.shell import Paging, Shell
@@ -32,6 +33,7 @@ def sync() -> None:
 
 
 add_states(sync, "sync-jobs", _COLUMNS)
+add_runs(sync)
 
 
 @sync.command

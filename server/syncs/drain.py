@@ -137,6 +137,19 @@ class Runs:
                 self._later(claim, run, error.failure, max(planned.total_seconds(), error.after or 0.0))
         except (Permanent, NotFound) as error:
             self._end(claim, run, "failed", error.failure)
+            self._abandon(claim, run)
+
+    def _abandon(self, claim: Claim, run: Progress) -> None:
+        """Throw away what a run that failed has written beside, so that it does not lie there for ever."""
+        try:
+            with self.store.connect() as conn:
+                scope = scope_of(conn, claim.workspace_id)
+            with self.store.begin(scope, Cause(run.principal, run.correlation_id)) as tx:
+                job = _pinned(tx, run)
+                source, target = ends_of(tx, self.making, self.caller, job)
+            Slice(self.ledger, claim, run, job, source, target).abandon()
+        except CrossdockError as error:
+            log.warning("what a run wrote beside stays there", run=str(run.run), job=run.job_name, code=error.code)
 
     def _later(self, claim: Claim, run: Progress, failure: Failure, seconds: float) -> None:
         """Let the run go on later, from its last checkpoint; what it did since then is counted when it is done again."""

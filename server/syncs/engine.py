@@ -76,6 +76,11 @@ class Slice:
         self._finish()
         return True
 
+    def abandon(self) -> None:
+        """Throw away what mode `replace` has written beside."""
+        if self.to.mode == "replace":
+            self.target.do(lambda target, context: target.abandon(self.to, context))
+
     def _begin(self) -> bool:
         run = self.run
         run.bounds = windows.first(self.job, run.job_position, run.now)

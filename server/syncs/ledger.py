@@ -15,6 +15,7 @@ from server.sdk.positions import as_json, packed, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from sqlalchemy.engine import Connection
 
@@ -77,7 +78,12 @@ _SORTED = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 def known(conn: Connection, progress: Progress, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
     """Return hash and mapping version of those keys that the ledger has."""
-    rows = conn.exec_driver_sql(_KNOWN, {**_of(progress), "keys": list(keys)})
+    return known_of(conn, progress.workspace_id, progress.job_id, keys)
+
+
+def known_of(conn: Connection, workspace: int, job: UUID, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+    """Return the same, where no run is under way."""
+    rows = conn.exec_driver_sql(_KNOWN, {"workspace": workspace, "job": job, "keys": list(keys)})
     return {row.key: (bytes(row.hash), row.mapping_version) for row in rows}
 
 
