@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from server.authoring.check import check
 from server.authoring.kinds import default_kinds
 from server.authoring.testing import test as run_tests
+from server.documents.catalog import FixedCatalog
 from server.documents.reading import File
 from server.integrations.plugins import discover
+from server.integrations.spec import plugin_facts
 from server.syncs import RUNS
 from server.syncs.job import OF_SOURCE, OF_TARGET, job_of
 from tests.syncs.worlds import EXAMPLE, KINDS, body, catalog, checked
@@ -155,6 +158,22 @@ def test_each_mistake_is_found(text: str, code: str, word: str) -> None:
     assert found, checked(text).findings
     assert any(word in str(each) for each in found), found
     assert all(each.file == "a.yaml" and each.line > 10 for each in found)
+
+
+def test_the_sync_job_of_the_guide_passes_check_and_its_test_passes() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "syncs.md").read_text("utf-8")
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    world = FixedCatalog(plugins=plugin_facts(discover()))
+    result = check([File("guide.yaml", text.encode())], world, KINDS)
+    assert [str(each) for each in result.findings] == []
+    report = run_tests(result.documents, world, KINDS)
+    assert [(each.test, each.differences) for each in report.outcomes] == [
+        ("a customer without a name is refused, and no other", ())
+    ]
+    job = job_of(next(each.body for each in result.documents if each.kind == "SyncJob"))
+    assert (job.batch, job.retry.tries) == (100, 3)
+    assert job.schedule is not None
+    assert job.schedule.cron.text == "0 */6 * * *"
 
 
 def test_no_option_of_a_plugin_is_hidden_by_a_field_of_ours() -> None:
