@@ -26,6 +26,8 @@ TYPE = "crossdock.dead_letter.created"
 SEVERITY = "high"
 ALONE = 10
 """Dead letters of one definition that are told one by one, each minute."""
+_CAUSES = {"delivery": "dlv", "inbound": "req"}
+"""What the ids of what died begin with, where events may name it as their cause."""
 _WORKSPACES = 50
 _LETTERS = 500
 
@@ -125,6 +127,7 @@ def _event(row: Any) -> NewEvent:
         subject=row.owner,
         data=to_json(data),
         correlation_id=row.correlation_id or None,
+        causation_id=show(_CAUSES[row.kind], row.ref) if row.kind in _CAUSES else None,
     )
 
 

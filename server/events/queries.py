@@ -95,6 +95,12 @@ def one(tx: Tx, id_: str, source: str | None) -> Event:
     return found[0]
 
 
+def by_uid(tx: Tx, uid: UUID) -> Event | None:
+    """Return an event by the id that is ours alone."""
+    row = tx.one(f"SELECT {COLUMNS} FROM events WHERE workspace_id = :workspace_id AND uid = :uid", uid=uid)
+    return None if row is None else read(row)
+
+
 def by_uids(conn: Connection, uids: Collection[UUID]) -> list[Event]:
     """Return events of any workspace: for the engine, which carries each row's workspace on."""
     rows = conn.exec_driver_sql(f"SELECT {COLUMNS} FROM events WHERE uid = ANY(%s::uuid[])", (list(uids),))

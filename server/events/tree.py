@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from uuid import UUID
 
 from server.events import queries, searching
 from server.kernel.clock import rfc3339
@@ -60,7 +61,10 @@ class Branch(Protocol):
     """What an upper room adds to trees, in the workspace of the transaction."""
 
     def causes(self, tx: Tx, ids: Sequence[str]) -> Sequence[Node]:
-        """Return those things of the room's that have these ids: what events name as their cause."""
+        """Return those things of the room's that have these ids, which events name as their cause.
+
+        `parent` is `key_of` the event that such a thing came of itself, or None.
+        """
         ...
 
     def effects(self, tx: Tx, events: Sequence[Event], most: int) -> Sequence[Node]:
@@ -125,19 +129,26 @@ class _Builder:
         """Return the first cause of an event that is known."""
         self.events[key_of(event)] = event
         root, seen = self.add(node_of(event)), {key_of(event)}
+        above: Event | None = event
         for _ in range(MOST_DEEP - 1):
-            found = self._cause(event, seen)
+            found = self._cause(above, seen) if above is not None else self._parent(root, seen)
             if found is None:
                 return root
             root.parent = found.key
             found.children.append(root)
             root = self.add(found)
-            if found.key not in self.events:
-                return root
-            event = self.events[found.key]
             seen.add(found.key)
+            above = self.events.get(found.key)
         self.cut = "depth"
         return root
+
+    def _parent(self, node: Node, seen: set[str]) -> Node | None:
+        """Return the event that something of another room came of."""
+        event = queries.by_uid(self.tx, UUID(node.parent)) if node.parent and node.parent not in seen else None
+        if event is None:
+            return None
+        self.events[key_of(event)] = event
+        return node_of(event)
 
     def _cause(self, event: Event, seen: set[str]) -> Node | None:
         if event.causation_id is None:

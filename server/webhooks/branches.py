@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from server.events.tree import Node, key_of
@@ -22,7 +23,7 @@ WHERE r.workspace_id = :workspace_id AND r.id = ANY (:ids)
 _DELIVERIES = """
 SELECT d.id, d.event_uid, d.state, d.created_at, d.attempts, d.attempts_before, d.last_status, d.reason, d.replayed_from, w.name
 FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-WHERE d.workspace_id = :workspace_id AND d.event_uid = ANY (:uids) ORDER BY d.id LIMIT :most
+WHERE d.workspace_id = :workspace_id AND
 """
 
 
@@ -30,22 +31,27 @@ class WebhookBranch:
     """Implements `events.tree.Branch`."""
 
     def causes(self, tx: Tx, ids: Sequence[str]) -> list[Node]:
-        """Return the inbound requests that have these ids."""
-        known = [each for each in map(_request, ids) if each is not None]
-        return [_shown_request(row) for row in tx.all(_REQUESTS, ids=known)] if known else []
+        """Return the inbound requests and the deliveries that have these ids."""
+        requests, deliveries = _read("req", ids), _read("dlv", ids)
+        found = [_shown_request(row) for row in tx.all(_REQUESTS, ids=requests)] if requests else []
+        if deliveries:
+            rows = tx.all(f"{_DELIVERIES} d.id = ANY (:ids)", ids=deliveries)
+            found += [_shown_delivery(row, str(row.event_uid)) for row in rows]
+        return found
 
     def effects(self, tx: Tx, events: Sequence[Event], most: int) -> list[Node]:
         """Return the deliveries of events."""
-        uids = [event.uid for event in events]
         keys = {event.uid: key_of(event) for event in events}
-        return [_shown_delivery(row, keys[row.event_uid]) for row in tx.all(_DELIVERIES, uids=uids, most=most)]
+        rows = tx.all(f"{_DELIVERIES} d.event_uid = ANY (:uids) ORDER BY d.id LIMIT :most", uids=list(keys), most=most)
+        return [_shown_delivery(row, keys[row.event_uid]) for row in rows]
 
 
-def _request(text: str) -> UUID | None:
-    try:
-        return read("req", text)
-    except ValueError:
-        return None
+def _read(prefix: str, ids: Sequence[str]) -> list[UUID]:
+    known = []
+    for each in ids:
+        with suppress(ValueError):
+            known.append(read(prefix, each))
+    return known
 
 
 def _shown_request(row: Any) -> Node:

@@ -10,6 +10,8 @@ from sqlalchemy import text
 from server.events import tree
 from server.events.envelope import NewEvent
 from server.kernel.ids import new_uuid, show
+from tests.support.product import until
+from tests.support.receiver import Answer
 
 if TYPE_CHECKING:
     from tests.support.product import Product
@@ -74,6 +76,21 @@ def test_requests_and_deliveries_stand_in_the_chain(product: Product, receiver: 
     }
     assert [each["kind"] for each in kinds["event"]["children"]] == ["delivery"]
     assert found["nodes"] == 5
+
+
+def test_a_dead_letter_stands_below_the_delivery_that_it_tells_of(product: Product, receiver: Receiver) -> None:
+    receiver.answer = Answer(422)
+    product.webhook("orders", receiver.url)
+    publish(product, ("a", None))
+    with product.worker():
+        until(lambda: product.states().get("dead") == 1)
+        until(lambda: product.rows("SELECT FROM events WHERE type = 'crossdock.dead_letter.created'"))
+    [letter] = product.client().get("/api/v1/events?type=crossdock.dead_letter.created").json["items"]
+    for asked in ("a", letter["id"]):
+        [top] = read(product, asked)["trees"]
+        [delivery] = [each for each in top["children"] if each["kind"] == "delivery"]
+        assert (top["id"], delivery["state"], delivery["attempts"]) == ("a", "dead", 1)
+        assert [each["id"] for each in delivery["children"]] == [letter["id"]]
 
 
 def test_a_chain_that_goes_round_in_circles_ends(product: Product) -> None:
