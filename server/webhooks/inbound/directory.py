@@ -1,7 +1,7 @@
 """The endpoints of all workspaces, kept in memory: verifiers with their secrets, compiled expressions, routes.
 
-What is kept is looked at again when the storing statement says that it is old, when a secret's overlap ends, and once a second at
-most when a request is refused by it. Reading happens in a thread, for one workspace by one at a time; others go on meanwhile.
+What is kept is looked at again when the storing statement says that it is old, when a secret's overlap ends, and before a request
+is refused by it, ten times a second at most. Reading happens in a thread, for one workspace by one at a time; others go on meanwhile.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from server.webhooks.verifiers.scheme import Fetch, Verify
 
 log = structlog.get_logger("crossdock.inbound")
-LOOK_AGAIN_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 0.1
+_LOOKS = 4
 MOST_WORKSPACES = 10_000
 MOST_UNKNOWN = 1000
 STRANGERS_PER_SECOND = 200
@@ -114,15 +115,28 @@ class Directory:
             self._count_strangers()
         return await self._read(names)
 
-    async def newer(self, table: Table) -> Table | None:
-        """Return a table that has changed since, None while this one holds; asks the database once a second at most."""
-        kept = self._tables.get(table.names)
-        if kept is not None and kept is not table:
-            return kept
-        if self._monotonic() - table.looked_at < LOOK_AGAIN_SECONDS:
-            return None
-        found = await self._read(table.names)
-        return None if found.same_as(table) else found
+    def now(self) -> float:
+        """Return the moment by which `newer` counts."""
+        return self._monotonic()
+
+    async def newer(self, table: Table, since: float) -> Table | None:
+        """Return a table that has changed, None while this one holds: by a look that began after `since`, so no refusal is old.
+
+        Those who come shortly one after the other share a look, and wait for it a tenth of a second at most.
+        """
+        for _ in range(_LOOKS):
+            kept = self._kept(table.names)
+            if kept is not None and kept.looked_at >= since:
+                return None if kept is table or kept.same_as(table) else kept
+            pause = kept.looked_at + LOOK_AGAIN_SECONDS - self._monotonic() if kept is not None else 0.0
+            if pause > 0:
+                await asyncio.sleep(pause)
+            else:
+                await self._read(table.names)
+        return None
+
+    def _kept(self, names: Names) -> Table | None:
+        return self._tables.get(names) or self._unknown.get(names)
 
     async def again(self, table: Table) -> Table:
         """Return the table after another look, whatever its age: what was to be stored by it was refused as old.

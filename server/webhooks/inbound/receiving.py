@@ -3,8 +3,8 @@
     size ▸ endpoint ▸ hops ▸ networks ▸ rate ▸ body ▸ verify on raw bytes ▸ handshake ▸ unpack ▸ parse ▸ dedupe key ▸ STORE ▸ answer
 
 What takes a thread (rates in Redis, schemes that fetch, reading endpoints anew) gets one; what is stored waits for its batch.
-Refusals and rows rest on endpoints in memory: a refusal by what is older than a second is looked at again, and so is a request
-that the storing statement found verified by what is old.
+Refusals and rows rest on endpoints in memory: nobody is refused by what is older than the request, and what the storing statement
+found verified by what is old is looked at again.
 """
 
 from __future__ import annotations
@@ -66,8 +66,16 @@ LARGE = 32 * 1024
 _ROUNDS = 4
 _RETRY_SECONDS = 1.0
 _LOG_LINES = 20
-_LOOKED_AT_AGAIN = (NotFound, NotAllowed, Unauthenticated, Unsupported)
 _DUMMY = os.urandom(32)
+
+
+class NoVerifier(Unavailable):
+    """Nobody can be known now; who comes again may be."""
+
+    default_code = NO_VERIFIER
+
+
+_LOOKED_AT_AGAIN = (NotFound, NotAllowed, Unauthenticated, Unsupported, NoVerifier)
 
 
 class Limiter(Protocol):
@@ -128,12 +136,13 @@ class Receiver:
         return answer
 
     async def _received(self, visit: _Visit) -> Answer:
+        since = self.directory.now()
         table = await self.directory.of(visit.head.names)
         for _ in range(_ROUNDS):
             try:
                 outcome = await self._examined(table, visit)
             except _LOOKED_AT_AGAIN:
-                newer = await self.directory.newer(table)
+                newer = await self.directory.newer(table, since)
                 if newer is None:
                     raise
                 table = newer
@@ -159,7 +168,7 @@ class Receiver:
         _admit_network(endpoint, head)
         await self._admit_rate(table, endpoint, visit)
         if endpoint.verifier is None:
-            raise Unavailable("the endpoint cannot verify senders now", code=NO_VERIFIER, source="inbound", after=60)
+            raise NoVerifier("the endpoint cannot verify senders now", source="inbound", after=60)
         limit = min(endpoint.webhook.max_body, self.body_limit)
         arrived = arrived_of(head, await visit.read(limit))
         verified = await self._verified(endpoint, arrived)

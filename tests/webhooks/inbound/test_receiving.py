@@ -218,6 +218,22 @@ def test_old_and_new_are_taken_while_a_secret_is_changed_and_the_old_no_longer_t
     assert product.receive("orders-in", bodies[3], signed(bodies[3], new)).status == 202
 
 
+def test_nobody_is_refused_by_what_is_older_than_the_request(product: Product) -> None:
+    assert product.receive("orders-in", b"{}", JSON).status == 404
+    declare(product)
+    assert product.receive("orders-in", b"{}", JSON).status == 202
+    assert product.receive("other", b"{}", JSON).status == 404
+    declare(product, "other", verify=GITHUB)
+    assert product.receive("other", b"{}", JSON).status == 503
+    secret(product)
+    assert product.receive("other", b"{}", signed(b"{}")).status == 202
+    strange = product.scope.__class__(1, 1, "default", "later")
+    assert product.receive("x", b"{}", JSON, scope=strange).status == 404
+    later = product.workspace("default", "later")
+    declare(product, "x", scope=later)
+    assert product.receive("x", b"{}", JSON, scope=later).status == 202
+
+
 def test_a_missing_secret_admits_nobody_and_lets_senders_come_again(product: Product) -> None:
     declare(product, verify=GITHUB)
     answer = product.receive("orders-in", b"{}", signed(b"{}"))
