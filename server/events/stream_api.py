@@ -16,7 +16,7 @@ from server.events.position import Position
 from server.events.schemas import LastSchema, StreamQuery
 from server.events.stream import PATH, written, written_place
 from server.events.wanted import Wanted, read_patterns
-from server.web import current
+from server.web import current, problems
 from server.web.permissions import requires
 
 if TYPE_CHECKING:
@@ -48,11 +48,8 @@ def add(room: Room, store: Store) -> None:
         last = headers["last"]
         position = Position.read(last) if last else None
         with store.begin(current.scope(), current.cause()) as tx:
-            if position is None:
-                position = tail.here(tx.conn, tx.scope.workspace_id, query["since"])
-                page = tail.Page([], position, query["since"] is None)
-            else:
-                page = tail.page(tx.conn, [tx.scope.workspace_id], position, _PAGE)
+            position = position or tail.here(tx.conn, tx.scope.workspace_id, query["since"])
+            page = tail.page(tx.conn, [tx.scope.workspace_id], position, _PAGE)
         frames = [Frame.of(told) for told in page.told if wanted(told.event)]
         again = b"retry: %d\n\n" % (_AGAIN_MILLISECONDS if page.ended else 0)
         body = again + written(frames) + written_place(str(page.position))
@@ -63,5 +60,9 @@ _ANSWERS: dict[str, Any] = {
     "200": {
         "description": "Server-sent events.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
+    },
+    "409": {
+        "description": "`POSITION_LOST`: begin anew.",
+        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    },
 }
