@@ -196,14 +196,14 @@ def scan(text: str, zone: str, start: datetime, hours: int) -> list[datetime]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(text=CRONS, zone=ZONES, start=STARTS)
 def test_the_times_are_those_of_a_scan_of_every_minute(text: str, zone: str, start: datetime) -> None:
     until = start + timedelta(hours=40)
     assert list(read(text, zone).times(start, until)) == scan(text, zone, start, 40)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=CRONS, zone=ZONES, start=STARTS, late=st.integers(0, 3 * 86_400))
 def test_times_only_grow_and_none_comes_twice_wherever_one_begins(
     text: str, zone: str, start: datetime, late: int
