@@ -93,7 +93,7 @@ def _cancel(shell: Shell, run: str) -> None:
 @asks
 def _preview(shell: Shell, name: str, rows: int) -> None:
     """Show what a run would do with its first rows, field by field; nothing is written."""
-    shell.show(shell.rest.get(path_of("sync-jobs", name, "preview"), rows=rows), _previewed)
+    shell.show(shell.rest.post(path_of("sync-jobs", name, "preview"), {"rows": rows}), _previewed)
 
 
 def _previewed(found: Any) -> None:

@@ -14,7 +14,7 @@ from server.web.room import In, Moment, Out
 if TYPE_CHECKING:
     from sqlalchemy.engine import Row
 
-__all__ = ["PageQuery", "PreviewQuery", "PreviewSchema", "RunPage", "RunSchema", "StartSchema", "shown"]
+__all__ = ["PageQuery", "PreviewNew", "PreviewSchema", "RunPage", "RunSchema", "StartSchema", "shown"]
 
 
 class StartSchema(In):
@@ -62,7 +62,7 @@ class RunSchema(Out):
 RunPage = page_of(RunSchema)
 
 
-class PreviewQuery(In):
+class PreviewNew(In):
     """How much of it."""
 
     rows = fields.Integer(

@@ -58,13 +58,13 @@ def _starting(room: Room, store: Store, hint: Callable[[], None], preview: Previ
             SYNC_JOBS.save(tx, job)
             return remember(tx, answer(run_schemas.RunSchema, _one(tx, run), 202))
 
-    @room.route("/api/v1/sync-jobs/<name>/preview")
+    @room.route("/api/v1/sync-jobs/<name>/preview", methods=["POST"])
     @requires("syncs:operate")
-    @room.arguments(run_schemas.PreviewQuery, location="query")
+    @room.arguments(run_schemas.PreviewNew)
     @room.response(200, run_schemas.PreviewSchema)
-    def preview_sync_job(query: dict[str, Any], name: str) -> dict[str, Any]:
+    def preview_sync_job(body: dict[str, Any], name: str) -> dict[str, Any]:
         """Show what a run would do with its first rows, field by field; nothing is written."""
-        return preview.of(current.scope(), current.cause(), name, query["rows"])
+        return preview.of(current.scope(), current.cause(), name, body["rows"])
 
 
 def _reading(room: Room, store: Store) -> None:

@@ -101,6 +101,8 @@ BODIES: dict[str, Any] = {
     "replace_webhook": {"name": "made", **_WEBHOOK},
     "create_sync_job": {"name": "made", **_SYNC_JOB},
     "replace_sync_job": {"name": "made", **_SYNC_JOB},
+    "start_sync_run": {},
+    "preview_sync_job": {"rows": 1},
     "create_event_type": {"name": "made.here", "version": 2, "schema": {"type": "object"}},
     "replace_event_type": {"name": "made.here", "version": 2, "schema": {"type": "object"}},
     **{
@@ -118,6 +120,7 @@ NO_BODY = (
     "pause_replay",
     "resume_replay",
     "cancel_replay",
+    "cancel_sync_run",
     "delete_secret",
     "rewrap_secrets",
     "revoke_token",

@@ -86,6 +86,8 @@ class Place:
     requests: list[str] = field(default_factory=list)
     """What came to its inbound webhook."""
     token_ids: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    """Of its sync job."""
 
     @property
     def admin(self) -> dict[str, str]:
@@ -110,6 +112,7 @@ class Place:
             "dead-letters": [{"letter_id": each} for each in self.letters],
             "replays": [{"replay_id": each} for each in self.replays],
             "inbound-requests": [{"request_id": each} for each in self.requests],
+            "sync-runs": [{"run_id": each} for each in self.runs],
             "tokens": [{"token_id": each} for each in self.token_ids],
             "members": [{"email": self.email}],
             "events": [{"event_id": f"{word}-evt-1"}],
@@ -232,6 +235,9 @@ class World:
         place.requests = [sent.json["id"]]
         replay = self.call("POST", "/api/v1/replays", {"filter": {"subject": place.word}}, headers=place.admin)
         place.replays = [replay.json["id"]]
+        if RUNS:
+            run = self.call("POST", f"/api/v1/sync-jobs/{place.word}-sync/runs", {}, headers=place.admin)
+            place.runs = [run.json["id"]]
 
     def _states(self, place: Place) -> set[str]:
         rows = self.product.rows("SELECT state FROM deliveries WHERE workspace_id = :id", id=place.scope.workspace_id)

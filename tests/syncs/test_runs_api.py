@@ -80,7 +80,7 @@ def test_a_preview_tells_field_by_field_and_writes_nothing(api: Client, syncing:
     syncing.put(2)
     syncing.put(3)
     syncing.put(4, name=None)
-    found = api("GET", "/sync-jobs/customers/preview")
+    found = api("POST", "/sync-jobs/customers/preview", {})
     assert {name: found[name] for name in ("total", "read", "create", "update", "unchanged", "delete")} == {
         "total": 4, "read": 4, "create": 1, "update": 1, "unchanged": 1, "delete": 0,
     }  # fmt: skip
@@ -97,10 +97,10 @@ def test_nobody_sees_or_starts_runs_of_another_workspace(api: Client, syncing: S
         ("GET", f"/sync-runs/{run}"),
         ("POST", f"/sync-runs/{run}/cancel"),
         ("GET", "/sync-jobs/customers/runs"),
-        ("GET", "/sync-jobs/customers/preview"),
+        ("POST", "/sync-jobs/customers/preview"),
         ("POST", "/sync-jobs/customers/runs"),
     ):
-        body: Any = {} if path.endswith("runs") and method == "POST" else None
+        body: Any = {} if path.endswith(("runs", "preview")) and method == "POST" else None
         api.as_("operator@rival")(method, path, body, status=404)
 
 
