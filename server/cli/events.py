@@ -101,8 +101,9 @@ def _trees(found: dict[str, Any], asked: str) -> None:
 
 
 def _branch(node: dict[str, Any], asked: str, head: str, below: str) -> Iterator[str]:
-    tries = f"after {node['attempts']} {'try' if node['attempts'] == 1 else 'tries'}" if "attempts" in node else None
-    parts = [node["kind"], node["name"], node.get("subject"), node["state"], tries, node.get("reason"), node["id"]]
+    more = node["details"]
+    tries = f"after {more['attempts']} {'try' if more['attempts'] == 1 else 'tries'}" if "attempts" in more else None
+    parts = [node["kind"], node["name"], more.get("subject"), node["state"], tries, more.get("reason"), node["id"]]
     here = "  <- asked for" if node["kind"] == "event" and node["id"] == asked else ""
     yield head + visible("  ".join(str(each) for each in parts if each)) + here
     for number, child in enumerate(node["children"], 1):

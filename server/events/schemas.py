@@ -141,7 +141,7 @@ class SubjectEventSchema(EventSchema):
 
 
 class TreeNodeSchema(Out):
-    """One thing of a tree, with what came of it. Its kind decides which fields it has more."""
+    """One thing of a tree, with what came of it."""
 
     kind = fields.String(
         required=True, metadata={"description": "`request`, `event`, `delivery`, and what syncs and flows add."}
@@ -152,6 +152,10 @@ class TreeNodeSchema(Out):
     )
     at = Moment(required=True)
     state = fields.String(required=True, allow_none=True)
+    details = fields.Dict(
+        required=True,
+        metadata={"description": "By kind: `subject` of an event, `attempts` of a delivery, `method` of a request, …"},
+    )
     children = fields.List(fields.Dict(), required=True, metadata={"description": "Nodes like this one."})
 
 

@@ -52,7 +52,7 @@ class Node:
             "name": self.name,
             "at": rfc3339(self.at),
             "state": self.state,
-            **self.details,
+            "details": self.details,
             "children": [each.view() for each in self.children],
         }
 

@@ -135,9 +135,16 @@ def test_branches_are_drawn_below_each_other() -> None:
     from server.cli.events import _branch
 
     def node(name: str, *children: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {"kind": "event", "name": name, "id": name, "state": None, "children": list(children)} | more
+        return {
+            "kind": "event",
+            "name": name,
+            "id": name,
+            "state": None,
+            "details": {},
+            "children": list(children),
+        } | more
 
-    tries = {"kind": "delivery", "state": "dead", "attempts": 1, "reason": "exhausted"}
+    tries = {"kind": "delivery", "state": "dead", "details": {"attempts": 1, "reason": "exhausted"}}
     draw: Callable[..., list[str]] = lambda *given: list(_branch(*given))  # noqa: E731
     assert draw(node("a", node("b", node("c")), node("d", **tries)), "c", "", "") == [
         "event  a  a",

@@ -65,15 +65,17 @@ def test_requests_and_deliveries_stand_in_the_chain(product: Product, receiver: 
     publish(product, ("b", "a"))
     found = read(product, "b")
     [top] = found["trees"]
-    assert (top["kind"], top["id"], top["name"], top["method"]) == ("request", show("req", request), "orders", "POST")
+    assert (top["kind"], top["id"], top["name"], top["details"]["method"]) == (
+        "request",
+        show("req", request),
+        "orders",
+        "POST",
+    )
     [first] = top["children"]
     kinds = {each["kind"]: each for each in first["children"]}
     assert kinds.keys() == {"delivery", "event"}
-    assert {key: kinds["delivery"][key] for key in ("name", "state", "attempts")} == {
-        "name": "orders",
-        "state": "pending",
-        "attempts": 0,
-    }
+    made = kinds["delivery"]
+    assert (made["name"], made["state"], made["details"]["attempts"]) == ("orders", "pending", 0)
     assert [each["kind"] for each in kinds["event"]["children"]] == ["delivery"]
     assert found["nodes"] == 5
 
@@ -89,7 +91,7 @@ def test_a_dead_letter_stands_below_the_delivery_that_it_tells_of(product: Produ
     for asked in ("a", letter["id"]):
         [top] = read(product, asked)["trees"]
         [delivery] = [each for each in top["children"] if each["kind"] == "delivery"]
-        assert (top["id"], delivery["state"], delivery["attempts"]) == ("a", "dead", 1)
+        assert (top["id"], delivery["state"], delivery["details"]["attempts"]) == ("a", "dead", 1)
         assert [each["id"] for each in delivery["children"]] == [letter["id"]]
 
 
@@ -125,4 +127,4 @@ def test_an_id_of_several_sources_needs_its_source(product: Product) -> None:
     publish(product, ("a", None))
     publish(product, ("a", None), source="shop")
     assert product.client().get("/api/v1/events/a/tree").json["code"] == "AMBIGUOUS_EVENT"
-    assert read(product, "a", source="shop")["trees"][0]["source"] == "shop"
+    assert read(product, "a", source="shop")["trees"][0]["details"]["source"] == "shop"
