@@ -96,7 +96,7 @@ def write(job: Job, target: TargetEnd, to: Destination, made: Sequence[Made], ru
     """Write the records; a batch that is refused as one is halved until the records at fault are found.
 
     Raises:
-        Retryable, Postponed: nothing is known of the batch, or of a part of it; all of it comes again, under the same keys.
+        Retryable, Postponed: nothing is known of the batch, or of a part of it; `done` tells what was written before.
 
     """
     waiting = [list(made)] if made else []
@@ -113,11 +113,11 @@ def write(job: Job, target: TargetEnd, to: Destination, made: Sequence[Made], ru
             middle = len(part) // 2
             waiting += [part[middle:], part[:middle]]
             continue
+        _count(job, part, result, done)
         passing = next((error for error in result.failed.values() if isinstance(error, Retryable)), None)
         if passing is not None:
             raise passing
         done.refused += [_refused(part[number], error) for number, error in sorted(result.failed.items())]
-        _count(job, part, result, done)
 
 
 def _count(job: Job, part: Sequence[Made], result: Any, done: Outcome) -> None:
