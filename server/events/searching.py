@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from server.events.matching import matches
@@ -12,7 +13,6 @@ from server.kernel.errors import Invalid, code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from server.events.envelope import Event
@@ -22,6 +22,7 @@ TYPES_UNCOUNTED = code(
     "TYPES_UNCOUNTED", "This workspace has used too many event types to match a pattern against; name the types."
 )
 MOST_TYPES = 2000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Looks each type up after the one before, an index entry each: a DISTINCT would read every event.
 _TYPES = """
 WITH RECURSIVE found AS (
@@ -65,6 +66,7 @@ def page(tx: Tx, search: Search, limit: int) -> list[Event]:
 
     """
     given = {name: value for name in _WHERE if (value := getattr(search, name)) is not None}
+    given |= {name: max(given[name], _EPOCH) for name in ("since", "until") if name in given}  # ids know none before it
     where = "".join(f" AND {_WHERE[name]}" for name in given)
     order = f"ORDER BY uid {'ASC' if search.oldest_first else 'DESC'} LIMIT :limit"
     if search.type is None:

@@ -66,6 +66,8 @@ def test_every_filter_and_both_wildcards(product: Product) -> None:
         ({"source": "shop"}, ["a"]),
         ({"correlation_id": "c1"}, ["b", "a"]),
         ({"since": "2100-01-01T00:00:00Z"}, []),
+        ({"since": "0001-01-01T00:00:00Z", "source": "shop"}, ["a"]),
+        ({"until": "0001-01-01T00:00:00Z"}, []),
         ({"until": "2100-01-01T00:00:00Z", "type": "*.paid"}, ["c"]),
     ]
     for query, expected in table:
