@@ -79,6 +79,7 @@ _FILES = {
 BODIES: dict[str, Any] = {
     "publish": {"type": "order.created", "data": {"order_id": "SO-1"}},
     "trigger_webhook": {"payload": {"order_id": "SO-1"}},
+    "create_inbound_request": {"payload": {"order_id": "SO-1"}},
     "retry_all": {"owner": "webhook/none"},
     "start_replay": {"filter": {"type": "order.*"}},
     "set_secret": {"name": "FRESH", "value": "v"},
@@ -116,6 +117,7 @@ BODIES: dict[str, Any] = {
 NO_BODY = (
     "retry_delivery",
     "retry_dead_letter",
+    "retry_inbound_request",
     "discard_dead_letter",
     "pause_replay",
     "resume_replay",

@@ -23,6 +23,8 @@ TYPE = BODIES["create_event_type"]
 STEPS: list[tuple[str, dict[str, str], Any]] = [
     ("publish", {}, BODIES["publish"]),
     ("trigger_webhook", {"name": "alpha-orders"}, {"payload": {"order_id": "1"}}),
+    ("create_inbound_request", {"name": "alpha-in"}, BODIES["create_inbound_request"]),
+    ("retry_inbound_request", {"request_id": "first"}, None),
     ("retry_delivery", {"delivery_id": "first"}, None),
     ("retry_all", {}, {"owner": "webhook/alpha-broken"}),
     ("retry_dead_letter", {"letter_id": "first"}, None),
@@ -72,7 +74,7 @@ def test_every_write_is_here(views: dict[str, Route]):
 
 def test_a_write_with_a_key_is_done_once_and_answered_twice(world: World, alpha: Place, views: dict[str, Route]):
     first = {"delivery_id": alpha.delivered, "letter_id": alpha.letters[0], "token_id": alpha.token_ids[0]}
-    first["replay_id"] = alpha.replays[0]
+    first |= {"replay_id": alpha.replays[0], "request_id": alpha.requests[0]}
     for number, (view, given, body) in enumerate(STEPS):
         values = {key: first.get(key, value) if value == "first" else value for key, value in given.items()}
         path = views[view].path(values)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from server.kernel.errors import Conflict, NotFound
-from server.kernel.lifecycle import WRONG_STATE
+from server.kernel.errors import NotFound
 from server.queue import claims, dead_letters
 from server.webhooks.inbound.emitting import KIND
 from server.webhooks.owing import HELD_STATES
@@ -87,18 +86,14 @@ class Reopening:
 
 
 def retry(tx: Tx, reopen: Reopen, identity: UUID) -> None:
-    """Map one request once more, whatever became of it; its dead letter is resolved.
+    """Map one request once more, whatever became of it; its dead letter is resolved. One that waits already goes on waiting.
 
     Raises:
         NotFound: no such request here.
-        Conflict: WRONG_STATE, it waits to be mapped already.
 
     """
-    row = tx.one("SELECT state FROM inbound_requests WHERE workspace_id = :workspace_id AND id = :id", id=identity)
-    if row is None:
+    if tx.one("SELECT 1 FROM inbound_requests WHERE workspace_id = :workspace_id AND id = :id", id=identity) is None:
         raise NotFound("no such request here")
-    if row.state == "received":
-        raise Conflict("the request waits to be mapped already", code=WRONG_STATE, state=row.state, allowed=[])
     reopen.reopen(tx, [identity])
     dead_letters.resolve_refs(tx, [identity], "replayed")
 
