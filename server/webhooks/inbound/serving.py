@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.kernel.errors import CrossdockError
+from server.telemetry import traces
 from server.webhooks.inbound import answers, metrics
 from server.webhooks.inbound.arriving import PREFIX, Proxies, head_of
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from server.web.direct import Read
+    from server.webhooks.inbound.answers import Answer
+    from server.webhooks.inbound.arriving import Head
     from server.webhooks.inbound.receiving import Receiver
 
 
@@ -42,5 +45,13 @@ class InboundEndpoints:
             answer = answers.of_error(error)
             metrics.received("", "", answer.outcome)
         else:
-            answer = await self.receiver.receive(head, read)
+            answer = await self._received(head, read)
         protocol.response_bytes(answer.status, answer.headers, answer.body)
+
+    async def _received(self, head: Head, read: Read) -> Answer:
+        """Receive a request, measured below the sender's span where traces go anywhere."""
+        if not traces.on():
+            return await self.receiver.receive(head, read)
+        about = {"http.request.method": head.method, "crossdock.workspace": "/".join(head.names)}
+        with traces.span("inbound", traces.read_traceparent(head.headers), **about):
+            return await self.receiver.receive(head, read)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
+from server.telemetry.metrics import render
 from tests.support.inbound import change, declare
 from tests.support.product import Product
 
@@ -353,3 +354,34 @@ def test_a_secret_in_a_header_or_in_the_url_is_not_kept(product: Product) -> Non
     assert len(rows) == 2
     assert not any(KEY in row.whole for row in rows)
     assert json.dumps([row.query for row in stored(product)]) == '["", "a=1"]'
+
+
+def test_no_log_line_tells_what_a_request_holds(product: Product, capsys: pytest.CaptureFixture[str]) -> None:
+    secret(product)
+    declare(product, verify=GITHUB, dedupe={"key": "to_decimal(body.id)"})
+    body = b'{"id": "canary-body"}'
+    hidden = {"x-a": "canary-header", "authorization": "Bearer canary-token"}
+    statuses = [
+        product.receive("orders-in", body, {**signed(body, "canary-key"), **hidden}, query="token=canary-query").status,
+        product.receive("orders-in", body, {**signed(body), **hidden}).status,
+        product.receive("orders-in", b"canary", {**signed(b"canary"), **hidden}).status,
+    ]
+    assert statuses == [401, 422, 400]
+    said = capsys.readouterr()
+    assert "a request was refused" in said.out
+    assert "canary" not in said.out + said.err
+
+
+def test_requests_are_counted_by_webhook_and_outcome(product: Product) -> None:
+    name = f"counted-{time.time_ns()}"
+    declare(product, name, dedupe={"key": "body.id"})
+    for body in (b'{"id": 1}', b'{"id": 1}', b"{"):
+        product.receive(name, body, JSON)
+    product.receive(f"{name}-not", b"", JSON)
+    shown = render().decode()
+    lines = [each.rpartition(" ") for each in shown.splitlines() if name in each and "_created" not in each]
+    assert {head.partition('outcome="')[2].partition('"')[0]: float(count) for head, _, count in lines} == {
+        "stored": 1.0,
+        "duplicate": 1.0,
+        "MALFORMED": 1.0,
+    }
