@@ -64,6 +64,7 @@ from server.syncs import RUNS as SYNCS_RUN
 from server.syncs import ticks
 from server.syncs.api import blueprint as syncs_room
 from server.syncs.drain import Runs
+from server.syncs.holding import release_strays
 from server.syncs.owing import Owing as SyncOwing
 from server.syncs.preview import Preview
 from server.syncs.refused import KIND as RECORD
@@ -388,6 +389,7 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
         retention.Chore(
             "tick-sync-jobs", SYNC_TICK_SECONDS, partial(ticks.tick, shared.engine, shared.clock, shared.hint)
         ),
+        retention.Chore("release-sync-runs", PURGE_SECONDS, partial(release_strays, shared.engine, shared.hint)),
         retention.Chore(
             "forget-sync-slots", FORGET_SECONDS, partial(ticks.forget, shared.engine, settings.event_retention_days)
         ),

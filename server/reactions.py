@@ -20,8 +20,7 @@ from server.queue import claims, dead_letters
 from server.queue.dead_letters import DeadLetter
 from server.store import Cause
 from server.store.scopes import scope_of
-from server.syncs import owing as sync_owing
-from server.syncs import ticks
+from server.syncs import holding, runs, ticks
 from server.webhooks import health, ordering
 from server.webhooks import usecases as webhooks
 from server.webhooks.inbound import reopening as inbound
@@ -82,16 +81,26 @@ def release_integration(services: Services, tx: Tx, event: Event) -> bool:
     return webhooks.release(tx, [row.id for row in rows], services.hint) >= _FULL
 
 
-def reschedule_sync_job(services: Services, tx: Tx, event: Event) -> bool:
-    """Bring the next time of a sync job up to its present definition and state, and let runs go that were held."""
+def reschedule_sync_job(_services: Services, tx: Tx, event: Event) -> bool:
+    """Bring the next time of a sync job up to its present definition and state."""
     row = tx.one("SELECT now() AS at")
     if row is not None:
         ticks.reschedule(tx.conn, _aggregate_of(event), row.at)
-    if event.type in ("crossdock.sync_job.activated", "crossdock.sync_job.resumed") and sync_owing.release(
-        tx, _aggregate_of(event)
-    ):
+    return False
+
+
+def wake_sync_job(services: Services, tx: Tx, event: Event) -> bool:
+    """Find its next time for a sync job that works again, and let the runs go that were held."""
+    reschedule_sync_job(services, tx, event)
+    if holding.release(tx, _aggregate_of(event)):
         tx.after_commit("hint", services.hint)
     return False
+
+
+def end_sync_job(services: Services, tx: Tx, event: Event) -> bool:
+    """Take the times of a sync job that was removed, and have its runs end."""
+    runs.cancel(tx.conn, [_aggregate_of(event)])
+    return wake_sync_job(services, tx, event)
 
 
 def _aggregate_of(event: Event) -> UUID:
@@ -105,13 +114,13 @@ REACTIONS: dict[str, Callable[[Services, Tx, Event], bool]] = {
     "crossdock.webhook.archived": let_orders_go,
     "crossdock.integration.activated": release_integration,
     "crossdock.integration.resumed": release_integration,
-    "crossdock.sync_job.activated": reschedule_sync_job,
+    "crossdock.sync_job.activated": wake_sync_job,
     "crossdock.sync_job.changed": reschedule_sync_job,
-    "crossdock.sync_job.resumed": reschedule_sync_job,
+    "crossdock.sync_job.resumed": wake_sync_job,
     "crossdock.sync_job.deactivated": reschedule_sync_job,
     "crossdock.sync_job.paused": reschedule_sync_job,
     "crossdock.sync_job.disabled": reschedule_sync_job,
-    "crossdock.sync_job.archived": reschedule_sync_job,
+    "crossdock.sync_job.archived": end_sync_job,
 }
 
 

@@ -18,6 +18,7 @@ from server.kernel.errors import CrossdockError, code
 from server.kernel.ids import new_uuid
 from server.store.values import write_json
 from server.syncs import runs
+from server.syncs.holding import HELD, HELD_STATES
 from server.syncs.job import Job, job_of
 from server.syncs.runs import NewRun
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 EVENT_KEY = code(
     "EVENT_KEY", "`on_event.one` gives no primary key for this event, or not as many values as it has fields."
 )
-HELD_STATES = frozenset({"paused", "disabled"})
-HELD = "infinity"
 _WORKSPACES = 10_000
 _TYPES = 10_000
 _SCALARS = (str, int)
@@ -53,11 +52,6 @@ WHERE r.workspace_id = :workspace_id AND r.job_id = :job AND r.state = 'queued' 
 _LATER = (
     "UPDATE due SET due_at = :at WHERE workspace_id = :workspace_id AND kind = 'sync' AND ref = :run AND NOT leased"
 )
-_RELEASE = """
-UPDATE due SET due_at = now() FROM sync_runs r
-WHERE due.workspace_id = :workspace_id AND due.kind = 'sync' AND due.lane = :job AND due.due_at = 'infinity'
-  AND r.id = due.ref AND r.state = 'queued'
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +153,6 @@ def key_of(job: Job, event: Event) -> list[Any]:
         message = f"a primary key of {len(job.source.primary_key)} is needed"
         raise CrossdockError(message, code=EVENT_KEY, source="sync", event=event.id, expression=job.one)
     return key
-
-
-def release(tx: Tx, job_id: UUID) -> int:
-    """Let the held runs of a job that works again go; return how many there were."""
-    return tx.run(_RELEASE, job=job_id).rowcount
 
 
 def _read(tx: Tx) -> list[Route]:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from server import bootstrap
+from server import bootstrap, reactions
 from server.app import create_app
 from server.cli.shell import Shell
 from server.cli.syncs import sync
 from server.config import Settings
 from server.kernel.clock import ManualClock
 from server.kernel.ids import new_uuid
+from server.kernel.lifecycle import Changed, Moved
 from server.reactions import REACTIONS
 from server.store import Cause, Store
+from server.syncs import runs
 from server.syncs.aggregate import SyncJob
 from server.syncs.api import blueprint
 from server.syncs.repository import SYNC_JOBS
@@ -118,17 +120,38 @@ def test_what_a_person_does_with_a_job_changes_when_it_runs(product: Product) ->
                 job.create("customers", {"schedule": {"cron": "0 0 1 1 *"}}, 1, {})
             job.act(action)
             SYNC_JOBS.add(tx, job) if found is None else SYNC_JOBS.save(tx, job)
-        for chore in bootstrap.worker(product.core.settings, built=product.core).chores:
-            chore()
+        reactions.drain(product.core.engine, reactions.Services(lambda: None))
         with product.core.engine.connect() as conn:
             return len(conn.exec_driver_sql("SELECT 1 FROM sync_schedules").all())
 
     assert [settle(action) for action in ("activate", "pause", "resume", "fail", "archive")] == [1, 0, 1, 1, 0]
 
 
+def test_the_runs_of_a_job_that_was_removed_are_asked_to_end(product: Product) -> None:
+    with product.core.engine.begin(product.scope, ANNA) as tx:
+        job = SyncJob(new_uuid())
+        job.create("customers", {}, 1, {})
+        job.activate()
+        SYNC_JOBS.add(tx, job)
+        run = runs.start_run(tx, job, "event", lambda: None)
+        tx.run("UPDATE due SET due_at = 'infinity' WHERE ref = :run", run=run)
+    with product.core.engine.begin(product.scope, ANNA) as tx:
+        job = SYNC_JOBS.get(tx, "customers")
+        job.act("archive")
+        SYNC_JOBS.save(tx, job)
+    reactions.drain(product.core.engine, reactions.Services(lambda: None))
+    [row] = product.rows("SELECT cancelled_at FROM sync_runs")
+    assert row.cancelled_at is not None
+    [due] = product.rows("SELECT due_at < now() AS now FROM due WHERE kind = 'sync'")
+    assert due.now
+
+
 def test_every_move_of_a_job_that_bears_on_its_times_has_its_reaction() -> None:
-    unmoved = {"created", "failed", "recovered", "restored", "triggered"}
-    types = {each.type() for each in SyncJob.events if each.type().rpartition(".")[2] not in unmoved}
+    unmoved = {"failed", "recovered", "restored"}
+    moves = {
+        each.type().removeprefix("crossdock.sync_job.") for each in SyncJob.events if issubclass(each, Moved | Changed)
+    }
+    types = {f"crossdock.sync_job.{each}" for each in moves - unmoved}
     assert types == {each for each in REACTIONS if each.startswith("crossdock.sync_job.")}
 
 

@@ -15,7 +15,8 @@ from server.kernel.ids import new_uuid
 from server.store import Cause, Store
 from server.syncs import runs
 from server.syncs.aggregate import SyncJob
-from server.syncs.owing import Owing, release
+from server.syncs.holding import release, release_strays
+from server.syncs.owing import Owing
 from server.syncs.repository import SYNC_JOBS
 from tests.support.tenants import make_workspace
 
@@ -169,6 +170,17 @@ def test_runs_of_a_job_that_rests_are_held_and_go_when_it_resumes(bench: Bench) 
     bench.act("deactivate")
     bench.publish({"id": 3})
     assert len(bench.runs()) == 2
+
+
+def test_a_run_that_was_held_at_the_moment_of_the_resume_is_found(bench: Bench) -> None:
+    bench.job(**ONE)
+    bench.publish({"id": 1})
+    bench.rows("UPDATE due SET due_at = 'infinity' RETURNING ref")
+    assert release_strays(bench.store, lambda: None) == 1
+    assert bench.waits() == [0]
+    bench.act("pause")
+    bench.rows("UPDATE due SET due_at = 'infinity' RETURNING ref")
+    assert release_strays(bench.store, lambda: None) == 0
 
 
 def test_whole_runs_of_a_job_that_rests_are_one(bench: Bench) -> None:
