@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ from server.access.authentication import local_admin
 from server.events.envelope import NewEvent
 from server.runtime.ports import free_port
 from tests.support.product import Product, until
+from tests.support.reused import empty
 from tests.support.streams import OF_WORKSPACE, Tail
 
 if TYPE_CHECKING:
@@ -31,18 +33,20 @@ if TYPE_CHECKING:
     from server.store import Scope
 
 pytestmark = pytest.mark.serial
+_NUMBERS = itertools.count(1)
 
 
 class Server:
-    """A real API process, and the same instance in this process."""
+    """A real API process, and the same instance in this process. Each test has a workspace of its own: `scope`."""
 
     def __init__(self, product: Product, folder: Path) -> None:
         self.product = product
+        self.scope = product.scope
         self.port = free_port()
         command = [sys.executable, "-m", "tests.support.streams", str(folder), str(self.port)]
         settings = {"DATABASE_URL": product.settings.database_url, "CROSSDOCK_KEYS": product.settings.keys}
         self.process = subprocess.Popen(command, env={**os.environ, **settings})
-        until(self._answers, 30, "the server")
+        until(self._answers, 60, "the server")
 
     def _answers(self) -> bool:
         try:
@@ -50,27 +54,44 @@ class Server:
         except requests.RequestException:
             return False
 
+    def tx(self, scope: Scope | None = None) -> Any:
+        return self.product.tx(scope or self.scope)
+
     def token(self, scope: Scope | None = None, role: Any = "viewer", lifetime: float | None = None) -> str:
-        scope = scope or self.product.scope
-        with self.product.tx(scope) as tx:
-            by = local_admin(self.product.core.engine, str(scope))
+        with self.tx(scope) as tx:
+            by = local_admin(self.product.core.engine, str(scope or self.scope))
             return tokens.create(tx, by, name=f"t{time.time_ns()}", role=role, lifetime=lifetime)[1]
 
     def listen(self, token: str, last: str | None = None, **query: str) -> Tail:
         return Tail(self.port, token, last, **query)
 
     def publish(self, *ids: str, type_: str = "order.created", scope: Scope | None = None, **more: Any) -> None:
-        with self.product.tx(scope) as tx:
-            news = [NewEvent(type=type_, data="{}", id=each, **more) for each in ids]
+        with self.tx(scope) as tx:
+            news = [NewEvent(type=type_, id=each, **{"data": "{}", **more}) for each in ids]
             self.product.core.publisher.publish(tx, news)
 
 
-@pytest.fixture
-def server(product: Product, tmp_path: Path) -> Iterator[Server]:
-    server = Server(product, tmp_path)
+@pytest.fixture(scope="module")
+def running(reused_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    product = Product(reused_database)
+    server = Server(product, tmp_path_factory.mktemp("streams"))
     yield server
     server.process.kill()
     server.process.wait()
+    product.close()
+    empty(reused_database)
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    running.scope = running.product.workspace("acme", f"w{next(_NUMBERS)}")
+    return running
+
+
+@pytest.fixture
+def other(running: Server) -> Scope:
+    """Another workspace."""
+    return running.product.workspace("else", f"w{next(_NUMBERS)}")
 
 
 def test_events_come_as_they_are_stored_and_a_reader_goes_on_after_the_last(server: Server) -> None:
@@ -126,7 +147,7 @@ def test_who_listens_says_what_they_want(server: Server) -> None:
 def test_a_slow_transaction_is_neither_lost_nor_waited_for(server: Server) -> None:
     token = server.token()
     with server.listen(token) as tail, ExitStack() as slow:
-        tx = slow.enter_context(server.product.tx())
+        tx = slow.enter_context(server.tx())
         server.product.core.publisher.publish(tx, [NewEvent(type="order.created", data="{}", id="slow")])
         server.publish("quick")
         until(lambda: tail.ids == ["quick"], 5)
@@ -136,8 +157,7 @@ def test_a_slow_transaction_is_neither_lost_nor_waited_for(server: Server) -> No
             until(lambda: resumed.ids == ["slow"], 5)
 
 
-def test_workspaces_do_not_hear_each_other(server: Server) -> None:
-    other = server.product.workspace("acme", "other")
+def test_workspaces_do_not_hear_each_other(server: Server, other: Scope) -> None:
     with server.listen(server.token()) as ours, server.listen(server.token(other), types="**") as theirs:
         server.publish("ours")
         server.publish("theirs", scope=other)
@@ -151,7 +171,7 @@ def test_workspaces_do_not_hear_each_other(server: Server) -> None:
 def test_a_revoked_token_hears_no_more(server: Server) -> None:
     token, short = server.token(), server.token(lifetime=2.0)
     with server.listen(token) as tail, server.listen(short) as brief:
-        with server.product.tx() as tx:
+        with server.tx() as tx:
             tx.run("UPDATE tokens SET revoked_at = now() WHERE hash = :hash", hash=tokens.digest(token))
         for one in (tail, brief):
             until(one.closed.is_set, 10)
@@ -183,8 +203,7 @@ def test_whoever_reads_nothing_is_cut_off_and_can_go_on(server: Server) -> None:
     tail.begin()
     data = json.dumps("x" * 100_000)
     for number in range(60):  # six megabytes: more than one answer may have
-        with server.product.tx() as tx:
-            server.product.core.publisher.publish(tx, [NewEvent(type="order.created", data=data, id=f"e{number}")])
+        server.publish(f"e{number}", data=data)
     time.sleep(1)
     tail.read()  # now it reads what there is, and that ends
     assert tail.end is not None
@@ -197,7 +216,7 @@ def test_whoever_reads_nothing_is_cut_off_and_can_go_on(server: Server) -> None:
             assert [*tail.ids, *rest.ids, *last.ids] == [f"e{number}" for number in range(60)]
 
 
-def test_two_hundred_listeners_leave_the_api_as_quick_as_it_was(server: Server) -> None:
+def test_two_hundred_listeners_leave_the_api_as_quick_as_it_was(server: Server, other: Scope) -> None:
     token, operator = server.token(), server.token(role="operator")
     with ExitStack() as open_:
         tails = [open_.enter_context(server.listen(token)) for _ in range(200)]
@@ -218,7 +237,6 @@ def test_two_hundred_listeners_leave_the_api_as_quick_as_it_was(server: Server) 
         with server.listen(token) as one_too_many:
             assert (one_too_many.status, one_too_many.problem["code"]) == (503, "STREAMS_FULL")
             assert int(one_too_many.answer.headers["Retry-After"]) > 0
-        other = server.product.workspace("acme", "other")
         with server.listen(server.token(other)) as neighbour:
             assert neighbour.status == 200
 
@@ -229,10 +247,10 @@ def test_readers_that_break_off_anywhere_have_each_event_once(server: Server) ->
 
     def publisher(number: int) -> None:
         for count in range(30):
-            with server.product.tx() as tx:
+            with server.tx() as tx:
                 news = [NewEvent(type="order.created", data="{}", id=f"{number}-{count}-{part}") for part in range(3)]
                 server.product.core.publisher.publish(tx, news)
-                time.sleep(0.01 * (number + count) % 0.05)
+                time.sleep((number + count) % 5 / 100)
 
     with server.listen(token) as first:
         start = first.last
@@ -295,7 +313,7 @@ def test_a_websocket_is_told_of_what_it_subscribes_to(server: Server) -> None:
         server.publish("c", type_="invoice.paid")
         assert hear(ws)["event"]["id"] == "c"
     with socket(server, None) as ws:
-        assert say(ws, token=server.token()) == {"workspace": "default/default"}
+        assert say(ws, token=server.token()) == {"workspace": str(server.scope)}
         assert say(ws, subscribe="**", after=first["id"]) == {"subscribed": "**"}
         assert [hear(ws)["event"]["id"] for _ in range(2)] == ["b", "c"]
 
