@@ -24,6 +24,7 @@ _NEXT = {
     "NEXT": "nominal",
     "FIRES AT": "fires_at",
 }
+_PAST = {"CAME": "nominal", "AT": "at", "RUN": "run_id", "GIVEN UP FROM": "dropped"}
 _TIMES = {"NEXT": "nominal", "LOCAL": "local", "FIRES AT": "fires_at"}
 
 
@@ -49,5 +50,7 @@ def schedule(shell: Shell, name: str | None, paging: Paging, count: int) -> None
 
 
 def _one(schedule: Any) -> None:
-    output.details({key: value for key, value in schedule.items() if key != "times"})
+    output.details({key: value for key, value in schedule.items() if key not in ("times", "past")})
     output.table(schedule["times"], _TIMES)
+    if schedule["past"]:
+        output.table(schedule["past"], _PAST)

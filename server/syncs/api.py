@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.store.values import read_json
-from server.syncs import schemas
+from server.syncs import runs, schemas
 from server.syncs.cron import DEFAULT_ZONE
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.schedule import schedule_of
@@ -44,12 +44,24 @@ def blueprint(store: Store, clock: Clock) -> Room:
     @room.arguments(schemas.CountQuery, location="query")
     @room.response(200, schemas.ScheduleSchema)
     def get_schedule(query: dict[str, Any], name: str) -> dict[str, Any]:
-        """Show when one sync job runs next, as its definition says now."""
+        """Show when one sync job runs next, as its definition says now, and what became of its last times."""
         with store.begin(current.scope(), current.cause()) as tx:
             job = SYNC_JOBS.get(tx, name)
-        return shown(job, clock.now(), query["count"])
+            past = [_past(row) for row in tx.all(_PAST, job=job.id, limit=query["count"])]
+        return {**shown(job, clock.now(), query["count"]), "past": past}
 
     return room
+
+
+_PAST = """
+SELECT nominal, at, run_id, dropped FROM sync_slots WHERE workspace_id = :workspace_id AND job_id = :job
+ORDER BY nominal DESC LIMIT :limit
+"""
+
+
+def _past(row: Row[Any]) -> dict[str, Any]:
+    run = None if row.run_id is None else runs.shown(row.run_id)
+    return {"nominal": row.nominal, "at": row.at, "run_id": run, "dropped": row.dropped}
 
 
 def shown(job: SyncJob, now: datetime, count: int) -> dict[str, Any]:

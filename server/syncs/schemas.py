@@ -28,6 +28,21 @@ class TimeSchema(Out):
     fires_at = Moment(required=True, metadata={"description": "When it is carried out: jitter is in it."})
 
 
+class PastSchema(Out):
+    """One time that has come."""
+
+    nominal = Moment(required=True)
+    at = Moment(required=True, metadata={"description": "When it was carried out."})
+    run_id = fields.String(
+        required=True, allow_none=True, metadata={"description": "null: it was skipped, or given up as missed."}
+    )
+    dropped = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The first of the times up to this one that were given up as missed; null: none was."},
+    )
+
+
 class ScheduleSchema(Out):
     """When a sync job runs."""
 
@@ -41,6 +56,9 @@ class ScheduleSchema(Out):
         fields.Nested(TimeSchema),
         required=True,
         metadata={"description": "The next times, were it at work; none without a schedule."},
+    )
+    past = fields.List(
+        fields.Nested(PastSchema), required=True, metadata={"description": "As many that have come, the newest first."}
     )
 
 

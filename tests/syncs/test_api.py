@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,6 +75,19 @@ def test_a_job_without_a_schedule_has_no_times(api: Client, jobs: Jobs) -> None:
     jobs.rows("UPDATE sync_jobs SET body = '{}' RETURNING id")
     shown = api("GET", "/sync-jobs/customers/schedule")
     assert (shown["cron"], shown["times"]) == (None, [])
+
+
+def test_the_times_that_have_come_are_shown_with_their_runs(api: Client, jobs: Jobs) -> None:
+    jobs.add(NOW, misfire="latest", grace="2h")
+    jobs.tick(NOW + timedelta(minutes=31))
+    jobs.tick(NOW + timedelta(minutes=40))
+    skipped, ran = api("GET", "/sync-jobs/customers/schedule")["past"]
+    assert (skipped["nominal"], skipped["run_id"], skipped["dropped"]) == ("2026-10-24T12:40:00Z", None, None)
+    assert (ran["nominal"], ran["run_id"][:4], ran["dropped"]) == (
+        "2026-10-24T12:30:00Z",
+        "run_",
+        "2026-10-24T12:10:00Z",
+    )
 
 
 def test_another_workspace_sees_no_schedule(api: Client, jobs: Jobs) -> None:
