@@ -17,6 +17,7 @@ from server.kernel.stacks import stack_of
 from server.queue import claims
 from server.store import Cause
 from server.store.values import write_json
+from server.webhooks.inbound import metrics
 from server.webhooks.inbound.answering import Made, refusal
 from server.webhooks.inbound.emitting import KIND, Emitter, Ready
 from server.webhooks.inbound.loading import Definitions, seen
@@ -99,7 +100,9 @@ class Ending:
             ours = claims.finish(tx.conn, KIND, [claim for claim, _, _ in ready])
             mine = [each for claim, stored, each in ready if claim.ref in ours and stored.state == "received"]
             ended = self.emitter.emit(tx, mine)
-            return _answers(tx, mine, ended)
+            answers = _answers(tx, mine, ended)
+        metrics.mapped(str(scope), ((each.work.webhook, each.state) for each in ended))
+        return answers
 
 
 def _answers(tx: Tx, ready: Sequence[Ready], ended: Sequence[Ended]) -> dict[UUID, Made]:

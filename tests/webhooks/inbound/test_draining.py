@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from server.events.publishing import Publisher
+from server.telemetry import metrics
 from server.webhooks.inbound import loading
 from server.webhooks.inbound.drain import Inbound
 from tests.support.inbound import ORDER, change, declare, drained, emitted, letters, request, states, store, worker
@@ -143,3 +144,15 @@ def test_a_worker_that_dies_before_the_commit_has_done_nothing(product: Product)
         conn.execute(text("UPDATE due SET due_at = now() - interval '1 second'"))  # its lease ends
     drained(product)
     assert states(product) == {"emitted": 1}
+
+
+def test_what_requests_have_become_is_counted(product: Product) -> None:
+    hook = declare(product, "counted", when="body.n > 1")
+    store(product, hook, {**ORDER, "n": 2}, {**ORDER, "n": 3}, {"n": 1}, {"n": "x"})
+    drained(product)
+    text = metrics.render([]).decode()
+    for state, count in {"emitted": 2, "skipped": 1, "dead": 1}.items():
+        line = (
+            f'crossdock_inbound_mapped_total{{workspace="default/default",webhook="counted",state="{state}"}} {count}'
+        )
+        assert line in text

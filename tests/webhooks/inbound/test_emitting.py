@@ -6,11 +6,11 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.ids import show
+from server.kernel.ids import new_uuid, show
 from server.queue import claims
 from server.queue.claims import Claim
 from server.webhooks.inbound.loading import load
-from server.webhooks.inbound.mapping import Mapped
+from server.webhooks.inbound.mapping import Mapped, Mapper
 from tests.support.inbound import (
     EMIT,
     ORDER,
@@ -26,6 +26,8 @@ from tests.support.inbound import (
 )
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from tests.support.product import Product
 
 
@@ -269,3 +271,25 @@ def test_whoever_comes_with_an_old_lease_publishes_nothing(product: Product) -> 
     zombie.end(product.scope, [(late, stored, dataclasses.replace(ready, made=Mapped(tuple(other))))])
     assert len(emitted(product)) == 1, "even what has another id, which no key would stop"
     assert states(product) == {"emitted": 1}
+
+
+def test_the_ids_of_its_events_follow_from_the_request_and_the_round() -> None:
+    mapper = Mapper({"name": "x", "emit": [EMIT, EMIT]})
+    one, two = new_uuid(), new_uuid()
+
+    def ids(request: UUID, round_: int) -> list[str | None]:
+        made = mapper.run({"request": {"id": "req_x"}, "body": ORDER}, request, round_, "cor")
+        assert isinstance(made, Mapped)
+        return [each.id for each in made.events]
+
+    assert ids(one, 1) == ids(one, 1), "whoever maps it"
+    assert len({*ids(one, 1), *ids(one, 2), *ids(two, 1)}) == 6
+
+
+def test_a_request_that_comes_back_from_our_own_delivery_goes_on_with_its_chain(product: Product) -> None:
+    hook = declare(product)
+    headers = {"crossdock-hops": "2", "crossdock-correlation-id": "cor_first"}
+    store(product, hook, ORDER, headers=headers)
+    drained(product)
+    [event] = emitted(product)
+    assert event.extensions == {"crossdockpath": "webhook/orders-in", "crossdockhops": 2}
