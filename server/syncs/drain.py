@@ -108,7 +108,7 @@ class Runs:
             self._later(claim, run, Failure("INTERNAL", type(error).__name__, "sync"), 2.0 ** min(claim.claims, 6))
 
     def _slice(self, claim: Claim, run: Progress) -> None:
-        if run.cancelled:
+        if run.cancelled or run.job_state == "archived":
             self._end(claim, run, "cancelled", None)
             return
         if claim.claims > MOST_CLAIMS:
@@ -174,17 +174,30 @@ class Runs:
         )
 
     def _run(self, claim: Claim) -> None:
-        try:
-            self.slice(claim)
-        except TakenOver:
-            log.info("another worker has taken the run over", run=str(claim.ref))
-        except Unavailable as error:  # its lease ends, and it is due again
-            log.warning("a run waits", code=error.code, run=str(claim.ref))
-        except Exception:  # the border of one run: its lease ends, and it is tried again until it is poison
-            log.exception("a slice broke", run=str(claim.ref))
-        finally:
-            with self._lock:
-                self._running.pop(claim.ref, None)
+        """Do slices for as long as any is due: a run of many slices does not wait for the worker to look again."""
+        following: Claim | None = claim
+        while following is not None:
+            at_work, following = following, None
+            try:
+                self.slice(at_work)
+                following = self._another(at_work)
+            except TakenOver:
+                log.info("another worker has taken the run over", run=str(at_work.ref))
+            except Unavailable as error:  # its lease ends, and it is due again
+                log.warning("a run waits", code=error.code, run=str(at_work.ref))
+            except Exception:  # the border of one run: its lease ends, and it is tried again until it is poison
+                log.exception("a slice broke", run=str(at_work.ref))
+            finally:
+                with self._lock:
+                    self._running.pop(at_work.ref, None)
+                    if following is not None:
+                        self._running[following.ref] = following
+
+    def _another(self, done: Claim) -> Claim | None:
+        with self._lock:
+            self._running.pop(done.ref, None)
+        with self.store.connect() as conn:
+            return next(iter(claims.claim(conn, KIND, 1)), None)
 
     def _renew(self) -> bool:
         with self._lock:

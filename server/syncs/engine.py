@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.errors import Permanent, code
+from server.kernel.errors import Permanent, Postponed, Retryable, code
 from server.kernel.ids import show
 from server.sdk.sources import ReadRequest
 from server.sdk.targets import Destination
@@ -164,8 +164,19 @@ class Slice:
                 known = ledger.known(conn, self.run, keys)
         made = batches.prepare(self.job, self.run.definition_version, rows, self._shown, known, done)
         self._vet_changes(len(made))
-        batches.write(self.job, self.target, self.to, made, str(self.run.run), done)
+        try:
+            batches.write(self.job, self.target, self.to, made, str(self.run.run), done)
+        except (Retryable, Postponed):
+            self._keep(done)
+            raise
         return done
+
+    def _keep(self, done: Outcome) -> None:
+        """Note what was written of a batch that comes again, so that only the rest of it is sent then."""
+        if done.entries:
+            with self.store.connect() as conn:
+                progress.fence(conn, self.claim)
+                ledger.put(conn, self.run, done.entries)
 
     def _record(self, conn: Connection, done: Outcome, gone: Sequence[str]) -> None:
         run = self.run

@@ -49,7 +49,7 @@ ON CONFLICT (job_id) DO UPDATE SET snapshot_at = now(), run_id = excluded.run_id
 
 
 _PLAIN = (
-    "workspace_id", "job_id", "job_name", "definition_version", "state", "cause", "principal", "correlation_id", "now",
+    "workspace_id", "job_id", "job_name", "job_state", "definition_version", "state", "cause", "principal", "correlation_id", "now",
     "created_at", "started_at", "nominal", "key", "phase", "position", "token", "job_token", "snapshot_at", "batches", "total",
     "known", "read", "written", "unchanged", "refused", "deleted", "attempts", "error",
 )  # fmt: skip
@@ -89,6 +89,7 @@ class Progress:
     job_token: Any
     snapshot_at: datetime | None
     cancelled: bool
+    job_state: str
     batches: int = 0
     total: int | None = None
     known: int = 0

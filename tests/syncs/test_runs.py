@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plugins.sql.writing import TableWrite
+from server.kernel.errors import Retryable
 from server.queue import claims
+from server.sdk import Batch, one_by_one
 from server.syncs import batches, engine, progress
 from server.syncs.engine import GUARD_STOPPED
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.runs import KIND, start_run
-from tests.support.product import Product
+from tests.support.product import Product, until
 from tests.syncs.running import BODY, Syncing
 
 if TYPE_CHECKING:
@@ -274,3 +277,28 @@ def test_no_run_touches_the_ledger_of_another_workspace(syncing):
 def test_the_keys_of_records_stay_the_same_over_tries():
     made = batches.Made({}, "[1]", b"\x01", {}, ("1",))
     assert batches._idempotency("run_1", made) == batches._idempotency("run_2", made)
+
+
+def test_what_was_written_of_a_batch_that_comes_again_is_not_sent_again(syncing, monkeypatch):
+    """A target that takes one record a call fails in the middle: the records before it were written."""
+    job = syncing.job(retry={"attempts": 3, "initial": "1ms", "max": "1ms"})
+    for number in range(5):
+        syncing.put(number)
+    sent = []
+    whole = TableWrite.write
+
+    def one_by_one_write(self, to, batch, context):
+        def write(index):
+            sent.append(batch.records[index]["external_id"])
+            if batch.records[index]["external_id"] == "3" and sent.count("3") == 1:
+                raise Retryable("away for a moment")
+            whole(self, to, Batch([batch.records[index]], [batch.keys[index]]), context)
+
+        return one_by_one(len(batch.records), write)
+
+    monkeypatch.setattr(TableWrite, "write", one_by_one_write)
+    with syncing.product.tx() as tx:
+        run = start_run(tx, job, "person", lambda: None)
+    until(lambda: (syncing.slice(), syncing.row(run).state)[1] == "succeeded", what="the run to end")
+    assert sent == ["0", "1", "2", "3", "3", "4"]
+    assert syncing.customers() == [f"n{number}" for number in range(5)]
