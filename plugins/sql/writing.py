@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from plugins.sql.connecting import reading
 from plugins.sql.connecting import writing as writing_transaction
 from plugins.sql.discovering import tables_of
+from plugins.sql.growing import grown
 from plugins.sql.plain_rows import PlainRows
 from plugins.sql.reading import QueryRead
 from plugins.sql.rows import PostgresRows
@@ -35,6 +36,11 @@ OPTIONS: Mapping[str, Any] = {
     "properties": {
         "table": {"description": "The table, without its schema.", **_NAME},
         "schema": {"description": "The schema it is in; else where the database looks first.", **_NAME},
+        "add_columns": {
+            "description": "A field that the table lacks becomes a column of it, of the type of the values at hand.",
+            "type": "boolean",
+            "default": False,
+        },
         "archive_field": {"description": "What archiving sets: a boolean to true, a moment to now.", **_NAME},
     },
 }
@@ -55,10 +61,14 @@ class TableWrite(Target):
     def __init__(self) -> None:
         self._tables = Tables()
 
-    def problems(self, options: Mapping[str, Any], match_on: Sequence[str], mode: Mode) -> Sequence[FieldError]:  # noqa: ARG002 - the sdk's signature
+    def problems(self, options: Mapping[str, Any], match_on: Sequence[str], mode: Mode) -> Sequence[FieldError]:
         """Ask for a key where the mode needs one."""
-        missing = mode in _WITH_KEY and not match_on
-        return [FieldError("/match_on", f"mode {mode} needs the fields that identify a row")] if missing else []
+        found = []
+        if mode in _WITH_KEY and not match_on:
+            found.append(FieldError("/match_on", f"mode {mode} needs the fields that identify a row"))
+        if mode == "replace" and options.get("add_columns"):
+            found.append(FieldError("/add_columns", "the table is replaced as it is: columns are not added"))
+        return found
 
     def record_schema(self, options: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the sdk's signature
         """Take any record: the table is asked when it is written."""
@@ -78,9 +88,14 @@ class TableWrite(Target):
             elif mode in _WITH_KEY:
                 table.vet_key(to.match_on)
             rows = _rows_of(connection, table, to)
-            for fields, numbers in groups.items():
+            for brought, numbers in groups.items():
+                records, fields = [batch.records[number] for number in numbers], brought
+                if to.options.get("add_columns") and to.mode != "replace" and not table.types.keys() >= set(brought):
+                    self._tables.forget(connection, to.options)
+                    table, fields = grown(connection, to.options, brought, records)
+                    rows = _rows_of(connection, table, to)
                 table.vet(fields)
-                changed = rows.write(mode, fields, [batch.records[number] for number in numbers])
+                changed = rows.write(mode, fields, records)
                 written.update(numbers[each] for each in changed)
         named = {number for numbers in groups.values() for number in numbers}
         return WriteResult(sorted(named - written), failed)

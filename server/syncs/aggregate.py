@@ -91,6 +91,21 @@ class SyncJobTriggered(DomainEvent):
     run_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobSchemaChanged(DomainEvent):
+    """The rows of its source have other fields than before: new ones, missing ones, or of another type."""
+
+    run_id: str
+    added: dict[str, str]
+    lost: list[str]
+    changed: dict[str, str]
+
+    @classmethod
+    def type(cls) -> str:
+        """Return the published type: it is the job's schema that has changed, not a thing of its own."""
+        return "crossdock.sync_job.schema_changed"
+
+
 class SyncJob(Declared):
     """Source, mapping and target, on a schedule and on events."""
 
@@ -113,6 +128,7 @@ class SyncJob(Declared):
         SyncJobChanged,
         *moves.values(),
         SyncJobTriggered,
+        SyncJobSchemaChanged,
     )
 
     def trigger(self, user: str, run_id: str) -> None:
@@ -125,3 +141,7 @@ class SyncJob(Declared):
         if self.state not in ("active", "failing", "paused"):
             raise Conflict(f"sync job {self.name} is {self.state}: it cannot run", code=WRONG_STATE, state=self.state)
         self.record(SyncJobTriggered(user=user, run_id=run_id))
+
+    def note_schema(self, run_id: str, *, added: dict[str, str], lost: list[str], changed: dict[str, str]) -> None:
+        """Note that a run found rows of other fields: those that are new, with their type, missing, or of another type."""
+        self.record(SyncJobSchemaChanged(run_id=run_id, added=added, lost=lost, changed=changed))

@@ -25,6 +25,7 @@ from server.queue import claims
 from server.store import Cause
 from server.store.scopes import scope_of
 from server.syncs import progress
+from server.syncs.drift import Drift
 from server.syncs.ends import ends_of
 from server.syncs.engine import Slice
 from server.syncs.job import job_of
@@ -118,10 +119,12 @@ class Runs:
         try:
             with self.store.connect() as conn:
                 scope = scope_of(conn, claim.workspace_id)
-            with self.store.begin(scope, Cause(run.principal, run.correlation_id)) as tx:
+            cause = Cause(run.principal, run.correlation_id)
+            with self.store.begin(scope, cause) as tx:
                 job = _pinned(tx, run)
                 source, target = ends_of(tx, self.making, self.caller, job)
-            if not Slice(self.ledger, claim, run, job, source, target).work():
+            drift = Drift(self.store, scope, cause, run, job)
+            if not Slice(self.ledger, claim, run, job, source, target, drift).work():
                 with self.store.connect() as conn:
                     claims.postpone(conn, KIND, [claim], [run.now], uncount=True)
         except Unavailable:

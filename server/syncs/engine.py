@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from server.queue.claims import Claim
     from server.sdk.sources import Key, Page, Row
     from server.store import Store
+    from server.syncs.drift import Drift
     from server.syncs.ends import SourceEnd, TargetEnd
     from server.syncs.job import Job
     from server.syncs.progress import Progress
@@ -39,10 +40,17 @@ class Slice:
     """A slice of a run under way: `work` returns whether the run has ended."""
 
     def __init__(
-        self, store: Store, claim: Claim, run: Progress, job: Job, source: SourceEnd, target: TargetEnd
+        self,
+        store: Store,
+        claim: Claim,
+        run: Progress,
+        job: Job,
+        source: SourceEnd,
+        target: TargetEnd,
+        drift: Drift | None = None,
     ) -> None:
         self.store, self.claim, self.run, self.job = store, claim, run, job
-        self.source, self.target = source, target
+        self.source, self.target, self.drift = source, target, drift
         mode = "upsert" if job.target.mode == "mirror" else job.target.mode
         self.to = Destination(
             options=job.target.options, match_on=job.target.match_on, mode=mode, run=show("run", run.run)
@@ -156,6 +164,8 @@ class Slice:
     def _written(self, rows: Sequence[Row]) -> Outcome:
         """Map and write rows; nothing of it is recorded yet."""
         done = Outcome(read=len(rows))
+        if self.drift is not None:
+            rows = self.drift.vet(rows, done.refused)
         known = {}
         if self.keeps and self.job.target.skip_unchanged:
             fields = self.job.source.primary_key
@@ -254,6 +264,8 @@ class Slice:
         return False
 
     def _finish(self) -> None:
+        if self.drift is not None:
+            self.drift.settle()
         if self.to.mode == "replace":
             self.target.do(lambda target, context: target.finish(self.to, context))
         with self.store.connect() as conn:

@@ -25,16 +25,19 @@ Missing = Literal["skip", "read", "fail"]
 Mode = Literal["append", "insert_only", "update_only", "upsert", "replace", "mirror"]
 Detect = Literal["flag", "tombstone", "key_snapshot"]
 OnError = Literal["fail", "skip", "dead_letter"]
+Drifts = Literal["evolve", "freeze", "dead_letter", "ignore"]
 KINDS: tuple[Kind, ...] = ("datetime", "integer", "string", "token", "file_time")
 MISSINGS: tuple[Missing, ...] = ("skip", "read", "fail")
 MODES: tuple[Mode, ...] = ("append", "insert_only", "update_only", "upsert", "replace", "mirror")
 DETECTS: tuple[Detect, ...] = ("flag", "tombstone", "key_snapshot")
 ON_ERRORS: tuple[OnError, ...] = ("fail", "skip", "dead_letter")
+DRIFTS: tuple[Drifts, ...] = ("evolve", "freeze", "dead_letter", "ignore")
 ACTIONS: tuple[Action, ...] = ("archive", "delete")
 
 DEFAULT_MODE: Mode = "upsert"
 DEFAULT_BATCH = 100
 DEFAULT_ON_ERROR: OnError = "dead_letter"
+DEFAULT_DRIFT: Drifts = "evolve"
 DEFAULT_ACTION: Action = "archive"
 DEFAULT_EVERY = "24h"
 DEFAULT_MISSING: Missing = "skip"
@@ -138,6 +141,7 @@ class Job:
     one: str | None = None
     batch: int = DEFAULT_BATCH
     on_record_error: OnError = DEFAULT_ON_ERROR
+    schema_drift: Drifts = DEFAULT_DRIFT
     guards: Guards = field(default_factory=Guards)
     retry: RetrySchedule = field(default_factory=RetrySchedule)
     priority: int = PRIORITIES[DEFAULT_PRIORITY]
@@ -177,6 +181,7 @@ def job_of(body: Mapping[str, Any]) -> Job:
         one=body.get("on_event", {}).get("one"),
         batch=int(batch.get("size", DEFAULT_BATCH)),
         on_record_error=body.get("on_record_error", DEFAULT_ON_ERROR),
+        schema_drift=body.get("schema_drift", DEFAULT_DRIFT),
         guards=Guards(
             Decimal(guards.get("max_error_percent", DEFAULT_ERROR_PERCENT)),
             Decimal(guards.get("max_change_percent", DEFAULT_CHANGE_PERCENT)),

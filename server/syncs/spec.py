@@ -221,6 +221,13 @@ DECLARED = Kind(
                 "What becomes of a record that is refused: the run fails, it is left out, or kept as a dead letter.",
                 default=job.DEFAULT_ON_ERROR,
             ),
+            Field(
+                "schema_drift",
+                Choice(job.DRIFTS),
+                "What happens when rows bring a new field, lose one, or one changes its type, after a run has succeeded: it is noted "
+                "and told by an event, the run fails before it writes, such rows are dead letters, or new fields are left out.",
+                default=job.DEFAULT_DRIFT,
+            ),
             Field("guards", _GUARDS, "What stops a run before it does damage."),
             Field("retry", _RETRY, "When a batch is repeated that failed in a way that may pass."),
             Field(
