@@ -6,11 +6,15 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.kernel.errors import CrossdockError
 from server.kernel.ids import new_uuid, show
 from server.queue import claims
 from server.queue.claims import Claim
 from server.webhooks.inbound.loading import load
-from server.webhooks.inbound.mapping import Mapped, Mapper
+from server.webhooks.inbound.mapping import Mapped, Mapper, Skipped
 from tests.support.inbound import (
     EMIT,
     ORDER,
@@ -293,3 +297,39 @@ def test_a_request_that_comes_back_from_our_own_delivery_goes_on_with_its_chain(
     drained(product)
     [event] = emitted(product)
     assert event.extensions == {"crossdockpath": "webhook/orders-in", "crossdockhops": 2}
+
+
+BODIES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.sampled_from("abn"), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+SOME = Mapper(
+    {
+        "name": "x",
+        "when": "body.a != 'no'",
+        "version": "body.n",
+        "emit": [
+            {
+                "type": "a.b",
+                "each": "body.a",
+                "subject": "item.b",
+                "data": {"b": {"from": "item.b", "type": "decimal"}},
+            },
+            {"type": "a.b", "subject": "body.b", "data": "body", "id": "body.n", "time": "body.a", "source": "body.b"},
+        ],
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(BODIES)
+def test_whatever_comes_is_mapped_or_refused_with_its_place(body: Any) -> None:
+    failed: CrossdockError | None = None
+    try:
+        made = SOME.run({"request": {"id": "req_x"}, "body": body}, new_uuid(), 1, "cor")
+    except CrossdockError as error:
+        failed = error
+    assert failed.details["pointer"] if failed is not None else isinstance(made, Mapped | Skipped)
