@@ -22,6 +22,7 @@ from server.kernel.errors import (
     CrossdockError,
     NotAllowed,
     NotFound,
+    TooLarge,
     TooMany,
     Unauthenticated,
     Unavailable,
@@ -265,6 +266,8 @@ class _Visit:
         """
         if self._body is None:
             self._body = await self._read(limit)
+        if len(self._body) > limit:  # it was read when its endpoint was not known yet
+            raise TooLarge("the body is too large", source="inbound", limit=limit)
         return self._body
 
 
