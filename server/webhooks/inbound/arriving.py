@@ -70,6 +70,7 @@ class Proxies:
         return address is not None and within(address, self._networks)
 
 
+@lru_cache(4096)
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
     """Return an address, with or without a port; one of IPv4 written as IPv6 as what it is."""
     bare = text.strip().strip('"')

@@ -182,3 +182,9 @@ def test_proxies_are_believed_where_they_are_trusted(
 ) -> None:
     sender = Proxies(["10.0.0.0/8"]).sender(peer, headers, "http")
     assert (sender.client, sender.host, sender.scheme) == (client, host, scheme)
+
+
+@given(st.text(max_size=60), st.sampled_from(["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]))
+def test_whatever_a_trusted_proxy_passes_on_is_read(text: str, name: str) -> None:
+    sender = Proxies(["10.0.0.0/8"]).sender("10.0.0.1", {name: text}, "http")
+    assert sender.trusted
