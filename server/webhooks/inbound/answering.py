@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,20 @@ ANSWER_REFUSED = code(
 )
 _STATUS = 200
 _REFUSED = 422
+_NO_CONTENT = frozenset((204, 205))
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An answer that was made of what became of a request. `noted`: why it is not what the definition asks for."""
+    """An answer that was made of what became of a request. `headers` are the definition's own.
+
+    `noted`: why it is not what the definition asks for.
+    """
 
     status: int
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
     noted: Failure | None = None
 
     @property
@@ -47,6 +52,8 @@ class Answerer:
     def __init__(self, body: Mapping[str, Any]) -> None:
         declared = body.get("answer", {})
         self.status = int(declared.get("status", _STATUS))
+        self.content_type: str = declared.get("content_type", _JSON)
+        self.headers = {name.lower(): value for name, value in declared.get("headers", {}).items()}
         self.map: CompiledMap | None = compile_map(declared["map"], PLACES[PLACE]) if "map" in declared else None
 
     def __call__(self, scope: Mapping[str, Any], request: str, events: Sequence[NewEvent]) -> Made:
@@ -57,14 +64,18 @@ class Answerer:
         shown = [view(each) for each in events]
         plain = {"id": request, "events": shown}
         if self.map is None:
-            return Made(self.status, _JSON, to_json(plain).encode())
+            return self._made(plain)
         try:
-            return Made(self.status, _JSON, to_json(self.map.run({**scope, "events": shown})).encode())
+            return self._made(self.map.run({**scope, "events": shown}))
         except EvaluationError as error:
             noted = error.within("answer", "map").failure
         except TypeError as error:  # orjson: a number past 64 bits, or half of a surrogate pair
             noted = Failure(ANSWER_REFUSED, f"JSON cannot hold it: {error}", "mapping", {"pointer": ["answer", "map"]})
-        return Made(self.status, _JSON, to_json(plain).encode(), noted)
+        return replace(self._made(plain), noted=noted)
+
+    def _made(self, body: Any) -> Made:
+        written = b"" if self.status in _NO_CONTENT else to_json(body).encode()
+        return Made(self.status, self.content_type, written, self.headers)
 
 
 def view(event: NewEvent) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def _check_route(root: MappingNode, checker: Checker) -> None:
 def _check_answer(answer: object, checker: Checker) -> None:
     if not isinstance(answer, MappingNode):
         return
-    status, body = answer.get("status"), answer.key("body")
+    status, body = answer.get("status"), answer.key("body") or answer.key("map")
     if body is not None and isinstance(status, ScalarNode) and status.value in _NO_CONTENT:
         checker.error(CONTRADICTION, body, f"an answer with status {status.value} has no body")
     headers = answer.get("headers")

@@ -126,7 +126,7 @@ def _answers(tx: Tx, ready: Sequence[Ready], ended: Sequence[Ended]) -> dict[UUI
             {
                 "request_id": id_,
                 "status": made.status,
-                "headers": {"content-type": made.content_type},
+                "headers": {"content-type": made.content_type, **made.headers},
                 "body": made.body.decode(),
             }
             for id_, made in answers.items()

@@ -227,7 +227,9 @@ class Receiver:
             return answers.of_definition(stored.first, endpoint.webhook.answer, "stored")
         claim = Claim(stored.first, table.scope.workspace_id, endpoint.webhook_id, FIRST_EPOCH, 1)
         made = await self._aside(self._map_now, table.scope, claim)
-        return answers.Answer(made.status, [("content-type", made.content_type)], made.body, "stored")
+        return answers.Answer(
+            made.status, [("content-type", made.content_type), *made.headers.items()], made.body, "stored"
+        )
 
     def _say(self, visit: _Visit, error: CrossdockError) -> None:
         """Tell our log why a request was refused, twenty times a second at most; the sender is not told."""

@@ -172,6 +172,7 @@ WRONG: list[tuple[str, str, str, str, str]] = [
     ("an object for a list", LINES, "sku: body.sku", "EMIT_SCHEMA", "a mapping is made here"),
     ("an answer too early", "", "answer: {map: {a: body.a}}", "CONTRADICTION", "goes with"),
     ("an answer of nothing", "", "sync: true\nanswer: {map: {a: 'events[0].sbject'}}", "PATH_UNKNOWN", 'no field "sbject"'),
+    ("an answer without a body", "", "sync: true\nanswer: {status: 204, map: {a: body.a}}", "CONTRADICTION", "has no body"),
     ("a fixed answer", "", "sync: true\nanswer: {body: ok}", "CONTRADICTION", "made of the events"),
     ("a version of nothing", "  subject: text(body.id)\n", "", "CONTRADICTION", 'needs a "subject"'),
     ("a version of the schema", "  type: order.created\n", "  type: order.created\n  schema_version: 3\n", "WRONG_VALUE", "no version 3"),

@@ -46,9 +46,10 @@ def test_a_sender_is_answered_with_the_events(product: Product) -> None:
 
 def test_the_definition_makes_the_answer(product: Product) -> None:
     made = {"status": 201, "map": {"number": "events[0].subject", "echo": "body.total", "way": "request.method"}}
-    declare(product, **KEYED, answer=made)
-    answer = post(product, ORDER)
-    assert (answer.status, answer.json) == (201, {"number": "42", "echo": "20.00", "way": "POST"})
+    declare(product, **KEYED, answer={**made, "headers": {"X-Way": "in"}, "content_type": "application/vnd.shop+json"})
+    for answer in (post(product, ORDER), post(product, ORDER)):
+        assert (answer.status, answer.json) == (201, {"number": "42", "echo": "20.00", "way": "POST"})
+        assert answer.headers == {"content-type": "application/vnd.shop+json", "x-way": "in"}
 
 
 def test_what_emits_nothing_is_answered_without_events(product: Product) -> None:
@@ -146,4 +147,11 @@ def test_while_it_is_paused_it_answers_at_once_and_maps_later(product: Product) 
     product.act("orders-in", "resume")
     product.settle()
     drained(product)
+    assert len(emitted(product)) == 1
+
+
+def test_an_answer_without_content_has_none(product: Product) -> None:
+    declare(product, **KEYED, answer={"status": 204})
+    for answer in (post(product, ORDER), post(product, ORDER)):
+        assert (answer.status, answer.body) == (204, b"")
     assert len(emitted(product)) == 1
