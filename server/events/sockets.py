@@ -17,6 +17,7 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 from server.events.hub import Listener
 from server.events.matching import matches
 from server.events.position import Position
+from server.events.stream_metrics import ended
 from server.events.wanted import MOST, patterns_of
 from server.kernel.errors import CrossdockError, Invalid, Malformed, NotFound, Unauthenticated, code
 
@@ -109,6 +110,7 @@ class _Session:
             for task in tasks:
                 task.cancel()
             self.feeds.hub.leave(self.listener)
+            ended(self.caller.principal.scope, "websocket", self.listener)
 
     async def _obey(self) -> None:
         while (message := await self.socket.receive()) is not None:

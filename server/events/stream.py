@@ -18,6 +18,7 @@ from marshmallow import ValidationError
 from server.events.hub import Listener
 from server.events.position import Position
 from server.events.schemas import StreamQuery
+from server.events.stream_metrics import ended
 from server.events.wanted import Wanted, read_patterns
 from server.kernel.errors import Failure, NotAllowed, NotFound, code
 from server.web import problems
@@ -95,6 +96,7 @@ class Stream:
         finally:
             self.feeds.hub.leave(listener)
             gone.cancel()
+            ended(caller.principal.scope, "sse", listener)
 
     async def _send(self, out: _Out, batches: AsyncIterator[Batch], listener: Listener) -> None:
         async for batch in batches:

@@ -40,7 +40,7 @@ def publish(product: Product, id_: str, type_: str, **more: Any) -> None:
 def filled(product: Product) -> Product:
     """A workspace with a week of events in the past, where no partition of their own awaits them, and some of today."""
     with product.core.engine.engine.begin() as conn:
-        conn.execute(text("SET ROLE NONE"))
+        conn.execute(text("SET ROLE NONE; SET LOCAL statement_timeout = 0"))
         conn.execute(text(_FILL), {"workspace": product.scope.workspace_id, "many": MANY})
         conn.execute(text("ANALYZE events"))
         conn.execute(text("SET ROLE crossdock_engine"))

@@ -177,6 +177,9 @@ def test_a_revoked_token_hears_no_more(server: Server) -> None:
             until(one.closed.is_set, 10)
             assert one.end is not None
             assert one.end["code"] == "UNAUTHENTICATED"
+    headers = {"Authorization": f"Bearer {server.token()}"}
+    figures = requests.get(f"http://127.0.0.1:{server.port}/metrics", headers=headers, timeout=5).text
+    assert f'reason="UNAUTHENTICATED",workspace="{server.scope}"}} 2.0' in figures
 
 
 REFUSED: list[tuple[str | None, dict[str, str], str | None, int, str]] = [
