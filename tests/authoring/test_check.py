@@ -478,12 +478,13 @@ EXAMPLES = ROOT / "tests" / "authoring" / "examples"
 
 
 def test_the_examples_of_what_is_built_pass_check_and_test(tmp_path: Path) -> None:
-    for name in ("integration.yaml", "webhook-outbound.yaml"):
+    for name in ("integration.yaml", "webhook-inbound.yaml", "webhook-outbound.yaml"):
         (tmp_path / name).write_bytes((EXAMPLES / name).read_bytes())
     result = check_path(tmp_path, catalog())
     assert lines(result) == []
     report = run_tests(result.documents, catalog())
     assert [outcome.test for outcome in report.outcomes] == [
+        "a paid order becomes order.created",
         "a large order is sent with computed amounts",
         "a small order is not sent",
     ]
