@@ -20,6 +20,7 @@ from server.webhooks.inbound.unpacking import unpacked
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from server.events.hops import Hop
     from server.webhooks.inbound.arrived import Arrived, Verified
@@ -60,21 +61,7 @@ def taken(table: Table, endpoint: Endpoint, request: Taken, limit: int) -> Asked
     identity = new_uuid()
     headers = kept_headers(arrived.headers, endpoint.proof)
     query = kept_query(arrived.query, endpoint.proof_query)
-    key = None
-    if webhook.key is not None:
-        seen = scope_of(
-            request_id=identity,
-            received_at=request.at,
-            method=arrived.method,
-            path=arrived.path,
-            query=query,
-            client=arrived.client,
-            params=request.params,
-            headers=headers,
-            body=parsed,
-        )
-        key = key_of(webhook, seen)
-    key = key or _default_key(request.verified)
+    key = _own_key(webhook, identity, request, (query, headers, parsed)) or _default_key(request.verified)
     answering = webhook.answer
     mapped_now = webhook.sync and not endpoint.held
     return Asked(
@@ -117,6 +104,27 @@ def _parsed(webhook: InboundWebhook, content_type: str, body: bytes) -> Any:
             taken=list(webhook.content_types),
         )
     return parse(body, format_of(webhook.format, given or webhook.content_types[0]), content_type)
+
+
+def _own_key(
+    webhook: InboundWebhook, identity: UUID, request: Taken, kept: tuple[str, Mapping[str, str], Any]
+) -> bytes | None:
+    """Return the key that the definition asks for, of a request of which query, headers and parsed body are kept."""
+    if webhook.key is None:
+        return None
+    query, headers, body = kept
+    seen = scope_of(
+        request_id=identity,
+        received_at=request.at,
+        method=request.arrived.method,
+        path=request.arrived.path,
+        query=query,
+        client=request.arrived.client,
+        params=request.params,
+        headers=headers,
+        body=body,
+    )
+    return key_of(webhook, seen)
 
 
 def _default_key(verified: Verified) -> bytes | None:
