@@ -39,6 +39,7 @@ MOST_ROWS = 256
 MOST_BYTES = 4 * 1024 * 1024
 MOST_WAITING = 4096
 _STOP_SECONDS = 5.0
+_HINT_SECONDS = 0.005
 FIRST_EPOCH = 1
 """The epoch of the claim under which a synchronous request is stored: whoever stored it maps it, or a worker once the lease ends."""
 
@@ -261,6 +262,7 @@ class Storer:
             self._hinted.wait()
             self._hinted.clear()
             self._hint()
+            time.sleep(_HINT_SECONDS)  # one hint is enough for all that was stored meanwhile
 
 
 def store(store: Store, asked: Sequence[Asked]) -> list[Stored | Outdated]:
