@@ -57,6 +57,10 @@ class SourceEnd:
         """Read single rows."""
         return self._do(lambda source, context: source.fetch(request, keys, context))
 
+    def partitions(self, request: ReadRequest, number: int) -> Sequence[Any]:
+        """Cut the rows into parts."""
+        return self._do(lambda source, context: source.partitions(request, number, context))
+
     def count(self, request: ReadRequest) -> int | None:
         """Ask how many rows there are, about."""
         return self._do(lambda source, context: source.count(request, context))

@@ -6,6 +6,7 @@ has the same effect twice as once. A checkpoint that finds the lease gone change
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from server.kernel.errors import Permanent, Postponed, Retryable, code
 from server.kernel.ids import show
 from server.sdk.sources import ReadRequest
 from server.sdk.targets import Destination
-from server.syncs import batches, ledger, progress, refused, windows
+from server.syncs import batches, ledger, parts, progress, refused, windows
 from server.syncs.batches import Outcome
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Slice:
             options=job.target.options, match_on=job.target.match_on, mode=mode, run=show("run", run.run)
         )
         self.keeps = batches.keeps_ledger(job)
-        self._until = time.monotonic() + SLICE_SECONDS
+        self.until = time.monotonic() + SLICE_SECONDS
+        self.lock = threading.Lock()
         began = run.started_at or run.now
         self._shown = {
             "id": show("run", run.run),
@@ -93,7 +95,7 @@ class Slice:
         run = self.run
         run.bounds = windows.first(self.job, run.job_position, run.now)
         run.token = run.job_token
-        run.total = self.source.count(self._request())
+        run.total = self.source.count(self.request())
         if self.to.mode == "replace":
             self.target.do(lambda target, context: target.begin(self.to, context))
         with self.store.connect() as conn:
@@ -106,14 +108,8 @@ class Slice:
     def _read(self) -> bool:
         """Read and write the windows of the run; say whether the last one was read to its end."""
         while True:
-            pages = self.source.pages(self._request())
-            try:
-                for page in pages:
-                    self._page(page)
-                    if time.monotonic() > self._until:
-                        return False
-            finally:
-                pages.close()
+            if not (parts.read(self) if self.job.source.partitions > 1 else self._pages()):
+                return False
             cursor = self.job.source.cursor
             following = windows.following(cursor, self.run.bounds) if cursor else None
             with self.store.connect() as conn:
@@ -125,7 +121,19 @@ class Slice:
             if following is None:
                 return True
 
-    def _request(self) -> ReadRequest:
+    def _pages(self) -> bool:
+        pages = self.source.pages(self.request())
+        try:
+            for page in pages:
+                self.page(page)
+                if time.monotonic() > self.until:
+                    return False
+        finally:
+            pages.close()
+        return True
+
+    def request(self) -> ReadRequest:
+        """Return what the source is asked for: the window under way, from the last page's position on."""
         source, run = self.job.source, self.run
         cursor = source.cursor
         by_fields = cursor is not None and bool(cursor.fields)
@@ -146,26 +154,29 @@ class Slice:
         is_due = at is None or (self.run.now - at).total_seconds() >= delete.every
         return "snapshot" if is_due or self.job.target.mode == "mirror" else "finish"
 
-    def _page(self, page: Page) -> None:
+    def page(self, page: Page, part: dict[str, Any] | None = None) -> None:
+        """Write a page and record it: of the whole window, or of a part."""
         done = self._written(page.rows)
-        removed = [each for each in done.gone if self._vet_deletes(len(done.gone))]
-        tombstones = self._of_tombstones(page.deleted)
-        removed += tombstones if self._vet_deletes(len(tombstones)) else []
-        self._remove([target_key for _, target_key in removed])
-        self._advance(page)
-        with self.store.connect() as conn:
-            progress.fence(conn, self.claim)
-            self._record(conn, done, [key for key, _ in removed if key is not None])
-            progress.save(conn, self.run)
-            if self.run.high is not None:
-                progress.go_on_from(conn, self.run)
-        self._vet_refused(done)
+        with self.lock:
+            removed = [each for each in done.gone if self._vet_deletes(len(done.gone))]
+            tombstones = self._of_tombstones(page.deleted)
+            removed += tombstones if self._vet_deletes(len(tombstones)) else []
+            self._remove([target_key for _, target_key in removed])
+            self._advance(page, part)
+            with self.store.connect() as conn:
+                progress.fence(conn, self.claim)
+                self._record(conn, done, [key for key, _ in removed if key is not None])
+                progress.save(conn, self.run)
+                if self.run.high is not None and part is None:
+                    progress.go_on_from(conn, self.run)
+            self._vet_refused(done)
 
     def _written(self, rows: Sequence[Row]) -> Outcome:
         """Map and write rows; nothing of it is recorded yet."""
         done = Outcome(read=len(rows))
         if self.drift is not None:
-            rows = self.drift.vet(rows, done.refused)
+            with self.lock:
+                rows = self.drift.vet(rows, done.refused)
         known = {}
         if self.keeps and self.job.target.skip_unchanged:
             fields = self.job.source.primary_key
@@ -204,18 +215,23 @@ class Slice:
         if self.job.on_record_error == "dead_letter":
             refused.put(conn, run, done.refused, self.job.target.integration, run.now)
 
-    def _advance(self, page: Page) -> None:
+    def _advance(self, page: Page, part: dict[str, Any] | None) -> None:
         cursor = self.job.source.cursor
-        self.run.position = page.position
+        if part is None:
+            self.run.position = page.position
+        else:
+            part["position"] = page.position
         if page.token is not None:
             self.run.token = page.token
         if cursor is None or not cursor.fields:
             return
-        for row in reversed(page.rows):
-            values = tuple(row.get(each) for each in cursor.fields)
-            if None not in values:
-                self.run.high = values
-                return
+        values = next((each for each in map(self._cursor_of, reversed(page.rows)) if None not in each), None)
+        if values is not None and (part is None or self.run.high is None or values > self.run.high):
+            self.run.high = values
+
+    def _cursor_of(self, row: Row) -> tuple[Any, ...]:
+        cursor = self.job.source.cursor
+        return tuple(row.get(each) for each in cursor.fields) if cursor else ()
 
     def _of_tombstones(self, keys: Sequence[Key]) -> list[tuple[str | None, Key]]:
         if not keys:
@@ -233,7 +249,7 @@ class Slice:
 
     def _snapshot(self) -> bool:
         """Mark what the source has, all in one go: a snapshot that was broken off tells nothing of what is gone."""
-        request = replace(self._request(), window=None, token=None, position=None, size=max(self.job.batch, 1000))
+        request = replace(self.request(), window=None, token=None, position=None, size=max(self.job.batch, 1000))
         for keys in self.source.keys(request):
             with self.store.connect() as conn:
                 progress.fence(conn, self.claim)
@@ -249,7 +265,7 @@ class Slice:
 
     def _delete(self) -> bool:
         """Remove what the snapshot did not have, batch by batch; say whether nothing is left."""
-        while time.monotonic() <= self._until:
+        while time.monotonic() <= self.until:
             with self.store.connect() as conn:
                 found = ledger.missing(conn, self.run, self.job.batch)
             if not found:
@@ -277,7 +293,7 @@ class Slice:
     def _one(self) -> None:
         """Sync the one record that an event names; one that is no more is removed, where the job removes."""
         key = tuple(self.run.key)
-        rows = self.source.fetch(self._request(), [key])
+        rows = self.source.fetch(self.request(), [key])
         done = self._written(rows)
         lost = [] if rows or self.job.target.delete is None else self._of_tombstones([key])
         removed = [*done.gone, *lost]

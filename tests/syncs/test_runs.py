@@ -302,3 +302,19 @@ def test_what_was_written_of_a_batch_that_comes_again_is_not_sent_again(syncing,
     until(lambda: (syncing.slice(), syncing.row(run).state)[1] == "succeeded", what="the run to end")
     assert sent == ["0", "1", "2", "3", "3", "4"]
     assert syncing.customers() == [f"n{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("seconds", [5.0, 0.0])
+def test_parts_are_read_side_by_side_and_go_on_where_each_was_left(syncing, monkeypatch, seconds):
+    monkeypatch.setattr(engine, "SLICE_SECONDS", seconds)
+    source = {**BODY["source"], "partitions": 3}
+    syncing.job(source=source)
+    for number in range(100):
+        syncing.put(number, name=None if number == 50 else f"n{number}")
+    row = syncing.run(slices=60)
+    assert counts(row) == ("succeeded", 100, 99, 0, 1)
+    assert len(syncing.customers()) == 99
+    syncing.put(101, second=200)
+    row = syncing.run(slices=60)
+    assert (row.state, row.written) == ("succeeded", 1)
+    assert row.read < 5, "the cursor is where the last part ended"
