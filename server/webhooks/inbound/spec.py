@@ -94,7 +94,11 @@ INBOUND = Kind(
                 "dedupe",
                 Object(
                     (
-                        Field("key", ExpressionText(PLACE), "Requests with the same value are one; null leaves it to the scheme."),
+                        Field(
+                            "key",
+                            ExpressionText(PLACE),
+                            "Requests with the same value are one; null leaves it to the scheme.",
+                        ),
                         Field("ttl", Duration("1h", "90d"), "How long a key is remembered.", default=DEFAULT_TTL),
                     ),
                     name="dedupe",
