@@ -12,6 +12,7 @@ from server.events.position import Position
 from server.kernel.errors import Rejected, TooMany, Unauthenticated, Unavailable
 from server.kernel.ids import new_uuid, show
 from server.store import Cause
+from server.store.engine import DATABASE_AWAY
 from server.web.guard import AUTH_FAILURES
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ PAGE = 500
 THREADS = 4
 BEAT_SECONDS = 15.0
 """How often an open stream shows that it lives, and whether its token still does is looked up."""
+JOIN_SECONDS = 10.0
 PERMISSION = "events:read"
 
 
@@ -117,7 +119,7 @@ class Feeds:
             async for batch in self._past(scope, listener, position, None):
                 yield batch
                 position = Position.read(batch.id)
-        joined = await self.hub.join(listener)
+        joined = await self._join(listener)
         if position is not None:
             async for batch in self._past(scope, listener, position, joined):
                 yield batch
@@ -130,6 +132,13 @@ class Feeds:
             elif self.hub.position is not None and not listener.over:  # all up to there was told to whom it concerns
                 last = str(self.hub.position)
             yield Batch(frames, last)
+
+    async def _join(self, listener: Listener) -> Position:
+        try:
+            async with asyncio.timeout(JOIN_SECONDS):
+                return await self.hub.join(listener)
+        except TimeoutError as error:
+            raise Unavailable("the database is away", code=DATABASE_AWAY, after=1) from error
 
     async def _past(
         self, scope: Scope, listener: Listener, position: Position, until: Position | None

@@ -243,6 +243,12 @@ def test_two_hundred_listeners_leave_the_api_as_quick_as_it_was(server: Server, 
         with server.listen(server.token(other)) as neighbour:
             assert neighbour.status == 200
 
+    def free() -> bool:
+        with server.listen(token) as again:
+            return again.status == 200
+
+    until(free, 10, "places are given back")
+
 
 def test_readers_that_break_off_anywhere_have_each_event_once(server: Server) -> None:
     token = server.token()
