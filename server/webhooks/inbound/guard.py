@@ -105,7 +105,7 @@ def version_of(value: Any) -> Version:
 
 
 def _number(number: Decimal) -> Version:
-    if abs(number.adjusted()) > _MOST_DIGITS or len(number.as_tuple().digits) > _MOST_DIGITS:
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS or len(number.as_tuple().digits) > _MOST_DIGITS:
         raise Permanent(
             f"a version has at most {_MOST_DIGITS} digits", code=VERSION_UNUSABLE, source="mapping", pointer=["version"]
         )

@@ -19,6 +19,7 @@ from server.kernel.clock import parse_rfc3339
 from server.kernel.errors import Permanent, code
 from server.kernel.ids import show
 from server.mapping import PLACES, Budget, EvaluationError, compile_expression, compile_map
+from server.mapping.errors import Refused
 from server.mapping.functions.text import as_text
 from server.mapping.places import ITEM
 from server.mapping.values import kind_of, truthy
@@ -200,7 +201,10 @@ def _text(value: Any, pattern: re.Pattern[str], place: tuple[str | int, ...], wh
     """Return an attribute as text; numbers are written out, nothing and an empty text are none."""
     if value is None or value == "":
         return None
-    text = value if isinstance(value, str) else as_text(value) if _is_number(value) else ""
+    try:
+        text = value if isinstance(value, str) else as_text(value) if _is_number(value) else ""
+    except Refused as refused:
+        raise _refused(place, refused.message) from None
     if not pattern.fullmatch(text):
         raise _refused(place, f"{what} is needed here, and this is a {kind_of(value)} of another form")
     return text

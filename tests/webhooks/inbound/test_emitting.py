@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.kernel.errors import CrossdockError
@@ -324,7 +324,8 @@ SOME = Mapper(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
+@example({"b": 1e308})
 @given(BODIES)
 def test_whatever_comes_is_mapped_or_refused_with_its_place(body: Any) -> None:
     failed: CrossdockError | None = None
