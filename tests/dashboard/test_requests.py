@@ -64,3 +64,13 @@ def test_another_workspace_has_no_such_request(product: Product, operator: Flask
     [one] = store(product, declare(product, scope=other), ORDER, scope=other)
     assert operator.get(f"/inbound-requests/{show('req', one)}").status_code == 404
     assert "req_" not in operator.get("/inbound-requests").text
+
+
+def test_the_other_pages_know_inbound_webhooks(product: Product, operator: FlaskClient) -> None:
+    store(product, declare(product, emit=BROKEN), ORDER)
+    drained(product)
+    for path in ("/", "/webhooks", "/deliveries", "/dead-letters", "/events", "/replays"):
+        assert operator.get(path).status_code == 200, path
+    assert "orders-in" in operator.get("/webhooks").text
+    press(operator, operator.get("/webhooks"), "/webhooks/orders-in/pause")
+    assert "paused" in operator.get("/webhooks").text
