@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from server.kernel.errors import Permanent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -41,6 +43,10 @@ class TargetStage:
     record: Callable[[int, str], dict[str, Any]]
 
 
+def _unset(operation: str) -> Permanent:
+    return Permanent(f"the mock sets no stage for {operation}", source="mock")
+
+
 class Mock(abc.ABC):
     """Plays the other system inside a `with` block; `play` says how it behaves from then on."""
 
@@ -58,20 +64,20 @@ class Mock(abc.ABC):
     def play(self, scenario: Scenario) -> None:
         """Behave so from now on."""
 
-    def source(self, operation: str, ticks: Sequence[int]) -> SourceStage:
+    def source(self, operation: str, ticks: Sequence[int]) -> SourceStage:  # noqa: ARG002 - for subclasses
         """Let the source have just these rows, made new: row N has key N (from 0) and its cursor at second `ticks[N]`.
 
         For a plugin with sources; the cursor is a time or a number that grows with the tick.
         """
-        raise NotImplementedError(f"the mock has no stage for {operation}")
+        raise _unset(operation)
 
     def target(self, operation: str) -> TargetStage:
         """Let the target be empty. For a plugin with targets."""
-        raise NotImplementedError(f"the mock has no stage for {operation}")
+        raise _unset(operation)
 
     def stored(self, operation: str) -> Sequence[Mapping[str, Any]]:
         """Return what the target holds: each record with at least the fields that were written."""
-        raise NotImplementedError(f"the mock has no stage for {operation}")
+        raise _unset(operation)
 
     @abc.abstractmethod
     def __enter__(self) -> Self: ...

@@ -96,9 +96,7 @@ def test_the_vetted_address_is_the_one_that_is_dialled(empty_database_url):
     resolver.close()
 
 
-@pytest.mark.parametrize(
-    "name", ["../other/shop.db", "/etc/passwd", "link.db", ":memory:", "", "file:shop.db", "."]
-)
+@pytest.mark.parametrize("name", ["../other/shop.db", "/etc/passwd", "link.db", ":memory:", "", "file:shop.db", "."])
 def test_a_file_outside_of_the_workspace_s_folder_is_refused(databases, tmp_path, name):
     mine, other = tmp_path / "mine", tmp_path / "other"
     for each in (mine, other):
