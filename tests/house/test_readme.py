@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MASKS = [
-    (re.compile(r"\b(evt|dlv|att|msg|dead|tok|cor)_[0-9a-z]{20,}\b"), r"\1_…"),
+    (re.compile(r"\b(evt|dlv|att|msg|dead|tok|cor|req)_[0-9a-z]{20,}\b"), r"\1_…"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? ms\b"), "N ms"),
     (re.compile(r'"timings":\{[^}]*\}'), '"timings":{}'),
