@@ -129,8 +129,8 @@ class Feeds:
             frames = await listener.take(self.beat_seconds)
             if frames:
                 last = frames[-1].id
-            elif self.hub.position is not None and not listener.over:  # all up to there was told to whom it concerns
-                last = str(self.hub.position)
+            elif self.hub.rest is not None and not listener.over:  # all up to there was told to whom it concerns
+                last = str(self.hub.rest)
             yield Batch(frames, last)
 
     async def _join(self, listener: Listener) -> Position:
@@ -152,7 +152,7 @@ class Feeds:
                 return page, [Frame.of(told) for told in page.told if listener.wants(told.event)]
 
             page, frames = await self._in_thread(read)
-            position = page.position
+            position = page.rest
             yield Batch(frames, str(position))
             if page.ended:
                 return
@@ -161,7 +161,8 @@ class Feeds:
         """Read on for the hub: over all workspaces, each event goes to listeners of its own workspace only."""
         with self._engine.connect() as conn:
             if position is None:
-                return tail.Page([], tail.snapshot(conn), ended=True)
+                now = tail.snapshot(conn)
+                return tail.Page([], now, ended=True, rest=now)
             return tail.page(conn, workspaces, position, PAGE)
 
     def _admit(self, credential: str | None, address: str) -> Principal:

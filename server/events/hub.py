@@ -116,6 +116,7 @@ class Hub:
         self._listeners: dict[int, set[Listener]] = {}
         self._joining: list[tuple[Listener, asyncio.Future[Position]]] = []
         self._position: Position | None = None
+        self._rest: Position | None = None
         self._task: asyncio.Task[None] | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._wake = asyncio.Event()
@@ -126,9 +127,13 @@ class Hub:
         return self._places.total()
 
     @property
-    def position(self) -> Position | None:
-        """Where the hub stands; None while it does not look."""
-        return self._position
+    def rest(self) -> Position | None:
+        """Where those who have heard all may go on; None while the hub does not look.
+
+        The hub itself stands further on, where the last snapshot was taken, but that place may not outlive a crash of the
+        database (see `Position.rested`).
+        """
+        return self._rest
 
     @contextmanager
     def place(self, workspace_id: int) -> Iterator[None]:
@@ -176,30 +181,40 @@ class Hub:
             _log.exception("the stream broke")
             self._fail(Failure(INTERNAL, "the log has it", "events", retryable=True))
         finally:
-            self._position = None
+            self._position = self._rest = None
+
+    async def _found(self, joining: list[tuple[Listener, asyncio.Future[Position]]]) -> tuple[Page, list[Frame]] | None:
+        """Look; None while the database is away. Whoever is joining waits on where that was nothing."""
+        try:
+            return await self._in_thread(sorted(self._listeners))
+        except Unavailable:
+            self._joining = joining + self._joining
+            self._position = self._rest
+            await asyncio.sleep(AWAY_SECONDS)
+            return None
+        except BaseException:
+            self._joining = joining + self._joining
+            raise
 
     async def _once(self) -> None:
         joining, self._joining = self._joining, []
         self._wake.clear()
-        try:
-            page, frames = await self._in_thread(sorted(self._listeners))
-        except CrossdockError as error:
-            self._joining = joining + self._joining
-            if not isinstance(error, Unavailable):
-                raise
-            await asyncio.sleep(AWAY_SECONDS)
+        found = await self._found(joining)
+        if found is None:
             return
-        except BaseException:
-            self._joining = joining + self._joining
-            raise
+        page, frames = found
         for frame in frames:
             for listener in self._listeners.get(frame.event.workspace_id, ()):
                 if listener.wants(frame.event):
                     listener.put(frame)
         self._position = page.position
+        if page.told:
+            self._rest = page.told[-1].position
         if not page.ended:
             self._joining = joining + self._joining
             return
+        if joining:
+            self._rest = page.position
         for listener, joined in joining:
             if not joined.done():
                 self._listeners.setdefault(listener.workspace_id, set()).add(listener)

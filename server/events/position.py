@@ -86,6 +86,14 @@ class Position:
             return Position(self.ended, (*below, *above), Part(xid, uid))
         return Position(xid + 1, below, Part(xid, uid))
 
+    def rested(self, seen: Position) -> Position:
+        """Return the position of who has had all that was awaited under the snapshot `seen`.
+
+        It goes no further than the last event: a crash of the database takes back the newest transactions that nobody waited
+        for, and gives their numbers to others, never one whose event could be seen.
+        """
+        return Position(self.ended, tuple(each for each in self.open if each in seen.open))
+
     def known_to(self, seen: Position) -> None:
         """Insist that this position is of the life of the database that `seen` is of.
 

@@ -52,7 +52,7 @@ def add(room: Room, store: Store) -> None:
             page = tail.page(tx.conn, [tx.scope.workspace_id], position, _PAGE)
         frames = [Frame.of(told) for told in page.told if wanted(told.event)]
         again = b"retry: %d\n\n" % (_AGAIN_MILLISECONDS if page.ended else 0)
-        body = again + written(frames) + written_place(str(page.position))
+        body = again + written(frames) + written_place(str(page.rest))
         return Response(body, content_type="text/event-stream")
 
 

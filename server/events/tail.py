@@ -57,11 +57,15 @@ class Told(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What came next, and the position after it; `ended`: that was all there is by now."""
+    """What came next, and the position after it; `ended`: that was all there is by now.
+
+    `rest` is the same place as a reader keeps it: no further than the last event (see `Position.rested`).
+    """
 
     told: list[Told]
     position: Position
     ended: bool
+    rest: Position
 
 
 def here(conn: Connection, workspace_id: int, since: datetime | None = None) -> Position:
@@ -93,15 +97,17 @@ def page(
         return _past(conn, workspaces[0], position, limit)
     values = {"workspaces": list(workspaces), "limit": limit, **_from(position), **_until(until)}
     rows = conn.exec_driver_sql(_AWAITED, values).all()
-    seen = until or Position.of_snapshot(rows[0].snapshot)
-    position.known_to(Position.of_snapshot(rows[0].snapshot))
+    now = Position.of_snapshot(rows[0].snapshot)
+    position.known_to(now)
+    seen = until or now
     told = []
     for row in rows:
         if row.xid is not None:
             position = position.after(int(row.xid), row.uid, seen)
             told.append(Told(read(row), position))
-    ended = len(told) < limit
-    return Page(told, seen if ended else position, ended)
+    if len(told) == limit:
+        return Page(told, position, ended=False, rest=position)
+    return Page(told, seen, ended=True, rest=position.rested(now))
 
 
 def _past(conn: Connection, workspace_id: int, position: Position, limit: int) -> Page:
@@ -109,9 +115,10 @@ def _past(conn: Connection, workspace_id: int, position: Position, limit: int) -
     rows = conn.exec_driver_sql(_PAST, values).all()
     told = [Told(read(row), Position(position.ended, position.open, since=row.uid)) for row in rows]
     if len(rows) == limit:
-        return Page(told, told[-1].position, ended=False)
+        return Page(told, told[-1].position, ended=False, rest=told[-1].position)
     # Not the end: what was committed meanwhile comes next.
-    return Page(told, Position(position.ended, position.open), ended=False)
+    position = Position(position.ended, position.open)
+    return Page(told, position, ended=False, rest=position)
 
 
 def _from(position: Position) -> dict[str, object]:

@@ -50,11 +50,13 @@ class Eyes:
         self.asked.append((list(workspaces), position))
         number = len(self.asked)
         if position is None:
-            return Page([], Position(number), ended=True)
+            return Page([], Position(number), ended=True, rest=Position(number))
         found = self.found.popleft() if self.found else []
         if isinstance(found, Exception):
             raise found
-        return Page([Told(each, Position(number)) for each in found], Position(number), ended=True)
+        return Page(
+            [Told(each, Position(number)) for each in found], Position(number), ended=True, rest=Position(number)
+        )
 
 
 async def heard(listener: Listener, count: int) -> list[str]:
@@ -89,7 +91,7 @@ def test_nobody_listens_and_nobody_looks() -> None:
         await asyncio.sleep(0.4)
         looks = len(eyes.asked)
         await asyncio.sleep(0.3)
-        assert hub.position is None
+        assert hub.rest is None
         assert looks == len(eyes.asked) <= 3
         await hub.join(Listener(1, lambda _: True))
         return len(eyes.asked)
