@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.integrations.fallback import split_call
+from server.syncs.reference_fields import job_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -51,6 +52,7 @@ def _of_sync_job(body: Mapping[str, Any]) -> Iterator[Reference]:
     for end in ("source", "target"):
         yield from _of_fallback({"fallback": body.get(end)})
     yield from _types(body.get("events", ()))
+    yield from (("SyncJob", name) for name in job_names(body.get("map")) if name != body.get("name"))
 
 
 def _of_fallback(body: Mapping[str, Any]) -> Iterator[Reference]:

@@ -10,6 +10,7 @@ from server.authoring.kinds import default_kinds
 from server.documents.expressions import DEFINITIONS
 from server.documents.kinds import json_default
 from server.documents.reading import SCHEMA_FILE
+from server.syncs.reference_fields import DEFINITIONS as RECORD_MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ def definition_schema(kinds: Sequence[Kind] | None = None) -> dict[str, Any]:
         "$defs": {
             **{_key(kind): {**kind.object.schema(), "description": kind.about} for kind in built},
             **DEFINITIONS,
+            **RECORD_MAPS,
         },
     }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from server.sdk.sources import Key, Row
     from server.syncs.ends import TargetEnd
     from server.syncs.job import Job
+    from server.syncs.references import Parked
 
 ROW_KEY_MISSING = code("ROW_KEY_MISSING", "A row has no value in a field of the primary key.")
 NO_RECORD = code("NO_RECORD", "The map made of a row something that is no record: an object is needed.")
@@ -41,7 +42,7 @@ class Made:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch. `gone` are rows that say that they are deleted."""
+    """What became of a batch. `gone` are rows that say that they are deleted; `keys`, where a job refers to others, are of all rows."""
 
     read: int = 0
     unchanged: int = 0
@@ -49,6 +50,8 @@ class Outcome:
     entries: list[Entry] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     gone: list[tuple[str | None, Key]] = field(default_factory=list)
+    parked: list[Parked] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
 
 
 def prepare(

@@ -17,6 +17,7 @@ from server.kernel.policies import parse_duration
 from server.syncs.cron import CronError, read
 from server.syncs.fields import operation_of
 from server.syncs.job import DEFAULT_KIND, DEFAULT_MODE, EVENT_PLACE, PLACE, RUN_SCHEMA
+from server.syncs.reference_fields import check_references, map_without_references
 from server.syncs.schedule import shortest_interval
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def check_job(root: MappingNode, checker: Checker) -> None:
         _check_delete(source, target, checker)
     _check_schedule(_mapping(root, "schedule"), checker)
     _check_events(root, source, checker)
-    map_ = root.get("map")
-    if map_ is not None and whole(map_):
+    check_references(root, checker)
+    map_ = map_without_references(root)
+    if map_ is not None:
         check_map_reads(map_, PLACE, {"run": RUN_SCHEMA}, "the run", checker)
 
 

@@ -53,6 +53,10 @@ class SourceEnd:
                 return
             yield page
 
+    def fetches(self) -> bool:
+        """Say whether single rows can be asked for."""
+        return self._do(lambda source, _context: source.fetches)
+
     def fetch(self, request: ReadRequest, keys: Sequence[Key]) -> Sequence[Row]:
         """Read single rows."""
         return self._do(lambda source, context: source.fetch(request, keys, context))

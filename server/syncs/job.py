@@ -11,6 +11,7 @@ from server.integrations.fallback import split_call
 from server.kernel.policies import RetrySchedule, parse_duration
 from server.mapping import PLACES, CompiledMap, Expression, compile_expression, compile_map
 from server.queue.claims import PRIORITIES
+from server.syncs.references import Reference, split
 from server.syncs.schedule import Schedule, schedule_of
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Deletes:
 
 @dataclass(frozen=True, slots=True)
 class To:
-    """A checked `target`."""
+    """A checked `target`. `revertible` is how long what was there before is kept, in seconds; None where nothing is said."""
 
     integration: str
     operation: str
@@ -118,6 +119,7 @@ class To:
     match_on: tuple[str, ...] = ()
     skip_unchanged: bool = True
     delete: Deletes | None = None
+    revertible: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,12 @@ class Job:
             ExpressionError: the body was never checked.
 
         """
-        return None if self.map is None else compile_map(self.map, PLACES[PLACE])
+        return None if self.map is None else compile_map(split(self.map)[0], PLACES[PLACE])
+
+    @cached_property
+    def references(self) -> tuple[Reference, ...]:
+        """The places of a record that stand for records of other jobs."""
+        return () if self.map is None else split(self.map)[1]
 
     @cached_property
     def gone(self) -> Expression | None:
@@ -192,7 +199,7 @@ def job_of(body: Mapping[str, Any]) -> Job:
 
 
 OF_SOURCE = ("call", "primary_key", "cursor", "partitions")
-OF_TARGET = ("call", "mode", "match_on", "skip_unchanged", "delete")
+OF_TARGET = ("call", "mode", "match_on", "skip_unchanged", "delete", "revertible")
 """What of a source and a target is ours; all else that stands there is an option of the operation."""
 
 
@@ -239,6 +246,7 @@ def _to(body: Mapping[str, Any]) -> To:
         tuple(body.get("match_on", ())),
         body.get("skip_unchanged", True),
         None if delete is None else _deletes(delete),
+        parse_duration(body["revertible"]) if "revertible" in body else None,
     )
 
 

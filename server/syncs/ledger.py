@@ -68,6 +68,11 @@ def key_of(values: Sequence[Any]) -> str:
     return orjson.dumps(packed(values)).decode()
 
 
+def values_of(key: str) -> Key:
+    """Return the primary key that `key_of` wrote."""
+    return unpacked(orjson.loads(key))
+
+
 def hash_of(row: Row) -> bytes:
     """Return the hash of a row: 16 bytes; the order of its fields does not count."""
     return blake2b(orjson.dumps(row, default=as_json, option=_SORTED), digest_size=16).digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -16,12 +16,12 @@ from server.telemetry.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from sqlalchemy.engine import Connection
 
     from server.kernel.errors import CrossdockError
     from server.sdk.sources import Row
-    from server.syncs.progress import Progress
 
 KIND = "record"
 _PUT = """
@@ -33,7 +33,7 @@ FROM json_to_recordset(%(rows)s::json) AS r(id uuid, key text, row json, record 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A row of which no record was written, and why; `reason` is `mapping` or `refused`."""
+    """A row of which no record was written, and why; `reason` is `mapping`, `refused`, `schema` or `reference`."""
 
     key: str | None
     row: Row
@@ -42,7 +42,17 @@ class Refused:
     reason: str
 
 
-def put(conn: Connection, progress: Progress, refused: Sequence[Refused], adapter: str, now: datetime) -> None:
+class Owner(Protocol):
+    """Whose they are: a run."""
+
+    workspace_id: int
+    job_id: UUID
+    run: UUID
+    job_name: str
+    correlation_id: str
+
+
+def put(conn: Connection, progress: Owner, refused: Sequence[Refused], adapter: str, now: datetime) -> None:
     """Keep them, with a dead letter each."""
     if not refused:
         return

@@ -15,7 +15,7 @@ from server.store.values import write_json
 from server.syncs.job import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -26,21 +26,24 @@ if TYPE_CHECKING:
     from server.syncs.aggregate import SyncJob
 
 KIND = "sync"
-Cause = Literal["schedule", "event", "person"]
+Cause = Literal["schedule", "event", "person", "reference"]
+Kind = Literal["sync", "revert", "reconcile"]
 UNDER_WAY = ("queued", "running", "paused")
 
 _START = """
-INSERT INTO sync_runs (id, workspace_id, job_id, definition_version, cause, nominal, event_uid, key, principal, correlation_id)
+INSERT INTO sync_runs (id, workspace_id, job_id, definition_version, cause, nominal, event_uid, key, principal, correlation_id,
+                       kind, options)
 SELECT * FROM unnest(%(ids)s::uuid[], %(workspaces)s::bigint[], %(jobs)s::uuid[], %(versions)s::int[], %(causes)s::text[],
                      %(nominals)s::timestamptz[], %(events)s::uuid[], %(keys)s::json[], %(principals)s::text[],
-                     %(correlations)s::text[])
+                     %(correlations)s::text[], %(kinds)s::text[], %(options)s::json[])
 """
 _REFUSE = """
 UPDATE sync_runs SET state = 'failed', ended_at = now(), error = %(error)s WHERE workspace_id = %(workspace)s AND id = %(run)s
 """
 _CANCEL = """
 UPDATE sync_runs SET cancelled_at = coalesce(cancelled_at, now())
-WHERE job_id = ANY(%(jobs)s::uuid[]) AND state IN ('queued', 'running', 'paused') AND NOT id = ANY(%(but)s::uuid[])
+WHERE job_id = ANY(%(jobs)s::uuid[]) AND state IN ('queued', 'running', 'paused') AND kind = 'sync'
+  AND NOT id = ANY(%(but)s::uuid[])
 """
 _COUNT = """
 SELECT job_id, count(*) AS n FROM sync_runs
@@ -69,6 +72,8 @@ class NewRun:
     failure: Failure | None = None
     key: Sequence[Any] | None = None
     priority: int = NORMAL
+    kind: Kind = "sync"
+    options: Mapping[str, Any] | None = None
 
 
 def start(conn: Connection, runs: Sequence[NewRun]) -> None:
@@ -86,6 +91,8 @@ def start(conn: Connection, runs: Sequence[NewRun]) -> None:
         "keys": [None if each.key is None else write_json(list(each.key)) for each in runs],
         "principals": [each.principal for each in runs],
         "correlations": [each.correlation_id for each in runs],
+        "kinds": [each.kind for each in runs],
+        "options": [None if each.options is None else write_json(each.options) for each in runs],
     }
     conn.exec_driver_sql(_START, values)
     for each in runs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from server.documents.expressions import ExpressionText, MapValue
+from server.documents.expressions import ExpressionText
 from server.documents.fields import Field, Keyed, ListOf, Object, OneOf
 from server.documents.kinds import ACTIVE, Kind, coming_kind, head_fields
 from server.documents.scalars import Boolean, Choice, Duration, EventTypeName, Integer, Number, Text
@@ -15,6 +15,7 @@ from server.syncs.check import check_job
 from server.syncs.cron import DEFAULT_ZONE
 from server.syncs.dry_run import TESTS, run_tests
 from server.syncs.fields import CronText, CursorValue, End, Span, Yes, ZoneName
+from server.syncs.reference_fields import RecordMap
 from server.syncs.schedule import DEFAULT_GRACE, DEFAULT_MISFIRE, DEFAULT_OVERLAP, MISFIRES, OVERLAPS
 
 _FIELD = Text(200, about="the name of a field")
@@ -97,6 +98,12 @@ _TARGET = End(
                 "skip_unchanged", Boolean(), "Records that are as they were written last are not sent.", default=True
             ),
             Field("delete", _DELETE, "What becomes of records that the source has no more."),
+            Field(
+                "revertible",
+                Duration("0s", "90d"),
+                "So long a run can be reverted: what the target held before is read and kept. Without this it is 7d where the "
+                "target reads many records at once, and never elsewhere; `0s` keeps nothing.",
+            ),
         ),
         name="target",
     ),
@@ -198,7 +205,7 @@ DECLARED = Kind(
             Field("events", ListOf(EventTypeName(wildcards=True), 1, 100), "It runs also when one of these happens."),
             Field("on_event", _ON_EVENT, "What an event does; without this it starts a whole run."),
             Field("source", _SOURCE, "Where rows come from.", required=True),
-            Field("map", MapValue(job.PLACE), "The record made of a row; without it the row is the record."),
+            Field("map", RecordMap(job.PLACE), "The record made of a row; without it the row is the record."),
             Field("target", _TARGET, "Where records go.", required=True),
             Field(
                 "batch",
