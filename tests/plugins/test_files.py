@@ -52,12 +52,12 @@ def xml(rows, mark=""):
 
 MAKERS = {
     "a.csv": lambda path: path.write_text(csv_of(ROWS)),
-    "a.csv.gz": lambda path: path.write_bytes(gzip.compress(csv_of(ROWS).encode())),
+    "a.csv.gz": lambda path: path.write_bytes(gzip.compress(csv_of(ROWS).encode(), mtime=0)),
     "a.tsv": lambda path: path.write_text(csv_of(ROWS).replace(",", "\t")),
     "a.jsonl": lambda path: path.write_text("\n".join(map(json.dumps, ROWS))),
     "a.jsonl.gz": lambda path: path.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode())),
     "a.json": lambda path: path.write_text(json.dumps(ROWS)),
-    "a.json.gz": lambda path: path.write_bytes(gzip.compress(json.dumps(ROWS).encode())),
+    "a.json.gz": lambda path: path.write_bytes(gzip.compress(json.dumps(ROWS).encode(), mtime=0)),
     "a.xlsx": lambda path: xlsx(path, ROWS),
     "a.parquet": lambda path: parquet(path, ROWS),
     "a.xml": lambda path: path.write_text(xml(ROWS)),
@@ -212,7 +212,7 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
         ("a.csv", "id,id\n1,2\n", "FILE_BROKEN"),
         ("a.csv", "id\n" + "x" * (17 * 1024 * 1024), "FILE_BROKEN"),
         ("a.csv.gz", b"no gzip", "FILE_BROKEN"),
-        ("a.csv.gz", gzip.compress(csv_of(ROWS * 100).encode())[:-20], "FILE_BROKEN"),
+        ("a.csv.gz", gzip.compress(csv_of(ROWS * 100).encode(), mtime=0)[:-20], "FILE_BROKEN"),
         ("a.json", '[{"id": 1}', "FILE_BROKEN"),
         ("a.xml", xml(ROWS)[:-9], "FILE_BROKEN"),
         ("a.xml", xml(ROWS, LAUGHS), "FILE_BROKEN"),
@@ -264,7 +264,7 @@ def test_memory_stays_flat_whatever_the_size_of_a_file(mock, name):
     many = [{"id": str(number), "name": "x" * 100} for number in range(40_000)]
     contents = {"csv": csv_of(many), "jsonl": "\n".join(map(json.dumps, many)), "json": json.dumps(many)}
     text = contents.get(name.removesuffix(".gz").rpartition(".")[2]) or xml(many)
-    put(mock, name, gzip.compress(text.encode()) if name.endswith(".gz") else text)
+    put(mock, name, gzip.compress(text.encode(), mtime=0) if name.endswith(".gz") else text)
     del many, contents, text
     given = request(f"in/{name}", size=500, **({"records": "item"} if name == "a.xml" else {}))
     tracemalloc.start()
