@@ -60,12 +60,13 @@ from server.replays.drain import forget as forget_replays
 from server.store import Cause, Store, processes
 from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
-from server.syncs import RUNS as SYNCS_RUN
 from server.syncs import ticks
 from server.syncs.api import blueprint as syncs_room
 from server.syncs.drain import Runs
 from server.syncs.holding import release_strays
 from server.syncs.owing import Owing as SyncOwing
+from server.syncs.parked import SWEEP_SECONDS, sweep
+from server.syncs.parked_api import blueprint as parked_room
 from server.syncs.preview import Preview
 from server.syncs.refused import KIND as RECORD
 from server.syncs.reopening import ReopeningRecords
@@ -160,8 +161,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
     redis = hints.connect(settings.redis_url) if settings.redis_url else None
     hint = hints.Hints(redis) if redis is not None else _no_hint
     owing = Owing(timed, hint)
-    sync_owing = [SyncOwing(timed, hint)] if SYNCS_RUN else []
-    publisher = Publisher(timed, Catalogue(), [owing, *sync_owing, reactions.owe])
+    publisher = Publisher(timed, Catalogue(), [owing, SyncOwing(timed, hint), reactions.owe])
     hooks = [publisher.publish_journal]
     reopening = Reopening(hint)
     stores = partial(Store, settings.database_url, before_commit=hooks, measured=timed.measured)
@@ -237,7 +237,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     ]
     if SYNCS_RUN:
         preview = Preview(store, _making(shared), caller, shared.clock)
-        rooms += [syncs_room(store, shared.clock), runs_room(store, shared.hint, preview)]
+        rooms += [parked_room(store), syncs_room(store, shared.clock), runs_room(store, shared.hint, preview)]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     feeds = Feeds(shared.engine, store, authenticate, failures)
     directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]
@@ -348,7 +348,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
         partial(alerts.drain, shared.engine, shared.publisher),
         Fallbacks(shared.engine, _making(shared), _caller(shared), shared.reopening).drain,
         partial(drain_replays, shared.engine, shared.reopening),
-        *([Runs(shared.engine, ledger, _making(shared), _caller(shared)).drain] if SYNCS_RUN else []),
+        Runs(shared.engine, ledger, _making(shared), _caller(shared)).drain,
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
 
@@ -390,6 +390,7 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
             "tick-sync-jobs", SYNC_TICK_SECONDS, partial(ticks.tick, shared.engine, shared.clock, shared.hint)
         ),
         retention.Chore("release-sync-runs", PURGE_SECONDS, partial(release_strays, shared.engine, shared.hint)),
+        retention.Chore("sweep-parked-records", SWEEP_SECONDS, partial(sweep, shared.engine, shared.hint)),
         retention.Chore(
             "forget-sync-slots", FORGET_SECONDS, partial(ticks.forget, shared.engine, settings.event_retention_days)
         ),

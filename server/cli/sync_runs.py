@@ -33,13 +33,21 @@ _COLUMNS = {
     "ENDED": "ended_at",
 }
 _CHANGES = {"KEY": "key", "ACTION": "action", "FIELD": "field", "FROM": "from", "TO": "to"}
+_PARKED = {
+    "KEY": "key",
+    "WAITS FOR": "ref",
+    "ITS KEY": "ref_key",
+    "SINCE": "parked_at",
+    "UNTIL": "until",
+    "READY": "ready_at",
+}
 _WORKING = ("queued", "running", "paused")
 _POLL_SECONDS = 0.5
 
 
 def add_runs(noun: click.Group) -> None:
     """Add the verbs of runs to `crossdock sync`."""
-    for each in (_run, _runs, _status, _cancel, _preview):
+    for each in (_run, _runs, _status, _cancel, _preview, _parked):
         noun.add_command(each)
 
 
@@ -154,3 +162,11 @@ def _progress(answers: Iterator[Answer]) -> Iterator[Answer]:
             shown = f"{value['phase']}, {rate:.0f} rows/s" if rate else value["state"]
             progress.update(task, description=shown, completed=value["read"], total=value["total"])
             yield answer
+
+
+@click.command("parked")
+@click.argument("name")
+@lists
+def _parked(shell: Shell, name: str, paging: Paging) -> None:
+    """List the records of a sync job that wait for records of other jobs."""
+    shell.listing(path_of("sync-jobs", name, "parked"), _PARKED, paging)

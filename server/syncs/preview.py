@@ -14,6 +14,7 @@ from server.syncs.batches import Outcome
 from server.syncs.ends import ends_of
 from server.syncs.job import job_of
 from server.syncs.ledger import key_of, known_of
+from server.syncs.references import resolve
 from server.syncs.repository import SYNC_JOBS
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Preview:
         done = Outcome(read=len(rows))
         run = {"id": "run_preview", "job": job.name, "cause": "person", "started_at": _now(self.clock), "nominal": None}
         made = batches.prepare(job, found.definition_version, rows, run, known, done)
+        if job.references:
+            with self.store.begin(scope, cause) as tx:
+                made = resolve(tx.conn, scope.workspace_id, job, made, done)
         present = _present(job, target, [each.target_key for each in made])
         samples = [_sample(each, there) for each, there in zip(made, present, strict=True)]
         done.unchanged += sum(each["action"] == "unchanged" for each in samples)

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from server.syncs import parked
+from server.app import create_app
+from server.config import Settings
+from server.syncs import parked, parked_api
 from server.syncs.parked import sweep
 from server.syncs.references import REFERENCE_MISSING, split
+from tests.authoring_db.conftest import Client, Frame
 from tests.support.product import Product
 from tests.syncs.running import Syncing
 from tests.syncs.worlds import EXAMPLE, checked
@@ -220,6 +223,21 @@ def test_no_record_of_another_workspace_answers_a_reference(syncing):
     assert waiting(syncing) == ["[1]"]
     with syncing.product.tx(rival) as tx:
         assert tx.all("SELECT * FROM sync_parked") == []
+
+
+def test_what_waits_is_listed_over_http(syncing):
+    orders(syncing, wait="2h")
+    order(syncing, 1, 7)
+    order(syncing, 2, 8)
+    syncing.run("orders")
+    core = syncing.product.core
+    scopes = {"main": syncing.scope, "rival": syncing.product.workspace("rival", "rival")}
+    app = create_app(Frame(Settings(), core.tenant, [parked_api.blueprint(core.tenant)], scopes))
+    first = Client(app.test_client(), "viewer")("GET", "/sync-jobs/orders/parked?limit=1")
+    [item] = first["items"]
+    assert (item["key"], item["ref"], item["ref_key"], item["ready_at"]) == ([1], "customers", [7], None)
+    following = Client(app.test_client(), "viewer")("GET", f"/sync-jobs/orders/parked?cursor={first['next']}")
+    assert ([each["key"] for each in following["items"]], following["next"]) == ([[2]], None)
 
 
 def test_a_map_is_split_into_expressions_and_references():
