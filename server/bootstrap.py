@@ -33,6 +33,8 @@ from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
 from server.integrations.credentials import Keychain
+from server.integrations.discovery import Discovery
+from server.integrations.discovery_api import blueprint as discovery_room
 from server.integrations.endpoints import Endpoints
 from server.integrations.gates import SharedGate
 from server.integrations.keys import SqlKeys
@@ -231,13 +233,13 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         keys_room(store, shared.webhooks, shared.secrets),
         replays_room(store, shared.hint),
         access_room(Access(store, shared.engine, shared.secrets, shared.networks)),
+        discovery_room(Discovery(store, _making(shared), caller)),
         integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, shared.networks.policy)),
         operations_room(Operations(store, health_of(shared, caller), backlog, settings.metrics_token)),
         definitions_room(store, World(lambda: plugin_facts(shared.plugins), shared.networks.of)),
     ]
-    if SYNCS_RUN:
-        preview = Preview(store, _making(shared), caller, shared.clock)
-        rooms += [parked_room(store), syncs_room(store, shared.clock), runs_room(store, shared.hint, preview)]
+    preview = Preview(store, _making(shared), caller, shared.clock)
+    rooms += [parked_room(store), syncs_room(store, shared.clock), runs_room(store, shared.hint, preview)]
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     feeds = Feeds(shared.engine, store, authenticate, failures)
     directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]

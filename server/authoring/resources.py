@@ -15,7 +15,6 @@ from server.authoring.bodies import body_of, document
 from server.authoring.versions import live
 from server.kernel.errors import NotFound
 from server.store.values import read_json
-from server.syncs import RUNS
 from server.web import current, paging, problems
 from server.web.answers import answer
 from server.web.idempotency import remember
@@ -75,20 +74,7 @@ NOUNS = (
         schemas.ResourcePage,
     ),
     Noun("webhooks", "Webhook", "definitions:read", "webhooks:operate", schemas.ResourceSchema, schemas.ResourcePage),
-    *(
-        [
-            Noun(
-                "sync-jobs",
-                "SyncJob",
-                "definitions:read",
-                "syncs:operate",
-                schemas.ResourceSchema,
-                schemas.ResourcePage,
-            )
-        ]
-        if RUNS
-        else []
-    ),
+    Noun("sync-jobs", "SyncJob", "definitions:read", "syncs:operate", schemas.ResourceSchema, schemas.ResourcePage),
     Noun("event-types", "EventType", "events:read", None, schemas.EventTypeSchema, schemas.EventTypePage),
 )
 

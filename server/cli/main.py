@@ -36,7 +36,6 @@ from server.cli.version import version
 from server.cli.webhooks import webhook
 from server.cli.workspaces import organization, workspace
 from server.kernel.errors import INTERNAL, CrossdockError
-from server.syncs import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +115,7 @@ for _command in (
     replay,
     webhook,
     integration,
-    *((sync,) if RUNS else ()),
+    sync,
     event_type,
     secret,
     token,

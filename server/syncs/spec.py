@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from server.documents.expressions import ExpressionText
 from server.documents.fields import Field, Keyed, ListOf, Object, OneOf
-from server.documents.kinds import ACTIVE, Kind, coming_kind, head_fields
+from server.documents.kinds import ACTIVE, Kind, head_fields
 from server.documents.scalars import Boolean, Choice, Duration, EventTypeName, Integer, Number, Text
 from server.integrations.fallback import CallName
 from server.queue.claims import PRIORITIES
-from server.syncs import RUNS, job
+from server.syncs import job
 from server.syncs.check import check_job
 from server.syncs.cron import DEFAULT_ZONE
 from server.syncs.dry_run import TESTS, run_tests
@@ -194,7 +194,7 @@ _RETRY = Object(
     name="retry",
 )
 
-DECLARED = Kind(
+SYNC_JOB = Kind(
     "SyncJob",
     "Source, mapping, target, on a schedule and on events. With neither it runs when a person says so.",
     Object(
@@ -250,4 +250,3 @@ DECLARED = Kind(
     check=check_job,
     test=run_tests,
 )
-SYNC_JOB = DECLARED if RUNS else coming_kind(DECLARED.name, DECLARED.about)

@@ -12,7 +12,6 @@ from server.access import tokens
 from server.access.authentication import local_admin
 from server.app import create_app
 from server.sdk.signing import generate_secret
-from server.syncs import RUNS
 from server.web.permissions import TOKEN_ROLES
 from tests.support.product import Product, until
 from tests.support.receiver import Answer, Hit, Receiver
@@ -105,7 +104,7 @@ class Place:
             "webhooks": [f"{word}-orders", f"{word}-broken", f"{word}-paused", f"{word}-spare", f"{word}-removed"],
             "integrations": [f"{word}-shop", f"{word}-removed"],
             "event-types": [f"{word}.created@1", f"{word}.removed@1"],
-            "sync-jobs": [f"{word}-sync"] if RUNS else [],
+            "sync-jobs": [f"{word}-sync"],
         }
         values: dict[str, list[dict[str, str]]] = {
             "deliveries": [{"delivery_id": each} for each in self.deliveries],
@@ -190,8 +189,7 @@ class World:
             "verify": {"scheme": "none"},
             "emit": {"type": f"{word}.arrived", "data": "body"},
         }
-        folder = _FOLDER + (_SYNC_JOB if RUNS else "")
-        text = folder.format(word=word, upper=upper, url=self.receiver.url)
+        text = (_FOLDER + _SYNC_JOB).format(word=word, upper=upper, url=self.receiver.url)
         apply = {"files": [{"path": f"{word}.yaml", "text": text}], "origin": f"folder:{word}"}
         removed = {"name": f"{word}.removed", "version": 1, "schema": {"type": "object"}}
         for method, path, body in (
@@ -235,9 +233,8 @@ class World:
         place.requests = [sent.json["id"]]
         replay = self.call("POST", "/api/v1/replays", {"filter": {"subject": place.word}}, headers=place.admin)
         place.replays = [replay.json["id"]]
-        if RUNS:
-            run = self.call("POST", f"/api/v1/sync-jobs/{place.word}-sync/runs", {}, headers=place.admin)
-            place.runs = [run.json["id"]]
+        run = self.call("POST", f"/api/v1/sync-jobs/{place.word}-sync/runs", {}, headers=place.admin)
+        place.runs = [run.json["id"]]
 
     def _states(self, place: Place) -> set[str]:
         rows = self.product.rows("SELECT state FROM deliveries WHERE workspace_id = :id", id=place.scope.workspace_id)

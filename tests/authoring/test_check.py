@@ -16,7 +16,6 @@ from server.documents.catalog import FixedCatalog
 from server.documents.kinds import hash_of
 from server.documents.nodes import plain
 from server.documents.reading import File, read_file
-from server.syncs import RUNS
 from server.transport.addresses import AddressPolicy
 
 from .worlds import INBOUND, ORDER_CREATED, ORDERS, ROOT, WAREHOUSE, at, catalog, checked, codes, lines
@@ -496,6 +495,5 @@ def test_the_examples_of_what_is_planned_answer_not_yet() -> None:
     assert [(f.file, f.line, f.col) for f in result.findings] == [
         ("flow.yaml", 11, 7),
         ("flow.yaml", 72, 7),
-        *([] if RUNS else [("sync-job.yaml", 11, 7)]),
     ]
     assert set(codes(result)) == {"NOT_YET"}

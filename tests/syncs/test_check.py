@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from server.authoring.check import check
-from server.authoring.kinds import default_kinds
 from server.authoring.testing import test as run_tests
 from server.documents.catalog import FixedCatalog
 from server.documents.reading import File
 from server.integrations.plugins import discover
 from server.integrations.spec import plugin_facts
-from server.syncs import RUNS
 from server.syncs.job import OF_SOURCE, OF_TARGET, job_of
 from tests.syncs.worlds import EXAMPLE, KINDS, body, catalog, checked
 
@@ -31,12 +29,6 @@ def test_the_example_passes_check_and_its_test_passes() -> None:
     assert [(each.test, each.differences) for each in report.outcomes] == [
         ("an e-mail is lowered and a missing city is unknown", ())
     ]
-
-
-def test_one_switch_says_whether_the_kind_is_taken() -> None:
-    found = check([File("a.yaml", EXAMPLE.encode())], catalog(), default_kinds())
-    codes = [each.code for each in found.findings if each.line == 11]
-    assert codes == ([] if RUNS else ["NOT_YET"])
 
 
 def test_the_typed_view_holds_what_the_example_says() -> None:

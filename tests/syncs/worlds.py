@@ -13,7 +13,6 @@ from server.documents.reading import File
 from server.sdk.adapter import Operation
 from server.sdk.sources import Page, ReadRequest, Source
 from server.sdk.targets import Batch, Destination, Target, WriteResult
-from server.syncs.spec import DECLARED
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from server.sdk.context import Context
 
 EXAMPLE = (Path(__file__).parents[1] / "authoring" / "examples" / "sync-job.yaml").read_text("utf-8")
-KINDS = tuple(DECLARED if each.name == DECLARED.name else each for each in default_kinds())
+KINDS = default_kinds()
 
 
 def operation(verb: str, **properties: Any) -> Operation:
