@@ -24,6 +24,7 @@ from server.cli.inbound import inbound
 from server.cli.integrations import integration
 from server.cli.members import member
 from server.cli.new import new
+from server.cli.new_sync import begin_sync
 from server.cli.plugins import plugin
 from server.cli.replays import replay
 from server.cli.roles import api, scheduler, worker
@@ -93,6 +94,7 @@ def root(ctx: click.Context) -> None:
     ctx.call_on_close(ctx.ensure_object(Shell).close)
 
 
+new.add_command(begin_sync)
 for _command in (
     up,
     api,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,7 @@ _HEAD = "# yaml-language-server: $schema={schema}definition.v1.json\n"
 
 @click.group
 def new() -> None:
-    """Begin a webhook, an integration or an event type: writes a definition file that passes `check`."""
+    """Begin a webhook, an integration, an event type or a sync job: writes a definition file that passes `check`."""
 
 
 def _begins(function: Callable[..., Exit]) -> Callable[..., Exit]:
@@ -74,7 +74,7 @@ def webhook(
         "  scheme: standard-webhooks",
         f"  key: {{secret: {_text(key)}}}",
     ]
-    return _write(shell, folder, f"webhooks/{name}.yaml", lines, f"printf whsec_… | crossdock secret set {key}")
+    return write_begun(shell, folder, f"webhooks/{name}.yaml", lines, f"printf whsec_… | crossdock secret set {key}")
 
 
 @new.command
@@ -94,7 +94,7 @@ def integration(shell: Shell, name: str, base_url: str, secret: str | None, fold
         *auth,
     ]
     following = f"crossdock secret set {secret}" if secret else ""
-    return _write(shell, folder, f"integrations/{name}.yaml", lines, following)
+    return write_begun(shell, folder, f"integrations/{name}.yaml", lines, following)
 
 
 @new.command("event-type")
@@ -113,7 +113,7 @@ def event_type(shell: Shell, type_: str, folder: Path) -> Exit:
         "    number: {type: string, description: the document's number}",
         'example: {number: "SO-1"}',
     ]
-    return _write(shell, folder, f"event-types/{type_}@1.yaml", lines, "")
+    return write_begun(shell, folder, f"event-types/{type_}@1.yaml", lines, "")
 
 
 def _text(value: str | None) -> str:
@@ -123,8 +123,17 @@ def _text(value: str | None) -> str:
     return text if bare else json.dumps(text, ensure_ascii=False)
 
 
-def _write(shell: Shell, folder: Path, name: str, lines: Sequence[str], following: str) -> Exit:
-    """Check the new file together with the folder, then write it.
+def write_begun(
+    shell: Shell,
+    folder: Path,
+    name: str,
+    lines: Sequence[str],
+    following: str,
+    *,
+    force: bool = False,
+    catalog: Any = None,
+) -> Exit:
+    """Check the new file together with the folder and what `catalog` knows, then write it; `force` writes over one of that name.
 
     Raises:
         Conflict: FILE_EXISTS.
@@ -136,12 +145,14 @@ def _write(shell: Shell, folder: Path, name: str, lines: Sequence[str], followin
     place = folder / name
     if not place.resolve().is_relative_to(folder.resolve()):
         raise click.UsageError(f"{name!r} is no name of a definition")
-    if place.exists():
+    if place.exists() and not force:
         raise Conflict(f"{place} exists", code=FILE_EXISTS, source="cli")
     text = _HEAD.format(schema="../" * name.count("/")) + "\n".join(lines) + "\n"
     gathered = gather_all([folder]) if folder.is_dir() else Gathered()
+    gathered.files = [each for each in gathered.files if Path(each.name).resolve() != place.resolve()]
     gathered.files.append(File(place.as_posix(), text.encode()))
-    errors = [each.as_dict() for each in check(gathered, local_catalog(shell)).errors if each.file == place.as_posix()]
+    found = check(gathered, catalog or local_catalog(shell)).errors
+    errors = [each.as_dict() for each in found if each.file == place.as_posix()]
     if errors:
         show_findings(errors)
         return Exit.FAILED

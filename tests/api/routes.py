@@ -91,6 +91,7 @@ BODIES: dict[str, Any] = {
     "create_organization": {"name": "fresh"},
     "set_networks": {"networks": []},
     "call_integration": {"operation": "request.send", "input": {"method": "POST", "path": "/orders"}},
+    "discover_integration": {},
     "check_definitions": _FILES,
     "test_definitions": _FILES,
     "plan_definitions": _FILES,

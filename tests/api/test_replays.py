@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SHOWN_ONCE = {"create_token", "create_workspace"}
 INSTANCE = {"create_organization", "rewrap_secrets", "set_networks"}
-UPSTREAM = {"test_integration", "call_integration"}
+UPSTREAM = {"test_integration", "call_integration", "discover_integration"}
 """What is asked of another system: its answer may be another one, so only ours is compared."""
 HOOK = BODIES["create_webhook"]
 SHOP = BODIES["create_integration"]
@@ -53,6 +53,7 @@ STEPS: list[tuple[str, dict[str, str], Any]] = [
     ("replace_event_type", {"name": "made.here@2"}, {**TYPE, "description": "two"}),
     ("test_integration", {"name": "alpha-shop"}, None),
     ("call_integration", {"name": "alpha-shop"}, BODIES["call_integration"]),
+    ("discover_integration", {"name": "alpha-shop"}, BODIES["discover_integration"]),
     *((f"{action}_{noun}", {"name": "made"}, {"reason": action}) for noun in ("webhook", "integration") for action in
       ("pause", "resume", "disable", "activate")),
     *((f"delete_{noun}", {"name": name}, None) for noun, name in
