@@ -19,7 +19,10 @@ def endpoint_of(config: Mapping[str, Any]) -> Endpoint:
     auth = config.get("auth")
     shown = identity_of(auth)
     headers = {**config.get("headers", {}), **shown.headers}
-    return Endpoint(base_url=config["base_url"].rstrip("/"), headers=headers, query=shown.query, auth=auth)
+    calls_only = auth is not None and auth["scheme"] in ("hmac", "digest")
+    return Endpoint(
+        base_url=config["base_url"].rstrip("/"), headers=headers, query=shown.query, auth=auth, webhooks=not calls_only
+    )
 
 
 def wire_of(context: Context, options: Mapping[str, Any]) -> Wire:

@@ -24,6 +24,7 @@ OURS = ("iat", "exp", "nbf", "jti")
 """Claims that are written when a token is made."""
 DEFAULT_LIFETIME = "5m"
 _BEARER_GRANT = "jwt-bearer"
+_REFRESH_GRANT = "refresh_token"
 
 
 def _claims(node: MappingNode, checker: Checker) -> None:
@@ -48,6 +49,11 @@ def _grant(node: MappingNode, checker: Checker) -> None:
         checker.error(CONTRADICTION, secret, f'"grant: {_BEARER_GRANT}" shows a "jwt", not a "client_secret"')
     if way is not None and secret is None:
         checker.error(CONTRADICTION, way, '"client_auth" says how a "client_secret" is shown, and there is none')
+    refreshes, token = node.text("grant") == _REFRESH_GRANT, node.key("refresh_token")
+    if refreshes and token is None and not node.broken:
+        checker.error(MISSING_KEY, node, f'"refresh_token" is missing in "grant: {_REFRESH_GRANT}"')
+    if token is not None and not refreshes:
+        checker.error(CONTRADICTION, token, f'"refresh_token" goes with "grant: {_REFRESH_GRANT}" only')
     if not bearer and node.key("client_id") is None and not node.broken:
         checker.error(MISSING_KEY, node, '"client_id" is missing in auth by oauth2')
 
@@ -80,15 +86,31 @@ _OAUTH2 = (
     ),
     Field(
         "grant",
-        Choice(("client_credentials", _BEARER_GRANT)),
+        Choice(("client_credentials", _BEARER_GRANT, _REFRESH_GRANT)),
         "`oauth2`: what is asked for; `jwt-bearer` exchanges the `jwt` itself, as Google and Salesforce want it.",
         default="client_credentials",
+    ),
+    Field(
+        "refresh_token",
+        SECRET_ONLY,
+        "`oauth2`: the first refresh token; those that the server gives later take its place by themselves.",
     ),
     Field("scope", Text(2000), "`oauth2`: the scopes, separated by spaces."),
     Field("audience", Text(2000), "`oauth2`: for whom the token is, where the server asks for that."),
     Field(
         "params", MappingOf(secretable(Text(2000)), Text(100), most=20), "`oauth2`: more fields of the token request."
     ),
+)
+_COOKIE = Text(64, "[A-Za-z0-9_.-]+", "a cookie's name")
+_SESSION = (
+    Field("login_url", secretable(Url()), "`session`: where we log in, by POST.", required=True),
+    Field("body", Config(), "`session`: what is sent; secrets as `{secret: NAME}`.", required=True),
+    Field("body_as", Choice(("json", "form")), "`session`: how it is written.", default="json"),
+    Field("token_path", Text(200, "[^.]+(\\.[^.]+)*", "a dotted path"), "`session`: where in the answer the token is."),
+    Field("cookie_name", _COOKIE, "`session`: the cookie of the answer, in place of a token."),
+    Field("header", HeaderName(identity=True), "`session`: the header that shows the token.", default="Authorization"),
+    Field("prefix", Text(50), "`session`: what stands before the token there; `Bearer ` in Authorization."),
+    Field("lifetime", Duration("10s", "1d"), "`session`: after how long we log in again.", default="10m"),
 )
 _PAIRED = {"rules": (_certificate,)}
 
@@ -113,16 +135,23 @@ AUTH = variants(
             Field(
                 "query", Text(64, "[A-Za-z0-9_.-]+", "a parameter's name"), "`api_key`: the parameter that holds it."
             ),
+            Field(
+                "cookie_name",
+                _COOKIE,
+                "`api_key`: the cookie that holds it. `session`: the cookie of the login's answer.",
+            ),
             *_CERTIFICATE,
         ),
         "oauth2": (*_OAUTH2, *_CERTIFICATE),
         "jwt": (*_JWT, *_CERTIFICATE),
+        "session": (*_SESSION, *_CERTIFICATE),
         "mtls": tuple(Field(each.name, each.type, each.about, required=True) for each in _CERTIFICATE),
     },
     "auth",
     bearer=_PAIRED,
     basic=_PAIRED,
-    api_key={"one_of": (("header", "query"),), "rules": (_certificate,)},
+    api_key={"one_of": (("header", "query", "cookie_name"),), "rules": (_certificate,)},
+    session={"one_of": (("token_path", "cookie_name"),), "rules": (_certificate,)},
     oauth2={"one_of": (("client_secret", "jwt"),), "rules": (_grant, _certificate)},
     jwt={"rules": (_claims, _certificate)},
 )
@@ -134,7 +163,13 @@ def written_by(auth: Mapping[str, Any]) -> dict[str, str]:
         case "basic":
             return {"Authorization": "Basic <credentials>"}
         case "api_key":
-            return {auth["header"]: "<key>"} if "header" in auth else {}
+            return (
+                {auth["header"]: "<key>"} if "header" in auth else {"Cookie": "<key>"} if "cookie_name" in auth else {}
+            )
+        case "session":
+            return (
+                {"Cookie": "<session>"} if "cookie_name" in auth else {auth.get("header", "Authorization"): "<token>"}
+            )
         case "mtls":
             return {}
     return {"Authorization": "Bearer <token>"}
@@ -143,6 +178,10 @@ def written_by(auth: Mapping[str, Any]) -> dict[str, str]:
 def header_of(auth: MappingNode) -> str | None:
     """Return the header that an `auth` under check is sent in, as far as that is written."""
     scheme = auth.text("scheme")
+    if auth.key("cookie_name") is not None and scheme in ("api_key", "session"):
+        return "Cookie"
     if scheme == "api_key":
         return auth.text("header")
+    if scheme == "session":
+        return auth.text("header") or "Authorization"
     return "Authorization" if scheme in ("bearer", "basic", "oauth2", "jwt") else None

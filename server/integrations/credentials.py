@@ -18,8 +18,10 @@ import orjson
 
 from server.documents.kinds import json_default
 from server.integrations.assertions import AUTH_KEY_INVALID, Assertions
+from server.integrations.proofs import DigestProof, HmacProof
+from server.integrations.session_requests import SessionRequest
 from server.integrations.token_requests import TokenRequest
-from server.integrations.token_rows import TokenRow
+from server.integrations.token_rows import RefreshRow, TokenRow
 from server.integrations.tokens import TokenSource, leeway_of
 from server.kernel.errors import Invalid, Retryable, Unavailable
 from server.sdk.identity import Identity, identity_of
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from server.access.keyring import KeyRing
+    from server.integrations.proofs import Proof
     from server.kernel.clock import Clock
     from server.sdk.adapter import Endpoint
     from server.store import Scope, Store
@@ -75,6 +78,14 @@ class Credentials:
         """Return other headers after a 401 for these, or None when there are none; may block, raises as `obtain`."""
         return None
 
+    def signed(self, method: str, url: str, body: bytes) -> Mapping[str, str]:  # noqa: ARG002 - for those that sign
+        """Return the headers of one sending of a request, beside the others."""
+        return {}
+
+    def challenged(self, challenge: str) -> bool:  # noqa: ARG002 - for those that answer challenges
+        """Take a 401's challenge; say whether the request, signed anew, may pass."""
+        return False
+
     async def soon(self) -> Mapping[str, str]:
         """Do as `obtain` without holding up an event loop; those who ask meanwhile get the same answer."""
         return self._headers
@@ -82,6 +93,22 @@ class Credentials:
     async def renewed_soon(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         """Do as `renewed` without holding up an event loop."""
         return self.renewed(refused)
+
+
+class Proving(Credentials):
+    """A proof that each request needs anew."""
+
+    def __init__(self, proof: Proof, tls: ssl.SSLContext | None, secrets: tuple[str, ...]) -> None:
+        super().__init__(Identity(), tls, secrets)
+        self._proof = proof
+
+    def signed(self, method: str, url: str, body: bytes) -> Mapping[str, str]:
+        """Sign a request."""
+        return self._proof.signed(method, url, body)
+
+    def challenged(self, challenge: str) -> bool:
+        """Take a challenge."""
+        return self._proof.challenged(challenge)
 
 
 class SelfIssued(Credentials):
@@ -123,6 +150,7 @@ class Issued(Credentials):
         self, auth: Mapping[str, Any], source: TokenSource, tls: ssl.SSLContext | None, threads: ThreadPoolExecutor
     ) -> None:
         super().__init__(Identity(), tls, _secrets_of(auth))
+        self._header, self._prefix = _place_of(auth)
         self._source = source
         self._threads = threads
         self._asking: dict[_Asked, asyncio.Future[str | None]] = {}
@@ -135,25 +163,31 @@ class Issued(Credentials):
     def ready(self) -> Mapping[str, str] | None:
         """Return the token while it is fresh."""
         token = self._source.ready()
-        return None if token is None else _bearer(token)
+        return None if token is None else self._shown(token)
 
     def obtain(self) -> Mapping[str, str]:
         """Return a fresh token; see `Credentials.obtain`."""
-        return _bearer(str(self._source.obtain()))
+        return self._shown(str(self._source.obtain()))
 
     def renewed(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         """Return another token after a 401: one that somebody got meanwhile, or a new one."""
-        token = self._source.obtain(_token_in(refused))
-        return None if token is None else _bearer(token)
+        token = self._source.obtain(self._token_in(refused))
+        return None if token is None else self._shown(token)
 
     async def soon(self) -> Mapping[str, str]:
         """Return a fresh token."""
-        return _bearer(str(await self._ask(None)))
+        return self._shown(str(await self._ask(None)))
 
     async def renewed_soon(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         """Return another token after a 401."""
-        token = await self._ask(_token_in(refused))
-        return None if token is None else _bearer(token)
+        token = await self._ask(self._token_in(refused))
+        return None if token is None else self._shown(token)
+
+    def _shown(self, token: str) -> Mapping[str, str]:
+        return {self._header: self._prefix + token}
+
+    def _token_in(self, headers: Mapping[str, str]) -> str:
+        return headers[self._header].removeprefix(self._prefix)
 
     async def _ask(self, refused: str | None) -> str | None:
         """Let one thread ask for all who wait on this loop, so that they do not take up the threads of others."""
@@ -195,6 +229,14 @@ class AtOrigin:
         """Return other headers after a 401 for these, or None when there are none; see `headers`."""
         with _as_retryable():
             return self.credentials.renewed(refused)
+
+    def signed(self, method: str, url: str, body: bytes) -> Mapping[str, str]:
+        """Return the headers of one sending of a request."""
+        return self.credentials.signed(method, url, body)
+
+    def challenged(self, challenge: str) -> bool:
+        """Take a 401's challenge; say whether the request, signed anew, may pass."""
+        return self.credentials.challenged(challenge)
 
 
 @contextmanager
@@ -246,12 +288,21 @@ class Keychain:
         return None if auth is None or auth.get("scheme", "none") == "none" else self.credentials(scope, auth)
 
     def _make(self, scope: Scope, auth: Mapping[str, Any], mark: str) -> Credentials:
-        tls = _certificate(auth)
-        if auth["scheme"] == "jwt":
+        tls, scheme = _certificate(auth), auth["scheme"]
+        if scheme == "jwt":
             return SelfIssued(auth, self._clock, tls)
-        if auth["scheme"] != "oauth2":
+        if scheme in ("hmac", "digest"):
+            proof = HmacProof(auth, self._clock) if scheme == "hmac" else DigestProof(auth)
+            return Proving(proof, tls, _secrets_of(auth))
+        if scheme not in ("oauth2", "session"):
             return Credentials(identity_of(auth), tls, _secrets_of(auth))
-        request = TokenRequest(auth, self._clock, partial(self._addresses, scope), tls)
+        addresses = partial(self._addresses, scope)
+        request: TokenRequest | SessionRequest
+        if scheme == "session":
+            request = SessionRequest(auth, self._clock, addresses, tls)
+        else:
+            kept = RefreshRow(self._store, self._ring, scope, mark) if auth.get("grant") == "refresh_token" else None
+            request = TokenRequest(auth, self._clock, addresses, tls, kept)
         source = TokenSource(TokenRow(self._store, self._ring, scope, mark), request)
         return Issued(auth, source, tls, self._threads)
 
@@ -272,7 +323,7 @@ def _certificate(auth: Mapping[str, Any]) -> ssl.SSLContext | None:
 def _secrets_of(auth: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the values that are secret by what they are; the declaration's other secrets are known to the caller."""
     held = {**auth, **{f"jwt.{name}": value for name, value in auth.get("jwt", {}).items()}}
-    names = ("client_secret", "client_key", "jwt.key", *(("key",) if auth["scheme"] == "jwt" else ()))
+    names = ("client_secret", "client_key", "jwt.key", "refresh_token", "key", "password")
     return tuple(held[name] for name in names if name in held)
 
 
@@ -280,5 +331,9 @@ def _bearer(token: str) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _token_in(headers: Mapping[str, str]) -> str:
-    return headers["Authorization"].removeprefix("Bearer ")
+def _place_of(auth: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the header in which a token is shown, and what stands before it there."""
+    if "cookie_name" in auth:
+        return "Cookie", ""
+    header = auth.get("header", "Authorization")
+    return header, auth.get("prefix", "Bearer " if header == "Authorization" else "")

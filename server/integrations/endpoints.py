@@ -65,7 +65,7 @@ class Endpoints:
         config = row.body.get("config", {})
         filled = self.resolve(tx, config)
         endpoint = plugin.adapter_factory().endpoint(filled)
-        if endpoint is None:
+        if endpoint is None or not endpoint.webhooks:
             raise Retryable(f"{integration}: its plugin takes no webhooks", code=ENDPOINT_MISSING, source="delivery")
         base = endpoint.base_url
         if endpoint.query:

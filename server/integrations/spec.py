@@ -217,7 +217,7 @@ def _facts_of(plugin: Plugin) -> PluginFacts:
 
     def endpoint(config: Mapping[str, Any]) -> str | None:
         found = adapter.endpoint(config)
-        return found.base_url if found is not None else None
+        return found.base_url if found is not None and found.webhooks else None
 
     operations = {
         each.name: OperationFacts(

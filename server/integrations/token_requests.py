@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from server.integrations.token_rows import RefreshRow
     from server.kernel.clock import Clock
     from server.transport.addresses import AddressPolicy
 
@@ -55,9 +56,16 @@ class TokenRequest:
     """
 
     def __init__(
-        self, auth: Mapping[str, Any], clock: Clock, addresses: Callable[[], AddressPolicy], tls: ssl.SSLContext | None
+        self,
+        auth: Mapping[str, Any],
+        clock: Clock,
+        addresses: Callable[[], AddressPolicy],
+        tls: ssl.SSLContext | None,
+        refresh: RefreshRow | None = None,
     ) -> None:
+        """`refresh` keeps the token that the server gave last, for `grant: refresh_token`."""
         self._auth = auth
+        self._refresh = refresh
         self._clock = clock
         self._addresses = addresses
         self._tls = tls
@@ -96,7 +104,9 @@ class TokenRequest:
         form |= {name: auth[name] for name in ("scope", "audience") if name in auth}
         if auth.get("grant") == "jwt-bearer" and made is not None:
             return form | {"grant_type": _GRANT, "assertion": made.for_grant(client_id, url)}
-        form["grant_type"] = "client_credentials"
+        form["grant_type"] = auth.get("grant", "client_credentials")
+        if self._refresh is not None:
+            form["refresh_token"] = self._refresh.read() or auth["refresh_token"]
         if made is not None:
             form |= {"client_id": str(client_id), "client_assertion_type": _ASSERTION}
             form["client_assertion"] = made.for_client(str(client_id), url)
@@ -120,7 +130,19 @@ class TokenRequest:
             raise _refused("the token server's answer holds no token that can be sent", answer.status_code)
         if not isinstance(kind, str) or kind.lower() != "bearer":
             raise _refused("the token server gave a token that is no bearer token", answer.status_code)
+        if self._refresh is not None:
+            self._rotate(said.get("refresh_token"))
         return token, _seconds(said.get("expires_in"))
+
+    def _rotate(self, given: Any) -> None:
+        """Keep a new refresh token: the one that was shown may be good no more."""
+        if (
+            self._refresh is not None
+            and isinstance(given, str)
+            and _TOKEN.fullmatch(given)
+            and len(given) <= _LONGEST_TOKEN
+        ):
+            self._refresh.keep(given)
 
 
 def _seconds(value: Any) -> float:

@@ -6,11 +6,12 @@ look ─▶ fresh: use it
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from server.access.keyring import place_of
-from server.kernel.errors import Retryable
+from server.kernel.errors import Retryable, Unavailable
 from server.kernel.ids import new_uuid
 
 if TYPE_CHECKING:
@@ -63,6 +64,18 @@ _FREE = """
 UPDATE credential_tokens SET lease = NULL, leased_until = NULL
 WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s AND lease = %(lease)s
 """
+_KEPT_REFRESH = """
+SELECT key_id, ciphertext FROM credential_tokens
+WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s AND ciphertext IS NOT NULL
+"""
+_KEEP_REFRESH = """
+INSERT INTO credential_tokens (workspace_id, fingerprint, generation, key_id, ciphertext, asked_at, expires_at)
+VALUES (%(workspace)s, %(fingerprint)s, 1, %(key_id)s, %(ciphertext)s, now(), now() + interval '10 years')
+ON CONFLICT (workspace_id, fingerprint) DO UPDATE SET
+  generation = credential_tokens.generation + 1, key_id = excluded.key_id, ciphertext = excluded.ciphertext,
+  asked_at = excluded.asked_at, expires_at = excluded.expires_at
+"""
+_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +157,39 @@ class TokenRow:
     def _place(self, generation: int) -> str:
         scope = self._scope
         return place_of(scope.organization_id, scope.workspace_id, f"token/{self._fingerprint}", generation)
+
+
+class RefreshRow:
+    """The refresh token that a server gave last, in the place of the declared one: a server that rotates takes each once.
+
+    Only who holds the lease of the access token asks, and so keeps. It is kept for ten years: without it a person must log in.
+    """
+
+    def __init__(self, store: Store, ring: KeyRing, scope: Scope, fingerprint: str) -> None:
+        self._store = store
+        self._ring = ring
+        self._key = {"workspace": scope.workspace_id, "fingerprint": f"{fingerprint}.refresh"}
+        self._place = place_of(scope.organization_id, scope.workspace_id, f"token/{fingerprint}.refresh", 0)
+
+    def read(self) -> str | None:
+        """Return the token kept, None while it is the declared one. Raises Unavailable: the database is away."""
+        with self._store.connect() as conn:
+            row = conn.exec_driver_sql(_KEPT_REFRESH, self._key).first()
+        return self._ring.decrypt(row.key_id, bytes(row.ciphertext), self._place).decode() if row is not None else None
+
+    def keep(self, token: str) -> None:
+        """Keep a token, before anything else is done with what came beside it; tried thrice, since it cannot be asked for."""
+        key_id, ciphertext = self._ring.encrypt(token.encode(), self._place)
+        for left in (2, 1, 0):
+            try:
+                with self._store.connect() as conn:
+                    conn.exec_driver_sql(_KEEP_REFRESH, {**self._key, "key_id": key_id, "ciphertext": ciphertext})
+            except Unavailable:
+                if not left:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
 
 def purge(store: Store) -> int:

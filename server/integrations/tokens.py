@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from server.integrations.session_requests import SessionRequest
     from server.integrations.token_requests import TokenRequest
     from server.integrations.token_rows import Seen, TokenRow
 
@@ -50,7 +51,7 @@ class TokenSource:
     """The token of one declaration in this process; threads share it, and one of them at a time looks for a new one."""
 
     def __init__(
-        self, row: TokenRow, request: TokenRequest, *, monotonic: Callable[[], float] = time.monotonic
+        self, row: TokenRow, request: TokenRequest | SessionRequest, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._row = row
         self._request = request

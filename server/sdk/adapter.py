@@ -77,12 +77,14 @@ class Endpoint:
 
     `auth` is the config's declaration of who we are, handed on to the server: for its `oauth2`, `jwt` and client
     certificates webhooks and `context.http` show, at the origin of `base_url`, what a plugin cannot make by itself.
+    Without `webhooks` it is for calls only: some proofs (`hmac`, `digest`) are not made for webhooks.
     """
 
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     auth: Mapping[str, Any] | None = field(default=None, repr=False)
+    webhooks: bool = True
 
 
 class Adapter(abc.ABC):

@@ -1,7 +1,7 @@
 """Who we are to another system, as far as its declaration alone tells: bearer, basic, and API keys.
 
-`oauth2`, `jwt` and client certificates need the server: an adapter that hands its `auth` on in `endpoint(config)` gets
-a session that shows them, and 401 makes it get a new token once.
+`oauth2`, `jwt`, `session`, `hmac`, `digest` and client certificates need the server: an adapter that hands its `auth` on in
+`endpoint(config)` gets a session that shows them, and 401 makes it get a new token once.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def identity_of(auth: Mapping[str, Any] | None) -> Identity:
             return Identity({"Authorization": f"Basic {pair}"}, secrets=(password, pair))
         case {"scheme": "api_key", "query": name, "key": key}:
             return Identity(query={name: key}, secrets=(key,))
+        case {"scheme": "api_key", "cookie_name": name, "key": key}:
+            return Identity({"Cookie": f"{name}={key}"}, secrets=(key,))
         case {"scheme": "api_key", "header": name, "key": key}:
             return Identity({name: key}, secrets=(key,))
     return Identity()

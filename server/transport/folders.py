@@ -85,9 +85,9 @@ class Folder:
                 raise file_refused("it is no plain file")
             file = os.fdopen(number, "rb")
             file.seek(offset)
-            return file
         except OSError as error:
             raise _failure(error, path) from error
+        return file
 
     @contextmanager
     def write(self, path: str) -> Iterator[BinaryIO]:

@@ -66,6 +66,14 @@ class Identified(Protocol):
         """Return other headers after a 401 for these, or None when there are none."""
         ...
 
+    def signed(self, method: str, url: str, body: bytes) -> Mapping[str, str]:
+        """Return the headers that this one sending of a request shows beside them."""
+        ...
+
+    def challenged(self, challenge: str) -> bool:
+        """Take the `WWW-Authenticate` of a 401; say whether the request, signed anew, may pass."""
+        ...
+
 
 class Connections:
     """Pooled connections under one policy, for many threads; each call takes a light session of its own.
@@ -158,14 +166,23 @@ class _GuardedSession(requests.Session):
         if known is None or vet_url(request.url or "").origin != known.origin:
             return self._send(request, options)
         shown = known.headers()
-        request.headers.update(shown)
-        answer = self._send(request, options)
+        answer = self._show(request, shown, options)
         if answer.status_code != _UNAUTHORIZED or not isinstance(request.body, str | bytes | None):
             return answer
+        if known.challenged(answer.headers.get("WWW-Authenticate", "")):
+            return self._show(request, shown, options)
         renewed = known.renewed(shown)
-        if renewed is None:
-            return answer
-        request.headers.update(renewed)
+        return answer if renewed is None else self._show(request, renewed, options)
+
+    def _show(
+        self, request: requests.PreparedRequest, shown: Mapping[str, str], options: dict[str, Any]
+    ) -> requests.Response:
+        """Send a request with what shows who we are; a body that cannot be repeated is signed as an empty one."""
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        request.headers.update(shown)
+        if self._identified is not None:
+            whole = body if isinstance(body, bytes) else b""
+            request.headers.update(self._identified.signed(request.method or "", request.url or "", whole))
         return self._send(request, options)
 
     def _send(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:

@@ -12,6 +12,7 @@ THROUGH = "kind: Integration\nname: own\nplugin: http\nconfig: {base_url: 'https
 S = "{secret: A}"
 JWT = f"alg: ES256, key: {S}"
 OAUTH = "scheme: oauth2, token_url: 'https://login.example.com/token'"
+LOGIN = f"scheme: session, login_url: 'https://x.example.com/login', body: {{user: u, password: {S}}}"
 GOOD = [
     f"{{scheme: bearer, token: {S}}}",
     f"{{scheme: basic, username: u, password: {S}}}",
@@ -24,6 +25,10 @@ GOOD = [
     f"{{{OAUTH}, grant: jwt-bearer, jwt: {{{JWT}, claims: {{iss: us, scope: [a], deep: {S}}}}}}}",
     f"{{scheme: jwt, {JWT}, claims: {{iss: us, aud: them}}, lifetime: 20m}}",
     f"{{scheme: mtls, client_certificate: {S}, client_key: {S}}}",
+    f"{{scheme: api_key, cookie_name: sid, key: {S}}}",
+    f"{{{OAUTH}, client_id: us, client_secret: {S}, grant: refresh_token, refresh_token: {S}}}",
+    f"{{{LOGIN}, token_path: data.token, header: X-Session, lifetime: 30m}}",
+    f"{{{LOGIN}, cookie_name: sid, body_as: form}}",
     f"{{scheme: bearer, token: {S}, client_certificate: {S}, client_key: {S}}}",
 ]
 BAD = [
@@ -50,6 +55,11 @@ BAD = [
     f"{{scheme: jwt, {JWT}, lifetime: 1s}}",
     f"{{scheme: mtls, client_certificate: {S}}}",
     f"{{scheme: bearer, token: {S}, client_key: {S}}}",
+    f"{{scheme: api_key, header: A, cookie_name: b, key: {S}}}",
+    f"{{{OAUTH}, client_id: us, client_secret: {S}, grant: refresh_token}}",
+    f"{{{OAUTH}, client_id: us, client_secret: {S}, refresh_token: {S}}}",
+    f"{{{LOGIN}}}",
+    f"{{{LOGIN}, token_path: a, cookie_name: b}}",
 ]
 
 
