@@ -51,6 +51,9 @@ def _of_webhook(body: Mapping[str, Any]) -> Iterator[Reference]:
 def _of_sync_job(body: Mapping[str, Any]) -> Iterator[Reference]:
     for end in ("source", "target"):
         yield from _of_fallback({"fallback": body.get(end)})
+    back = body.get("two_way")
+    if isinstance(back, dict):
+        yield from _of_sync_job({"source": back.get("source"), "target": back.get("target")})
     yield from _types(body.get("events", ()))
     yield from (("SyncJob", name) for name in job_names(body.get("map")) if name != body.get("name"))
 

@@ -37,6 +37,18 @@ _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 def check_job(root: MappingNode, checker: Checker) -> None:
     """Check both ends, deletes, schedule, events, and what expressions read."""
+    source = _mapping(root, "source")
+    check_ends(root, checker)
+    _check_schedule(_mapping(root, "schedule"), checker)
+    _check_events(root, source, checker)
+    check_references(root, checker)
+    map_ = map_without_references(root)
+    if map_ is not None:
+        check_map_reads(map_, PLACE, {"run": RUN_SCHEMA}, "the run", checker)
+
+
+def check_ends(root: MappingNode, checker: Checker) -> None:
+    """Check source, target and map with each other: of a job, or of the way back of one."""
     source, target = _mapping(root, "source"), _mapping(root, "target")
     if source is not None:
         _check_source(source, _ability(source, "source", checker), checker)
@@ -45,12 +57,6 @@ def check_job(root: MappingNode, checker: Checker) -> None:
     if source is not None and target is not None:
         _check_key(source, target, checker)
         _check_delete(source, target, checker)
-    _check_schedule(_mapping(root, "schedule"), checker)
-    _check_events(root, source, checker)
-    check_references(root, checker)
-    map_ = map_without_references(root)
-    if map_ is not None:
-        check_map_reads(map_, PLACE, {"run": RUN_SCHEMA}, "the run", checker)
 
 
 def _mapping(root: MappingNode, key: str) -> MappingNode | None:

@@ -147,6 +147,7 @@ class Job:
     guards: Guards = field(default_factory=Guards)
     retry: RetrySchedule = field(default_factory=RetrySchedule)
     priority: int = PRIORITIES[DEFAULT_PRIORITY]
+    two_way: Mapping[str, Any] | None = None
 
     @cached_property
     def compiled(self) -> CompiledMap | None:
@@ -195,6 +196,7 @@ def job_of(body: Mapping[str, Any]) -> Job:
         ),
         retry=retry_of(body.get("retry", {})),
         priority=PRIORITIES[body.get("priority", DEFAULT_PRIORITY)],
+        two_way=body.get("two_way"),
     )
 
 

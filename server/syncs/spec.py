@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from server.documents.expressions import ExpressionText
 from server.documents.fields import Field, Keyed, ListOf, Object, OneOf
@@ -17,6 +18,11 @@ from server.syncs.dry_run import TESTS, run_tests
 from server.syncs.fields import CronText, CursorValue, End, Span, Yes, ZoneName
 from server.syncs.reference_fields import RecordMap
 from server.syncs.schedule import DEFAULT_GRACE, DEFAULT_MISFIRE, DEFAULT_OVERLAP, MISFIRES, OVERLAPS
+from server.syncs.two_way_fields import check_two_way, two_way_field
+
+if TYPE_CHECKING:
+    from server.documents.checking import Checker
+    from server.documents.nodes import MappingNode
 
 _FIELD = Text(200, about="the name of a field")
 _PERCENT = Number(Decimal(0), Decimal(100))
@@ -194,6 +200,12 @@ _RETRY = Object(
     name="retry",
 )
 
+
+def _check(root: MappingNode, checker: Checker) -> None:
+    check_job(root, checker)
+    check_two_way(root, checker)
+
+
 SYNC_JOB = Kind(
     "SyncJob",
     "Source, mapping, target, on a schedule and on events. With neither it runs when a person says so.",
@@ -207,6 +219,7 @@ SYNC_JOB = Kind(
             Field("source", _SOURCE, "Where rows come from.", required=True),
             Field("map", RecordMap(job.PLACE), "The record made of a row; without it the row is the record."),
             Field("target", _TARGET, "Where records go.", required=True),
+            two_way_field(_CURSOR),
             Field(
                 "batch",
                 Object(
@@ -247,6 +260,6 @@ SYNC_JOB = Kind(
         ),
         name="a SyncJob",
     ),
-    check=check_job,
+    check=_check,
     test=run_tests,
 )
