@@ -46,11 +46,13 @@ _OF_STATUS: dict[int, Exit] = {
     HTTPStatus.BAD_GATEWAY: Exit.AWAY,
     HTTPStatus.SERVICE_UNAVAILABLE: Exit.AWAY,
     HTTPStatus.GATEWAY_TIMEOUT: Exit.AWAY,
+    HTTPStatus.LOOP_DETECTED: Exit.FAILED,
 }
 _OF_CLASS: dict[type[errors.CrossdockError], Exit] = {
     errors.Unauthenticated: Exit.DENIED,
     errors.Forbidden: Exit.DENIED,
     errors.NotFound: Exit.NOT_FOUND,
+    errors.BodyTimeout: Exit.AWAY,
     errors.Conflict: Exit.CONFLICT,
     errors.PreconditionFailed: Exit.CONFLICT,
     errors.PreconditionMissing: Exit.CONFLICT,

@@ -284,8 +284,11 @@ def test_options_types_and_places_are_data_for_the_reference() -> None:
     ]
     assert all(entry.about.endswith(".") for entry in (*OPTIONS, *VALUE_TYPES))
     assert {
+        "event_type": {"event", "data"},
         "outbound_webhook": {"event", "data"},
         "inbound_webhook": {"request", "headers", "params", "body"},
+        "inbound_webhook_item": {"request", "headers", "params", "body", "item"},
+        "inbound_webhook_answer": {"request", "headers", "params", "body", "events"},
         "sync_job": {"row", "run"},
         "sync_job_on_event": {"event", "data"},
         "flow": {"event", "data", "steps", "run"},
