@@ -108,7 +108,7 @@ class CustomersWrite(Target):
     operation = SALES["customers.upsert"]
     modes = frozenset({"upsert", "insert_only", "update_only"})
     actions = frozenset({"archive"})
-    looks_up = True
+    looks_up = looks_up_at_once = True
     snapshots = True
     largest_batch = 2_000
 

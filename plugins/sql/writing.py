@@ -55,7 +55,7 @@ class TableWrite(Target):
     operation = writing("table.write", "Write records as rows of a table.", OPTIONS, _MODES)
     modes = frozenset(_MODES)
     actions = frozenset({"delete", "archive"})
-    looks_up = True
+    looks_up = looks_up_at_once = True
     snapshots = True
 
     def __init__(self) -> None:

@@ -105,6 +105,8 @@ class Target(abc.ABC):
     """What `remove` can do."""
     looks_up: ClassVar[bool] = False
     """`lookup` can be asked: preview shows a diff, and revert has a before-image."""
+    looks_up_at_once: ClassVar[bool] = False
+    """`lookup` asks for all keys in one go: what is there before each batch is kept unless the definition says otherwise."""
     snapshots: ClassVar[bool] = False
     """`keys` can be asked."""
     largest_batch: ClassVar[int] = 10_000

@@ -15,8 +15,9 @@ from server.kernel.errors import Permanent, Postponed, Retryable, code
 from server.kernel.ids import show
 from server.sdk.sources import ReadRequest
 from server.sdk.targets import Destination
-from server.syncs import batches, ledger, parts, progress, refused, windows
+from server.syncs import batches, ledger, parked, parts, progress, references, refused, windows
 from server.syncs.batches import Outcome
+from server.syncs.images import Images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,12 @@ SLICE_SECONDS = 5.0
 _HUNDRED = 100
 
 
+def destination_of(job: Job, run: str = "") -> Destination:
+    """Return where the records of a job go."""
+    mode = "upsert" if job.target.mode == "mirror" else job.target.mode
+    return Destination(options=job.target.options, match_on=job.target.match_on, mode=mode, run=run)
+
+
 class Slice:
     """A slice of a run under way: `work` returns whether the run has ended."""
 
@@ -52,13 +59,11 @@ class Slice:
     ) -> None:
         self.store, self.claim, self.run, self.job = store, claim, run, job
         self.source, self.target, self.drift = source, target, drift
-        mode = "upsert" if job.target.mode == "mirror" else job.target.mode
-        self.to = Destination(
-            options=job.target.options, match_on=job.target.match_on, mode=mode, run=show("run", run.run)
-        )
+        self.to = destination_of(job, show("run", run.run))
         self.keeps = batches.keeps_ledger(job)
         self.until = time.monotonic() + SLICE_SECONDS
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self.images = Images(store, claim, run, job, target, self.lock)
         began = run.started_at or run.now
         self._shown = {
             "id": show("run", run.run),
@@ -76,6 +81,8 @@ class Slice:
             Retryable, Postponed: the batch under way comes again later. Permanent: the run fails.
 
         """
+        if self.run.key == list(parked.WHAT_WAITED):
+            return self._waited()
         if self.run.key is not None:
             self._one()
             return True
@@ -161,7 +168,7 @@ class Slice:
             removed = [each for each in done.gone if self._vet_deletes(len(done.gone))]
             tombstones = self._of_tombstones(page.deleted)
             removed += tombstones if self._vet_deletes(len(tombstones)) else []
-            self._remove([target_key for _, target_key in removed])
+            self._remove(removed)
             self._advance(page, part)
             with self.store.connect() as conn:
                 progress.fence(conn, self.claim)
@@ -178,13 +185,18 @@ class Slice:
             with self.lock:
                 rows = self.drift.vet(rows, done.refused)
         known = {}
-        if self.keeps and self.job.target.skip_unchanged:
+        if self.keeps and (self.job.target.skip_unchanged or self.job.references):
             fields = self.job.source.primary_key
             keys = [ledger.key_of([row.get(each) for each in fields]) for row in rows]
+            done.keys = keys if self.job.references else []
             with self.store.connect() as conn:
                 known = ledger.known(conn, self.run, keys)
         made = batches.prepare(self.job, self.run.definition_version, rows, self._shown, known, done)
+        if self.job.references and made:
+            with self.store.connect() as conn:
+                made = references.resolve(conn, self.run.workspace_id, self.job, made, done)
         self._vet_changes(len(made))
+        self.images.writing(self.to, made)
         try:
             batches.write(self.job, self.target, self.to, made, str(self.run.run), done)
         except (Retryable, Postponed):
@@ -210,6 +222,7 @@ class Slice:
         run.refused += len(done.refused)
         run.deleted += len(gone)
         ledger.put(conn, run, done.entries)
+        parked.note(conn, run, self.job, done)
         if gone:
             ledger.gone(conn, run, gone)
         if self.job.on_record_error == "dead_letter":
@@ -240,9 +253,11 @@ class Slice:
             found = ledger.targets(conn, self.run, [ledger.key_of(each) for each in keys])
         return list(found)
 
-    def _remove(self, keys: Sequence[Key]) -> None:
+    def _remove(self, records: Sequence[tuple[str | None, Key]]) -> None:
         delete = self.job.target.delete
-        if keys:
+        if records:
+            self.images.removing(self.to, records)
+            keys = [target_key for _, target_key in records]
             result = self.target.remove(self.to, keys, delete.action if delete else "delete")
             if result.failed:
                 raise result.failed[min(result.failed)]
@@ -271,7 +286,7 @@ class Slice:
             if not found:
                 self.run.phase = "finish"
                 return True
-            self._remove([target_key for _, target_key in found])
+            self._remove(found)
             with self.store.connect() as conn:
                 progress.fence(conn, self.claim)
                 ledger.gone(conn, self.run, [key for key, _ in found])
@@ -297,11 +312,33 @@ class Slice:
         done = self._written(rows)
         lost = [] if rows or self.job.target.delete is None else self._of_tombstones([key])
         removed = [*done.gone, *lost]
-        self._remove([target_key for _, target_key in removed])
+        self._remove(removed)
         with self.store.connect() as conn:
             progress.fence(conn, self.claim)
             self._record(conn, done, [each for each, _ in removed if each is not None])
             progress.end(conn, self.claim, self.run, "succeeded")
+
+    def _waited(self) -> bool:
+        """Sync what waited for records of other jobs: as the source has it now, where it can be asked for single rows."""
+        fetches = self.source.fetches()
+        while time.monotonic() <= self.until:
+            with self.store.connect() as conn:
+                ready = parked.ready(conn, self.run, self.job.batch)
+            if not ready:
+                with self.store.connect() as conn:
+                    progress.fence(conn, self.claim)
+                    progress.end(conn, self.claim, self.run, "succeeded")
+                return True
+            keys = [ledger.values_of(each) for each in ready]
+            done = self._written(self.source.fetch(self.request(), keys) if fetches else list(ready.values()))
+            done.keys = list(ready)
+            self._remove(done.gone)
+            with self.store.connect() as conn:
+                progress.fence(conn, self.claim)
+                self._record(conn, done, [each for each, _ in done.gone if each is not None])
+                progress.save(conn, self.run)
+            self._vet_refused(done)
+        return False
 
     def _vet_changes(self, more: int) -> None:
         share = self.job.guards.max_change_percent

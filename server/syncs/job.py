@@ -110,7 +110,10 @@ class Deletes:
 
 @dataclass(frozen=True, slots=True)
 class To:
-    """A checked `target`. `revertible` is how long what was there before is kept, in seconds; None where nothing is said."""
+    """A checked `target`. `revertible` is how long what was there before is kept, in seconds; None where nothing is said.
+
+    One that fills an inbound webhook has no integration: `webhook` names it.
+    """
 
     integration: str
     operation: str
@@ -120,6 +123,7 @@ class To:
     skip_unchanged: bool = True
     delete: Deletes | None = None
     revertible: float | None = None
+    webhook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,7 @@ def job_of(body: Mapping[str, Any]) -> Job:
 
 
 OF_SOURCE = ("call", "primary_key", "cursor", "partitions")
-OF_TARGET = ("call", "mode", "match_on", "skip_unchanged", "delete", "revertible")
+OF_TARGET = ("call", "webhook", "mode", "match_on", "skip_unchanged", "delete", "revertible")
 """What of a source and a target is ours; all else that stands there is an option of the operation."""
 
 
@@ -240,6 +244,9 @@ def _span(written: Any) -> float:
 
 
 def _to(body: Mapping[str, Any]) -> To:
+    if "webhook" in body:
+        skip = body.get("skip_unchanged", True)
+        return To("", "", {}, mode="insert_only", skip_unchanged=skip, webhook=body["webhook"])
     delete = body.get("delete")
     return To(
         *_ends(body["call"]),

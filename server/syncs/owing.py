@@ -40,7 +40,7 @@ _SCALARS = (str, int)
 
 _TO_COME = """
 SELECT r.id, d.due_at >= :wanted AS late FROM sync_runs r JOIN due d ON d.kind = 'sync' AND d.ref = r.id
-WHERE r.workspace_id = :workspace_id AND r.job_id = :job AND r.state = 'queued' AND r.key IS NULL
+WHERE r.workspace_id = :workspace_id AND r.job_id = :job AND r.state = 'queued' AND r.kind = 'sync' AND r.key IS NULL
   AND r.cancelled_at IS NULL AND NOT d.leased
 ORDER BY d.due_at DESC LIMIT 2
 """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from server.kernel.errors import Failure
     from server.queue.claims import Claim
 
-Phase = Literal["begin", "read", "snapshot", "delete", "finish"]
+Phase = Literal["begin", "read", "snapshot", "delete", "back", "finish"]
 Ending = Literal["succeeded", "failed", "cancelled"]
 
 _LOAD = """
@@ -51,7 +51,7 @@ ON CONFLICT (job_id) DO UPDATE SET snapshot_at = now(), run_id = excluded.run_id
 _PLAIN = (
     "workspace_id", "job_id", "job_name", "job_state", "definition_version", "state", "cause", "principal", "correlation_id", "now",
     "created_at", "started_at", "nominal", "key", "phase", "position", "token", "job_token", "snapshot_at", "batches", "total",
-    "known", "read", "written", "unchanged", "refused", "deleted", "attempts", "error",
+    "known", "read", "written", "unchanged", "refused", "deleted", "attempts", "error", "kind", "options",
 )  # fmt: skip
 _SAVED = (
     "phase", "batches", "total", "known", "read", "written", "unchanged", "refused", "deleted", "attempts",
@@ -100,6 +100,8 @@ class Progress:
     deleted: int = 0
     attempts: int = 0
     error: dict[str, Any] | None = field(default=None)
+    kind: str = "sync"
+    options: dict[str, Any] | None = None
 
 
 def load(conn: Connection, claim: Claim) -> Progress | None:

@@ -33,6 +33,7 @@ class RunSchema(Out):
 
     id = fields.String(required=True)
     job = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"description": "sync, revert or reconcile."})
     state = fields.String(
         required=True, metadata={"description": "queued, running, paused, succeeded, failed or cancelled."}
     )
@@ -53,6 +54,9 @@ class RunSchema(Out):
     seconds_left = fields.Float(required=True, allow_none=True)
     attempts = fields.Integer(required=True, metadata={"description": "Failed tries of the batch under way."})
     error = fields.Raw(required=True, allow_none=True)
+    result = fields.Raw(
+        required=True, allow_none=True, metadata={"description": "What a revert or a reconcile came to, by name."}
+    )
     created_at = Moment(required=True)
     started_at = Moment(required=True, allow_none=True)
     progressed_at = Moment(required=True, allow_none=True)

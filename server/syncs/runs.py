@@ -116,18 +116,30 @@ def under_way(conn: Connection, jobs: Sequence[UUID]) -> dict[UUID, int]:
     return {row.job_id: int(row.n) for row in conn.exec_driver_sql(_COUNT, {"jobs": list(jobs)})}
 
 
-def start_run(tx: Tx, job: SyncJob, cause: Cause, hint: Callable[[], None], key: Sequence[Any] | None = None) -> UUID:
-    """Start a run of a job in the transaction of what caused it; return its id."""
+def start_run(
+    tx: Tx,
+    job: SyncJob,
+    cause: Cause,
+    hint: Callable[[], None],
+    key: Sequence[Any] | None = None,
+    *,
+    kind: Kind = "sync",
+    options: Mapping[str, Any] | None = None,
+    version: int | None = None,
+) -> UUID:
+    """Start a run of a job, by its present definition or by `version`, in the transaction of what caused it; return its id."""
     run = NewRun(
         id=new_uuid(),
         workspace_id=tx.scope.workspace_id,
         job_id=job.id,
-        definition_version=job.definition_version,
+        definition_version=job.definition_version if version is None else version,
         cause=cause,
         principal=tx.cause.principal,
         correlation_id=tx.cause.correlation_id,
         key=key,
         priority=PRIORITIES[job.body.get("priority", DEFAULT_PRIORITY)],
+        kind=kind,
+        options=options,
     )
     start(tx.conn, [run])
     tx.after_commit("hint", hint)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 RUN_ENDED = code("RUN_ENDED", "The run has ended already.")
 _LISTING = "sync-runs"
 _FIELDS = """
-r.id, j.name AS job, r.state, r.phase, r.cause, r.definition_version, r.nominal, r.key, r.batches, r.read, r.written, r.unchanged,
-r.refused, r.deleted, r.total, r.attempts, r.error, r.created_at, r.started_at, r.progressed_at, r.ended_at
+r.id, j.name AS job, r.kind, r.state, r.phase, r.cause, r.definition_version, r.nominal, r.key, r.batches, r.read, r.written, r.unchanged,
+r.refused, r.deleted, r.total, r.attempts, r.error, r.result, r.created_at, r.started_at, r.progressed_at, r.ended_at
 """
 _FROM = f"SELECT {_FIELDS} FROM sync_runs r JOIN sync_jobs j ON j.id = r.job_id WHERE r.workspace_id = :workspace_id"
 
@@ -56,7 +56,7 @@ def _starting(room: Room, store: Store, hint: Callable[[], None], preview: Previ
             run = start_run(tx, job, "person", hint, body["key"])
             job.trigger(tx.cause.principal, shown_id(run))
             SYNC_JOBS.save(tx, job)
-            return remember(tx, answer(run_schemas.RunSchema, _one(tx, run), 202))
+            return remember(tx, answer(run_schemas.RunSchema, shown_run(tx, run), 202))
 
     @room.route("/api/v1/sync-jobs/<name>/preview", methods=["POST"])
     @requires("syncs:operate")
@@ -86,7 +86,7 @@ def _reading(room: Room, store: Store) -> None:
     def get_sync_run(run_id: str) -> dict[str, Any]:
         """Read one run: how far it has got."""
         with store.begin(current.scope(), current.cause()) as tx:
-            return _one(tx, _id(run_id))
+            return shown_run(tx, read_id(run_id))
 
 
 def _cancelling(room: Room, store: Store, hint: Callable[[], None]) -> None:
@@ -95,9 +95,9 @@ def _cancelling(room: Room, store: Store, hint: Callable[[], None]) -> None:
     @room.response(200, run_schemas.RunSchema)
     def cancel_sync_run(run_id: str) -> Response:
         """End a run at its next step; what it has written stays, and the next run goes on from there."""
-        identity = _id(run_id)
+        identity = read_id(run_id)
         with store.begin(current.scope(), current.cause()) as tx:
-            state = _one(tx, identity)["state"]
+            state = shown_run(tx, identity)["state"]
             if state not in UNDER_WAY:
                 raise Conflict(f"the run has {state}", code=RUN_ENDED, source="sync")
             tx.run(
@@ -111,7 +111,7 @@ def _cancelling(room: Room, store: Store, hint: Callable[[], None]) -> None:
                 id=identity,
             )
             tx.after_commit("hint", hint)
-            return remember(tx, answer(run_schemas.RunSchema, _one(tx, identity)))
+            return remember(tx, answer(run_schemas.RunSchema, shown_run(tx, identity)))
 
 
 def _page(tx: Tx, job: UUID, before: UUID | None, limit: int) -> Sequence[Row[Any]]:
@@ -123,14 +123,20 @@ def _page(tx: Tx, job: UUID, before: UUID | None, limit: int) -> Sequence[Row[An
     )
 
 
-def _one(tx: Tx, run: UUID) -> dict[str, Any]:
+def shown_run(tx: Tx, run: UUID) -> dict[str, Any]:
+    """Return a run as it is shown.
+
+    Raises:
+        NotFound: there is none.
+
+    """
     row = tx.one(f"{_FROM} AND r.id = :id", id=run)
     if row is None:
         raise NotFound("no such run here")
     return run_schemas.shown(row)
 
 
-def _id(text: str) -> UUID:
+def read_id(text: str) -> UUID:
     """Read an id from a path; one that cannot exist is one that is not here."""
     try:
         return ids.read("run", text)
