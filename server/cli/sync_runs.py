@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = {
     "ID": "id",
+    "KIND": "kind",
     "STATE": "state",
     "CAUSE": "cause",
     "READ": "read",
@@ -54,13 +55,21 @@ def add_runs(noun: click.Group) -> None:
 @click.command("run")
 @click.argument("name")
 @click.option("--key", metavar="JSON", help="The primary key of one row, as a list: that alone is synced.")
+@click.option(
+    "--record", metavar="KEY", help="One record that was written is written again, though its row be unchanged."
+)
 @click.option("--wait", type=Duration(), metavar="DURATION", help="Show the progress, and wait so long for the end.")
 @asks
-def _run(shell: Shell, name: str, key: str | None, wait: int | None) -> int | None:
+def _run(shell: Shell, name: str, key: str | None, record: str | None, wait: int | None) -> int | None:
     """Start a run of a sync job now, also of one that is paused."""
-    answer = shell.rest.post(path_of("sync-jobs", name, "runs"), {"key": _read(key)})
+    if key is not None and record is not None:
+        raise click.UsageError("--key and --record do not go together")
+    if record is not None:
+        answer = shell.rest.post(path_of("sync-jobs", name, "records", record, "replay"))
+    else:
+        answer = shell.rest.post(path_of("sync-jobs", name, "runs"), {"key": _read(key)})
     if wait is not None:
-        return _wait(shell, answer, wait)
+        return follow(shell, answer, wait)
     shell.show(answer)
     note(f"`crossdock sync status {answer.value['id']}` tells how far it has got")
     return None
@@ -82,7 +91,7 @@ def _status(shell: Shell, run: str, wait: int | None) -> int | None:
     """Show how far a run has got."""
     answer = shell.rest.get(path_of("sync-runs", run))
     if wait is not None:
-        return _wait(shell, answer, wait)
+        return follow(shell, answer, wait)
     shell.show(answer)
     return None
 
@@ -127,7 +136,7 @@ def _read(key: str | None) -> list[Any] | None:
     return value if isinstance(value, list) else [value]
 
 
-def _wait(shell: Shell, answer: Answer, seconds: int) -> int | None:
+def follow(shell: Shell, answer: Answer, seconds: int) -> int | None:
     """Follow a run until it ends or the time is over, then show it."""
     *_, last = _progress(_polled(shell, path_of("sync-runs", answer.value["id"]), seconds))
     shell.show(last)

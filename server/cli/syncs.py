@@ -10,7 +10,8 @@ from server.cli import output
 from server.cli.client import path_of
 from server.cli.shell import Noun, lists
 from server.cli.states import add_states
-from server.cli.sync_runs import add_runs
+from server.cli.sync_records import add_records
+from server.cli.sync_runs import add_runs, follow
 
 if TYPE_CHECKING:
     from server.cli.shell import Paging, Shell
@@ -35,6 +36,7 @@ def sync() -> None:
 
 add_states(sync, "sync-jobs", _COLUMNS)
 add_runs(sync)
+add_records(sync, follow)
 
 
 @sync.command
