@@ -141,7 +141,7 @@ def test_plugins_are_listed_and_shown_with_their_operations(api: Client) -> None
     assert len(listed["items"]) == 1
     assert "http" in [each["name"] for each in api("GET", "/plugins")["items"]]
     shown = api("GET", "/plugins/http")
-    assert [each["name"] for each in shown["operations"]] == ["request.send"]
+    assert [each["name"] for each in shown["operations"]] == ["request.send", "resource.list", "resource.write"]
     assert shown["config_schema"]["type"] == "object"
     api("GET", "/plugins/nothing", status=404)
 
