@@ -74,7 +74,7 @@ def begin_sync(shell: Shell, name: str, source: str, to: str, folder: Path, *, f
 
     world = _World(shell, folder)
     begun = _begin(shell, world, name, source)
-    plugin = begun.plugin or world.plugin_of(begun.integration)
+    plugin = begun.plugin if begun.lines else world.plugin_of(begun.integration)
     reads = _end(world, begun.integration, begun.operation, plugin, "source")
     target, _, operation = to.partition(".")
     writes = _end(world, target, operation, world.plugin_of(target), "target")
@@ -154,17 +154,20 @@ def _begin(shell: Shell, world: _World, name: str, source: str) -> Begun:
 def _of_integration(shell: Shell, integration: str, name: str) -> Begun:
     """Ask the server, which asks the system; a name with a schema before it is looked for there."""
     schema, _, table = name.rpartition(".")
+    names = (name, table, name.partition("?")[0].strip("/").rpartition("/")[2])
     path = path_of("integrations", integration, "discover")
+
+    def ask(options: Mapping[str, Any]) -> tuple[str, list[Mapping[str, Any]]]:
+        found = shell.rest.post(path, {"options": options}).value
+        return found["operation"], [each for each in found["datasets"] if each["name"] in names]
+
     with output.working("asking"):
-        found = shell.rest.post(path, {"options": {"schema": schema} if schema else {}}).value
-        best = [each for each in found["datasets"] if each["name"] in (name, table)]
+        operation, best = ask({"schema": schema} if schema else {})
         if not best or not best[0]["schema"].get("properties"):
-            options = best[0]["options"] if best else {"path": name}
-            found = shell.rest.post(path, {"options": options}).value
-            best = found["datasets"]
+            operation, best = ask(best[0]["options"] if best else {"path": name})
     if not best:
         raise click.UsageError(f"{integration} has no {name!r}")
-    return Begun(integration, found["operation"], _dataset(best[0]), plugin=found["plugin"])
+    return Begun(integration, operation, _dataset(best[0]))
 
 
 def _of_sample(world: _World, place: Path, name: str) -> Begun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ from server.kernel.errors import Invalid
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from server.config import Settings
 
 ERP = "kind: Integration\nname: erp\nplugin: erp_sandbox\n"
 OLD = "kind: Integration\nname: old\nplugin: sql\nconfig: {url: 'sqlite:///old.db'}\n"
@@ -178,18 +181,29 @@ def test_what_cannot_be_begun_says_why(cli, tmp_path, folder, source, to, messag
 
 
 @pytest.fixture
-def old(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A database of the workspace, with one table whose names are awkward."""
-    place = settings.files or tmp_path / "files"
-    file = place / "default" / "default" / "old.db"
-    file.parent.mkdir(parents=True, exist_ok=True)
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """Local files are allowed, and the workspace has a database among them."""
+    file = tmp_path / "files" / "default" / "default" / "old.db"
+    file.parent.mkdir(parents=True)
     with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute(
-            'CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, "E-Mail" TEXT, credit NUMERIC(10, 2),'
-            ' active BOOLEAN, "value" TEXT, updated_at TIMESTAMP)'
-        )
-        connection.execute("INSERT INTO customers VALUES (1, 'ACME', 'a@b.c', 10.5, 1, 'v', '2026-01-01 00:00:00')")
-        connection.execute(
-            'CREATE TABLE mirror (id INTEGER PRIMARY KEY, name TEXT, "E-Mail" TEXT, credit TEXT, active BOOLEAN, updated_at TEXT)'
-        )
-    return place
+        connection.execute("CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, updated_at TIMESTAMP)")
+    return replace(settings, files=tmp_path / "files")
+
+
+def test_a_table_of_an_integration_of_the_workspace_begins_a_job(local, tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "all.yaml").write_text(ERP + "---\n" + OLD)
+    local.ok("apply", str(there))
+    arguments = ("--to", "erp.customers.upsert", "--dir", str(tmp_path / "here"))
+    local.ok("new", "sync", "customers", "--from", "old:customers", *arguments)
+    text = (tmp_path / "here" / "sync-jobs" / "customers.yaml").read_text()
+    assert "kind: Integration" not in text, "the workspace has it"
+    assert "call: old.query.read" in text
+    assert "cursor: {fields: [updated_at, id], lookback: 5m}" in text
+    local.ok("apply", str(tmp_path / "here"))
+    assert local.json("sync", "list")["items"][0]["name"] == "customers"
+    refused = local("new", "sync", "other", "--from", "old:nothing", *arguments)
+    assert refused.exit_code != 0
+    assert "nothing" in refused.output
+    assert local("new", "sync", "other", "--from", "older:customers", *arguments).exit_code != 0
