@@ -62,14 +62,18 @@ from server.replays.drain import forget as forget_replays
 from server.store import Cause, Store, processes
 from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
-from server.syncs import ticks
+from server.syncs import changes, differences, ticks
 from server.syncs.api import blueprint as syncs_room
+from server.syncs.conflicts_api import blueprint as conflicts_room
 from server.syncs.drain import Runs
+from server.syncs.filling import Filler
 from server.syncs.holding import release_strays
 from server.syncs.owing import Owing as SyncOwing
 from server.syncs.parked import SWEEP_SECONDS, sweep
 from server.syncs.parked_api import blueprint as parked_room
 from server.syncs.preview import Preview
+from server.syncs.records_api import Records
+from server.syncs.records_api import blueprint as records_room
 from server.syncs.refused import KIND as RECORD
 from server.syncs.reopening import ReopeningRecords
 from server.syncs.runs_api import blueprint as runs_room
@@ -238,8 +242,14 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         operations_room(Operations(store, health_of(shared, caller), backlog, settings.metrics_token)),
         definitions_room(store, World(lambda: plugin_facts(shared.plugins), shared.networks.of)),
     ]
-    preview = Preview(store, _making(shared), caller, shared.clock)
-    rooms += [parked_room(store), syncs_room(store, shared.clock), runs_room(store, shared.hint, preview)]
+    preview = Preview(store, _making(shared), caller, shared.clock, shared.admit)
+    rooms += [
+        parked_room(store),
+        conflicts_room(store, shared.hint),
+        syncs_room(store, shared.clock),
+        runs_room(store, shared.hint, preview),
+    ]
+    rooms.append(records_room(Records(store, shared.hint, _making(shared), caller, Filler(store, shared.admit))))
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     feeds = Feeds(shared.engine, store, authenticate, failures)
     directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]
@@ -350,7 +360,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
         partial(alerts.drain, shared.engine, shared.publisher),
         Fallbacks(shared.engine, _making(shared), _caller(shared), shared.reopening).drain,
         partial(drain_replays, shared.engine, shared.reopening),
-        Runs(shared.engine, ledger, _making(shared), _caller(shared)).drain,
+        Runs(shared.engine, ledger, _making(shared), _caller(shared), shared.admit).drain,
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
 
@@ -395,6 +405,12 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
         retention.Chore("sweep-parked-records", SWEEP_SECONDS, partial(sweep, shared.engine, shared.hint)),
         retention.Chore(
             "forget-sync-slots", FORGET_SECONDS, partial(ticks.forget, shared.engine, settings.event_retention_days)
+        ),
+        retention.Chore("forget-sync-changes", PURGE_SECONDS, partial(changes.forget, shared.engine)),
+        retention.Chore(
+            "forget-sync-differences",
+            FORGET_SECONDS,
+            partial(differences.forget, shared.engine, settings.event_retention_days),
         ),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

@@ -51,6 +51,9 @@ def _of_webhook(body: Mapping[str, Any]) -> Iterator[Reference]:
 def _of_sync_job(body: Mapping[str, Any]) -> Iterator[Reference]:
     for end in ("source", "target"):
         yield from _of_fallback({"fallback": body.get(end)})
+    filled = (body.get("target") or {}).get("webhook")
+    if isinstance(filled, str):
+        yield "Webhook", filled
     back = body.get("two_way")
     if isinstance(back, dict):
         yield from _of_sync_job({"source": back.get("source"), "target": back.get("target")})

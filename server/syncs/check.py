@@ -16,6 +16,7 @@ from server.kernel.errors import code
 from server.kernel.policies import parse_duration
 from server.syncs.cron import CronError, read
 from server.syncs.fields import operation_of
+from server.syncs.filling_rules import check_filling
 from server.syncs.job import DEFAULT_KIND, DEFAULT_MODE, EVENT_PLACE, PLACE, RUN_SCHEMA
 from server.syncs.reference_fields import check_references, map_without_references
 from server.syncs.schedule import shortest_interval
@@ -52,9 +53,12 @@ def check_ends(root: MappingNode, checker: Checker) -> None:
     source, target = _mapping(root, "source"), _mapping(root, "target")
     if source is not None:
         _check_source(source, _ability(source, "source", checker), checker)
-    if target is not None:
+    fills = target is not None and target.key("webhook") is not None
+    if target is not None and fills:
+        check_filling(root, target, checker)
+    elif target is not None:
         _check_target(root, target, _ability(target, "target", checker), checker)
-    if source is not None and target is not None:
+    if source is not None and target is not None and not fills:
         _check_key(source, target, checker)
         _check_delete(source, target, checker)
 

@@ -26,15 +26,20 @@ from server.store import Cause
 from server.store.scopes import scope_of
 from server.syncs import progress
 from server.syncs.drift import Drift
-from server.syncs.ends import ends_of
 from server.syncs.engine import Slice
+from server.syncs.filling import Filler, ends_of
 from server.syncs.job import job_of
+from server.syncs.pairs import pair_of
 from server.syncs.progress import TakenOver
+from server.syncs.reconciling import Reconciling
+from server.syncs.reverting import Reverting
 from server.syncs.runs import KIND
+from server.syncs.two_way import TwoWay
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from server.events.admitting import Admit
     from server.integrations.calls import Caller
     from server.integrations.making import Making
     from server.queue.claims import Claim
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("crossdock.syncs")
 SYNC_POISON = code("SYNC_POISON", "The run was begun again and again without an outcome; the worker's log says how.")
 DEFINITION_GONE = code("DEFINITION_GONE", "The definition that the run began with is not kept.")
+SLICES = {"sync": Slice, "revert": Reverting, "reconcile": Reconciling}
+"""What a slice does, by the kind of the run."""
 AT_ONCE = 4
 MOST_CLAIMS = 50
 _RESTS_SECONDS = 60.0
@@ -61,11 +68,12 @@ ORDER BY version DESC LIMIT 1
 class Runs:
     """Gives slices to runs. One per worker process. `ledger` is a store that looks up by indexes alone."""
 
-    def __init__(self, store: Store, ledger: Store, making: Making, caller: Caller) -> None:
+    def __init__(self, store: Store, ledger: Store, making: Making, caller: Caller, admit: Admit) -> None:
         self.store = store
         self.ledger = ledger
         self.making = making
         self.caller = caller
+        self.filler = Filler(store, admit)
         self._running: dict[UUID, Claim] = {}
         self._lock = threading.Lock()
         self._renewal = Renewal("syncs", claims.HEARTBEAT_SECONDS, self._renew)
@@ -122,9 +130,16 @@ class Runs:
             cause = Cause(run.principal, run.correlation_id)
             with self.store.begin(scope, cause) as tx:
                 job = _pinned(tx, run)
-                source, target = ends_of(tx, self.making, self.caller, job)
+                source, target = ends_of(tx, self.making, self.caller, job, self.filler)
+                pair = pair_of(job) if run.kind == "sync" else None
+                back = ends_of(tx, self.making, self.caller, pair.back, self.filler) if pair else None
             drift = Drift(self.store, scope, cause, run, job)
-            if not Slice(self.ledger, claim, run, job, source, target, drift).work():
+            at_work = (
+                TwoWay(self.ledger, claim, run, pair, (source, target), back, drift)
+                if pair and back
+                else SLICES[run.kind](self.ledger, claim, run, job, source, target, drift)
+            )
+            if not at_work.work():
                 with self.store.connect() as conn:
                     claims.postpone(conn, KIND, [claim], [run.now], uncount=True)
         except Unavailable:
@@ -149,7 +164,7 @@ class Runs:
                 scope = scope_of(conn, claim.workspace_id)
             with self.store.begin(scope, Cause(run.principal, run.correlation_id)) as tx:
                 job = _pinned(tx, run)
-                source, target = ends_of(tx, self.making, self.caller, job)
+                source, target = ends_of(tx, self.making, self.caller, job, self.filler)
             Slice(self.ledger, claim, run, job, source, target).abandon()
         except CrossdockError as error:
             log.warning("what a run wrote beside stays there", run=str(run.run), job=run.job_name, code=error.code)

@@ -12,7 +12,9 @@ from server.documents.nodes import ListNode
 from server.documents.scalars import Integer, Text
 from server.documents.values import FreeJson
 from server.kernel.errors import CrossdockError
+from server.syncs.filling import offered_of
 from server.syncs.job import job_of
+from server.syncs.pairs import pair_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +31,9 @@ _RUN = {"id": "run_test", "cause": "person", "started_at": "2026-01-01T00:00:00Z
 
 def _something_expected(node: MappingNode, checker: Checker) -> None:
     if not node.entries and not node.broken:
-        checker.error(MISSING_KEY, node, "a test that expects nothing always passes: write records, refused or deleted")
+        checker.error(
+            MISSING_KEY, node, "a test that expects nothing always passes: write records, refused, deleted or back"
+        )
 
 
 _ROWS = ListOf(FreeJson(mapping=True), most=1000)
@@ -43,6 +47,7 @@ TESTS = ListOf(
                     (
                         Field("rows", _ROWS, "Rows as the source hands them out.", required=True),
                         Field("run", MappingOf(FreeJson()), "What `run` holds, where the map reads it."),
+                        Field("target_rows", _ROWS, "Of a two-way job: rows as the target is read."),
                     ),
                     name="given",
                 ),
@@ -71,6 +76,9 @@ TESTS = ListOf(
                             "deleted",
                             ListOf(Integer(0, 999)),
                             "The numbers of the rows that say by their flag that they are gone.",
+                        ),
+                        Field(
+                            "back", _ROWS, "Every record for the source that is made of `target_rows`, in their order."
                         ),
                     ),
                     rules=(_something_expected,),
@@ -107,7 +115,10 @@ def dry_run(job: Job, rows: Sequence[Mapping[str, Any]], run: Mapping[str, Any] 
             if job.gone is not None and job.gone.run(scope) is True:
                 deleted.append(number)
             else:
-                records.append(dict(row) if job.compiled is None else job.compiled.run(scope))
+                record = dict(row) if job.compiled is None else job.compiled.run(scope)
+                if job.target.webhook is not None:
+                    offered_of(job, record)
+                records.append(record)
         except CrossdockError as error:
             refused[number] = error.failure
     return DryRun(tuple(records), refused, tuple(deleted))
@@ -121,7 +132,7 @@ def run_tests(definition: Definition, _catalog: Catalog) -> list[Outcome]:
     outcomes = []
     for node, case in zip(items, definition.body.get("tests", []), strict=True):
         played = dry_run(job, case["given"]["rows"], case["given"].get("run"))
-        found = tuple(_compare(case["expect"], played))
+        found = (*_compare(case["expect"], played), *_compare_back(job, case))
         outcomes.append(Outcome(definition.label, case["name"], node.source.file, node.line, node.col, found))
     return outcomes
 
@@ -139,6 +150,19 @@ def _compare(expect: Mapping[str, Any], played: DryRun) -> list[str]:
     if found or "refused" not in expect:
         found += [f"row {row} is refused: {why.code} {why.message}" for row, why in played.refused.items()]
     return found
+
+
+def _compare_back(job: Job, case: Mapping[str, Any]) -> list[str]:
+    """Play the way back of a two-way job."""
+    pair = pair_of(job)
+    if pair is None:
+        asked = "target_rows" in case["given"] or "back" in case["expect"]
+        return ["target_rows and back are for jobs with two_way"] if asked else []
+    played = dry_run(pair.back, case["given"].get("target_rows", ()), case["given"].get("run"))
+    refused = [f"target row {row} is refused: {why.code} {why.message}" for row, why in played.refused.items()]
+    return refused + (
+        differences("back", case["expect"]["back"], list(played.records)) if "back" in case["expect"] else []
+    )
 
 
 def _named(rows: Mapping[int, str | None]) -> dict[str, str | None]:

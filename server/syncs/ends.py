@@ -12,12 +12,9 @@ if TYPE_CHECKING:
 
     from server.integrations.calls import Caller
     from server.integrations.guards import Call
-    from server.integrations.making import Making
     from server.sdk.context import Context
     from server.sdk.sources import Key, Page, ReadRequest, Row, Source
     from server.sdk.targets import Action, Batch, Destination, Target, WriteResult
-    from server.store import Tx
-    from server.syncs.job import Job
 
 END_MISSING = code("END_MISSING", "The integration's plugin has no such source or target any more.")
 T = TypeVar("T")
@@ -94,8 +91,14 @@ class TargetEnd:
         """Delete or archive."""
         return self.do(lambda target, context: target.remove(to, keys, action, context))
 
-    def do(self, work: Callable[[Target, Context], T]) -> T:
-        """Do anything else with the target."""
+    def keys(self, to: Destination, size: int) -> Generator[Sequence[Key], None, None]:
+        """Yield the keys of all records, page by page."""
+        found = self.do(lambda target, context: target.keys(to, size, context), _KEPT_SECONDS)
+        while (page := self.caller.piece(self.call, lambda _adapter, _context: next(found, None))) is not None:
+            yield page
+
+    def do(self, work: Callable[[Target, Context], T], seconds: float | None = None) -> T:
+        """Do anything else with the target; `seconds` is how long what it was given may be used."""
 
         def piece(adapter: Any, context: Context) -> T:
             target = adapter.target(self.call.operation)
@@ -103,19 +106,7 @@ class TargetEnd:
                 raise _missing(self.call)
             return work(target, context)
 
-        return self.caller.piece(self.call, piece)
-
-
-def ends_of(tx: Tx, making: Making, caller: Caller, job: Job) -> tuple[SourceEnd, TargetEnd]:
-    """Return both ends of a job, with the integrations as they are now.
-
-    Raises:
-        NotFound, Conflict: an integration is not there, rests, or lacks a secret.
-
-    """
-    source = making.named(tx, job.source.integration, job.source.operation, {})
-    target = making.named(tx, job.target.integration, job.target.operation, {})
-    return SourceEnd(caller, source), TargetEnd(caller, target)
+        return self.caller.piece(self.call, piece, seconds)
 
 
 def _missing(call: Call) -> Permanent:

@@ -11,7 +11,7 @@ from server.sdk.sources import ReadRequest
 from server.sdk.targets import Destination
 from server.syncs import batches, windows
 from server.syncs.batches import Outcome
-from server.syncs.ends import ends_of
+from server.syncs.filling import Filler, FillingEnd, ends_of
 from server.syncs.job import job_of
 from server.syncs.ledger import key_of, known_of
 from server.syncs.references import resolve
@@ -20,6 +20,7 @@ from server.syncs.repository import SYNC_JOBS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from server.events.admitting import Admit
     from server.integrations.calls import Caller
     from server.integrations.making import Making
     from server.kernel.clock import Clock
@@ -40,6 +41,7 @@ class Preview:
     making: Making
     caller: Caller
     clock: Clock
+    admit: Admit
 
     def of(self, scope: Scope, cause: Cause, name: str, number: int) -> dict[str, Any]:
         """Return counts and samples of what a run of a job, begun now, would do with its first rows.
@@ -51,7 +53,7 @@ class Preview:
         with self.store.begin(scope, cause) as tx:
             found = SYNC_JOBS.get(tx, name)
             job = job_of(found.body)
-            source, target = ends_of(tx, self.making, self.caller, job)
+            source, target = ends_of(tx, self.making, self.caller, job, Filler(self.store, self.admit))
             state = tx.one(_STATE, job=found.id)
         position = unpacked(state.position) if state is not None and state.position is not None else None
         token = state.token if state is not None else None
@@ -66,7 +68,7 @@ class Preview:
         if job.references:
             with self.store.begin(scope, cause) as tx:
                 made = resolve(tx.conn, scope.workspace_id, job, made, done)
-        present = _present(job, target, [each.target_key for each in made])
+        present = _present(job, target, made)
         samples = [_sample(each, there) for each, there in zip(made, present, strict=True)]
         done.unchanged += sum(each["action"] == "unchanged" for each in samples)
         return {
@@ -134,8 +136,12 @@ def _first(source: SourceEnd, request: ReadRequest, number: int) -> list[Row]:
     return rows[:number]
 
 
-def _present(job: Job, target: TargetEnd, keys: Sequence[Any]) -> Sequence[Row | None]:
+def _present(job: Job, target: TargetEnd, made: Sequence[batches.Made]) -> Sequence[Row | None]:
     """Return what the target holds; where it cannot tell, or nothing is matched on, every record looks new."""
+    if isinstance(target, FillingEnd):
+        came = target.filling.known([each.record for each in made])
+        return [each.record if known else None for each, known in zip(made, came, strict=True)]
+    keys = [each.target_key for each in made]
     if not job.target.match_on or not keys:
         return [None] * len(keys)
     to = Destination(options=job.target.options, match_on=job.target.match_on)

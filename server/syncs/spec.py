@@ -9,6 +9,7 @@ from server.documents.expressions import ExpressionText
 from server.documents.fields import Field, Keyed, ListOf, Object, OneOf
 from server.documents.kinds import ACTIVE, Kind, head_fields
 from server.documents.scalars import Boolean, Choice, Duration, EventTypeName, Integer, Number, Text
+from server.documents.values import Reference
 from server.integrations.fallback import CallName
 from server.queue.claims import PRIORITIES
 from server.syncs import job
@@ -88,7 +89,24 @@ _DELETE = Object(
     ),
     name="delete",
 )
-_TARGET = End(
+_SKIP_UNCHANGED = Field(
+    "skip_unchanged", Boolean(), "Records that are as they were written last are not sent.", default=True
+)
+_FILLED = Object(
+    (
+        Field(
+            "webhook",
+            Reference("Webhook"),
+            "An inbound webhook with a `dedupe.key`, instead of `call`: what its sender should have sent and did not is mapped by it. "
+            "A record is the request: `body`, and perhaps `headers`, `params`, `query`; without a map the row is its body.",
+            required=True,
+            example="shop-orders",
+        ),
+        _SKIP_UNCHANGED,
+    ),
+    name="target",
+)
+_CALLED = End(
     "target",
     Object(
         (
@@ -100,9 +118,7 @@ _TARGET = End(
                 default=job.DEFAULT_MODE,
             ),
             Field("match_on", ListOf(_FIELD, 1, 10), "The fields by which a record is found again over there."),
-            Field(
-                "skip_unchanged", Boolean(), "Records that are as they were written last are not sent.", default=True
-            ),
+            _SKIP_UNCHANGED,
             Field("delete", _DELETE, "What becomes of records that the source has no more."),
             Field(
                 "revertible",
@@ -114,6 +130,7 @@ _TARGET = End(
         name="target",
     ),
 )
+_TARGET = OneOf((Keyed(("webhook",), _FILLED), _CALLED))
 _SCHEDULE = Object(
     (
         Field(
