@@ -16,7 +16,7 @@ from server.events.position import Position
 from server.events.schemas import LastSchema, StreamQuery
 from server.events.stream import PATH, written, written_place
 from server.events.wanted import Wanted, read_patterns
-from server.web import current, problems
+from server.web import current
 from server.web.permissions import requires
 
 if TYPE_CHECKING:
@@ -61,8 +61,5 @@ _ANSWERS: dict[str, Any] = {
         "description": "Server-sent events.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
-    "409": {
-        "description": "`POSITION_LOST`: begin anew.",
-        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    },
+    "409": {"$ref": "#/components/responses/Problem"},
 }
