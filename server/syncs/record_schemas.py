@@ -49,7 +49,7 @@ class ChangesQuery(PageQuery):
     state = fields.String(load_default=None, validate=validate.OneOf(OUTCOMES))
 
 
-class ChangeSchema(Out):
+class RecordChangeSchema(Out):
     """One record that a run wrote or removed."""
 
     key = fields.Raw(required=True)
@@ -63,7 +63,7 @@ class ChangeSchema(Out):
     reverted_by = fields.String(required=True, allow_none=True)
 
 
-ChangePage = page_of(ChangeSchema)
+ChangePage = page_of(RecordChangeSchema)
 
 
 class DifferencesQuery(PageQuery):
@@ -73,7 +73,7 @@ class DifferencesQuery(PageQuery):
     state = fields.String(load_default=None, validate=validate.OneOf(STATES))
 
 
-class DifferenceSchema(Out):
+class RecordDifferenceSchema(Out):
     """One record in which source and target are not at one."""
 
     kind = fields.String(required=True, metadata={"description": "missing, differing or surplus."})
@@ -87,7 +87,7 @@ class DifferenceSchema(Out):
     at = Moment(required=True)
 
 
-DifferencePage = page_of(DifferenceSchema)
+RecordDifferencePage = page_of(RecordDifferenceSchema)
 
 
 class WhySchema(Out):

@@ -144,7 +144,7 @@ def _reconciling(room: Room, records: Records) -> None:
     @room.route("/api/v1/sync-runs/<run_id>/differences")
     @requires("deliveries:read")
     @room.arguments(record_schemas.DifferencesQuery, location="query")
-    @room.response(200, record_schemas.DifferencePage)
+    @room.response(200, record_schemas.RecordDifferencePage)
     def list_sync_differences(query: dict[str, Any], run_id: str) -> dict[str, Any]:
         """List what a reconcile found: records that are missing in the target, differ, or are too much."""
         position = paging.after(query, "sync-differences", UUID)
@@ -164,7 +164,7 @@ def _reconciling(room: Room, records: Records) -> None:
 def _explaining(room: Room, records: Records) -> None:
     store = records.store
 
-    @room.route("/api/v1/sync-jobs/<name>/records/<key>")
+    @room.route("/api/v1/sync-jobs/<name>/records/<path:key>")
     @requires("deliveries:read")
     @room.response(200, record_schemas.WhySchema)
     def explain_sync_record(name: str, key: str) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _explaining(room: Room, records: Records) -> None:
         with store.begin(current.scope(), current.cause()) as tx:
             return why.explained(tx, SYNC_JOBS.get(tx, name), key)
 
-    @room.route("/api/v1/sync-jobs/<name>/records/<key>/replay", methods=["POST"])
+    @room.route("/api/v1/sync-jobs/<name>/records/<path:key>/replay", methods=["POST"])
     @requires("syncs:operate")
     @room.response(202, run_schemas.RunSchema)
     def replay_sync_record(name: str, key: str) -> Response:
