@@ -13,7 +13,18 @@ from werkzeug.exceptions import HTTPException
 
 from server.access.keyring import KeyRing
 from server.bootstrap import BRANCHES
-from server.dashboard import deliveries, events, letters, overview, replays, requests, shown, signing_in, webhooks
+from server.dashboard import (
+    deliveries,
+    events,
+    letters,
+    overview,
+    replays,
+    requests,
+    shown,
+    signing_in,
+    syncs,
+    webhooks,
+)
 from server.dashboard.sessions import FIELD, FORM_COOKIE, Sessions, check_form
 from server.kernel.errors import CrossdockError, NotFound, Unauthenticated
 from server.web import current, problems
@@ -77,6 +88,7 @@ def blueprint(dashboard: Dashboard) -> Blueprint:
     requests.add(pages, dashboard.store, dashboard.reopens["inbound"])
     letters.add(pages, dashboard.store, dict(dashboard.reopens))
     webhooks.add(pages, dashboard.store)
+    syncs.add(pages, dashboard.store, dashboard.reopening.hint, dashboard.reopens)
     replays.add(pages, dashboard.store, dashboard.reopening.hint)
     return pages
 

@@ -47,9 +47,12 @@ def before(listing: str) -> UUID | None:
     return position[0] if position else None
 
 
-def turns(rows: Sequence[Any], listing: str) -> dict[str, str | None]:
-    """Return the links `older` and `newest` of a page, with its filters, from up to PAGE + 1 rows; None where there is none."""
-    kept: dict[str, Any] = {name: value for name, value in request.args.items() if name in _FILTERS and value}
+def turns(rows: Sequence[Any], listing: str, **path: str) -> dict[str, str | None]:
+    """Return the links `older` and `newest` of a page, from up to PAGE + 1 rows; None where there is none.
+
+    They keep the filters, and what is in the path.
+    """
+    kept: dict[str, Any] = {name: value for name, value in request.args.items() if name in _FILTERS and value} | path
     endpoint = request.endpoint or ""
     last = paging.write(listing, [str(rows[PAGE - 1].id)]) if len(rows) > PAGE else None
     return {

@@ -19,9 +19,11 @@ NAMES = 500
 _TROUBLED = 50
 # With the business document that it is about, where it died delivering an event.
 _LETTERS = """
-SELECT l.*, e.id AS event_id, e.type AS event_type, e.subject, d.last_status, d.id AS delivery_id
+SELECT l.*, e.id AS event_id, e.type AS event_type, e.subject, d.last_status, d.id AS delivery_id,
+  s.run_id, s.key AS record_key
 FROM dead_letters l
 LEFT JOIN deliveries d ON l.kind = 'delivery' AND d.id = l.ref AND d.workspace_id = l.workspace_id
+LEFT JOIN sync_refused s ON l.kind = 'record' AND s.id = l.ref AND s.workspace_id = l.workspace_id
 LEFT JOIN events e ON e.uid = coalesce(d.event_uid, l.ref) AND e.workspace_id = l.workspace_id
 WHERE l.workspace_id = :workspace_id
 """

@@ -77,7 +77,7 @@ def _reading(room: Room, store: Store) -> None:
         position = paging.after(query, _LISTING, UUID)
         with store.begin(current.scope(), current.cause()) as tx:
             job = SYNC_JOBS.get(tx, name)
-            rows = _page(tx, job.id, position[0] if position else None, query["limit"] + 1)
+            rows = page(tx, job.id, position[0] if position else None, query["limit"] + 1)
         return paging.page(rows, query["limit"], _LISTING, lambda row: [str(row.id)], run_schemas.shown)
 
     @room.route("/api/v1/sync-runs/<run_id>")
@@ -95,26 +95,37 @@ def _cancelling(room: Room, store: Store, hint: Callable[[], None]) -> None:
     @room.response(200, run_schemas.RunSchema)
     def cancel_sync_run(run_id: str) -> Response:
         """End a run at its next step; what it has written stays, and the next run goes on from there."""
-        identity = read_id(run_id)
         with store.begin(current.scope(), current.cause()) as tx:
-            state = shown_run(tx, identity)["state"]
-            if state not in UNDER_WAY:
-                raise Conflict(f"the run has {state}", code=RUN_ENDED, source="sync")
-            tx.run(
-                """UPDATE sync_runs SET cancelled_at = coalesce(cancelled_at, now())
-                   WHERE workspace_id = :workspace_id AND id = :id""",
-                id=identity,
-            )
-            tx.run(
-                """UPDATE due SET due_at = now() WHERE workspace_id = :workspace_id AND kind = 'sync' AND ref = :id
-                   AND NOT leased""",
-                id=identity,
-            )
-            tx.after_commit("hint", hint)
+            identity = read_id(run_id)
+            cancel(tx, identity, hint)
             return remember(tx, answer(run_schemas.RunSchema, shown_run(tx, identity)))
 
 
-def _page(tx: Tx, job: UUID, before: UUID | None, limit: int) -> Sequence[Row[Any]]:
+def cancel(tx: Tx, run: UUID, hint: Callable[[], None]) -> None:
+    """Let a run end at its next step.
+
+    Raises:
+        NotFound: there is none. Conflict: RUN_ENDED.
+
+    """
+    state = shown_run(tx, run)["state"]
+    if state not in UNDER_WAY:
+        raise Conflict(f"the run has {state}", code=RUN_ENDED, source="sync")
+    tx.run(
+        """UPDATE sync_runs SET cancelled_at = coalesce(cancelled_at, now())
+           WHERE workspace_id = :workspace_id AND id = :id""",
+        id=run,
+    )
+    tx.run(
+        """UPDATE due SET due_at = now() WHERE workspace_id = :workspace_id AND kind = 'sync' AND ref = :id
+           AND NOT leased""",
+        id=run,
+    )
+    tx.after_commit("hint", hint)
+
+
+def page(tx: Tx, job: UUID, before: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    """Return the runs of a job, newest first."""
     return tx.all(
         f"{_FROM} AND r.job_id = :job AND (CAST(:before AS uuid) IS NULL OR r.id < :before) ORDER BY r.id DESC LIMIT :limit",
         job=job,
