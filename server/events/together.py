@@ -33,7 +33,7 @@ LARGE = 20
 WAIT_SECONDS = 45.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Member(Generic[T]):
     """One request. `batch` is set when it is its turn to lead; `alone` when it must go by itself."""
 
@@ -58,8 +58,9 @@ class _Line:
 class Together:
     """Publishes for many threads. Only requests of one workspace and principal share a transaction."""
 
-    def __init__(self, store: Store, publisher: Publisher) -> None:
+    def __init__(self, store: Store, publisher: Publisher, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self.store = store
+        self.wait_seconds = wait_seconds
         self.publisher = publisher
         self._lock = threading.Lock()
         self._lines: dict[tuple[int, str], _Line] = {}
@@ -85,7 +86,7 @@ class Together:
             return self._one(scope, member)
         key = (scope.workspace_id, cause.principal)
         self._queue(key, member)
-        if not member.woken.wait(WAIT_SECONDS):
+        if not member.woken.wait(self.wait_seconds) and self._leaves(key, member):
             raise Unavailable("the database takes too long", source="events", after=1)
         if member.batch is not None:
             self._lead(key, scope, member.batch)
@@ -100,6 +101,14 @@ class Together:
             if line.leaders < LEADERS:
                 line.leaders += 1
                 _call(line)
+
+    def _leaves(self, key: tuple[int, str], member: _Member[Any]) -> bool:
+        """Stop waiting; False for one who has just been called to lead: without them nobody behind them would go on."""
+        with self._lock:
+            line = self._lines.get(key)
+            if line is not None and member in line.waiting:
+                line.waiting.remove(member)
+            return member.batch is None
 
     def _lead(self, key: tuple[int, str], scope: Scope, batch: list[_Member[Any]]) -> None:
         """Do the work of a batch, and call the next to lead."""

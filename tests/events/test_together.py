@@ -129,6 +129,14 @@ def test_all_are_told_when_the_database_is_away_and_the_line_goes_on_afterwards(
     assert crowd.together._lines == {}
 
 
+def test_one_who_gives_up_waiting_is_not_called_to_lead(crowd: Crowd) -> None:
+    crowd.together.wait_seconds = 0.1
+    made = crowd.all([lambda n=n: crowd.one(new(n)) for n in range(10)])
+    assert sum(isinstance(each, Unavailable) for each in made) == 10 - LEADERS
+    assert crowd.together._lines == {}
+    assert crowd.one(new(99)).id == "e-99"
+
+
 def test_a_transaction_has_a_limit(crowd: Crowd) -> None:
     crowd.all([lambda n=n: crowd.one(new(n)) for n in range(2 * MOST + 20)])
     assert max(crowd.transactions) <= MOST

@@ -61,9 +61,20 @@ class Proxies:
         host = headers.get("host", "")
         if not self._networks or not self._trusts(peer):
             return Sender(peer, trusted=False, host=host, scheme=scheme)
-        hops, named = _forwarded(headers)
-        client = next((each for each in reversed(hops) if not self._trusts(each)), hops[0] if hops else peer)
-        return Sender(client, trusted=True, host=named.get("host", host), scheme=named.get("proto", scheme).lower())
+        standard, usual = _forwarded(headers), _x_forwarded(headers)
+        # A proxy writes one of the two and may pass on the other as its client wrote it: who differs is nobody's word.
+        clients = {self._farthest(hops, peer) for hops, _ in (standard, usual) if hops} or {peer}
+        named = standard[1] if "forwarded" in headers else usual[1]
+        return Sender(
+            clients.pop() if len(clients) == 1 else "",
+            trusted=True,
+            host=named.get("host", host),
+            scheme=named.get("proto", scheme).lower(),
+        )
+
+    def _farthest(self, hops: Sequence[str], peer: str) -> str:
+        """Return whom the nearest proxies that are trusted name."""
+        return next((each for each in reversed(hops) if not self._trusts(each)), hops[0] if hops else peer)
 
     def _looked_up(self, text: str) -> bool:
         address = address_of(text)
@@ -93,18 +104,21 @@ def within(address: IPv4Address | IPv6Address, networks: Iterable[IPv4Network | 
 
 def _forwarded(headers: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     """Return the addresses that proxies have passed on, the nearest last, and what the nearest says of host and scheme."""
-    standard = headers.get("forwarded")
-    if standard is None:
-        said = {key: headers.get(f"x-forwarded-{key}", "").rpartition(",")[2].strip() for key in ("host", "proto")}
-        hops = [_shown(each) for each in headers.get("x-forwarded-for", "").split(",") if each.strip()]
-        return hops, {key: value for key, value in said.items() if value}
-    hops, named = [], {}
-    for element in standard.split(","):
+    hops: list[str] = []
+    named: dict[str, str] = {}
+    for element in headers.get("forwarded", "").split(","):
         pairs = dict(_pair(each) for each in element.split(";"))
         named = {key: pairs[key] for key in ("host", "proto") if pairs.get(key)}
         if pairs.get("for"):
             hops.append(_shown(pairs["for"]))
     return hops, named
+
+
+def _x_forwarded(headers: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Return the same from the headers that were there before the standard."""
+    said = {key: headers.get(f"x-forwarded-{key}", "").rpartition(",")[2].strip() for key in ("host", "proto")}
+    hops = [_shown(each) for each in headers.get("x-forwarded-for", "").split(",") if each.strip()]
+    return hops, {key: value for key, value in said.items() if value}
 
 
 def _pair(text: str) -> tuple[str, str]:

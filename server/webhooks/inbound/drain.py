@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("crossdock.webhooks")
 BATCH = 200
 SLICE_SECONDS = 1.0
-BATCH_SECONDS = 2.0  # of mapping: what is left then is given back, since leases end
+BATCH_SECONDS = 2.0  # of mapping, whosever requests they are: what is left then is given back, since leases end
+ALONE_SECONDS = 1.0  # more, for those that go one at a time
 _SUSPECTS_SHARE = 4  # as with deliveries: of so many that may be what kills workers one goes at a time
 _NEXT_SUSPECT_SECONDS = 0.2
 
@@ -88,10 +89,11 @@ class Inbound:
             else:
                 waiting[scope].append((claim, stored))
         self._give_back(back, by_ref)
+        until = self._monotonic() + BATCH_SECONDS
         for scope, batch in waiting.items():
-            self._map(scope, batch)
+            self._map(scope, batch, until)
         for scope, one in alone:
-            self._map(scope, [one])
+            self._map(scope, [one], until + ALONE_SECONDS)
         return len(claimed)
 
     def _few_suspects(self, claimed: list[Claim]) -> list[Claim]:
@@ -121,15 +123,14 @@ class Inbound:
             with self.store.statements() as conn:
                 claims.postpone(conn, KIND, left, [at] * len(left), uncount=True)
 
-    def _map(self, scope: Scope, batch: Sequence[tuple[Claim, Stored]]) -> None:
-        """Map and end requests of one workspace."""
+    def _map(self, scope: Scope, batch: Sequence[tuple[Claim, Stored]], until: float) -> None:
+        """Map and end requests of one workspace; those that are not begun by then are given back."""
         held = [claim for claim, stored in batch if stored.webhook_state in HELD_STATES]
         if held:
             with self.store.statements() as conn:
                 claims.postpone(conn, KIND, held, ["infinity"] * len(held), uncount=True)
         wanted = [each for each in batch if each[1].webhook_state not in HELD_STATES]
         self.ending.prepare(scope, [stored for _, stored in wanted])
-        until = self._monotonic() + BATCH_SECONDS
         ready: list[tuple[Claim, Stored, Ready]] = []
         for claim, stored in wanted:
             if self._monotonic() > until:

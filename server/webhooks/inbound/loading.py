@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +187,8 @@ class Definitions:
                 code=VERSION_MISSING,
                 source="mapping",
             )
-        self._cache.move_to_end(key)
+        with suppress(KeyError):  # another thread has just put it out
+            self._cache.move_to_end(key)
         return found
 
     def _keep(self, key: Key, definition: Definition) -> None:

@@ -63,7 +63,7 @@ NO_VERIFIER = code(
     "NO_VERIFIER", "The endpoint cannot verify senders now: a secret of its definition is missing or of no use."
 )
 LARGE = 32 * 1024
-"""Bodies of more bytes are read in a thread: reading a megabyte of JSON takes more than 10 ms."""
+"""Bodies of more bytes are verified and read in a thread: reading a megabyte of JSON takes more than 10 ms."""
 _ROUNDS = 4
 _RETRY_SECONDS = 1.0
 _LOG_LINES = 20
@@ -101,7 +101,10 @@ class MapNow(Protocol):
 
 
 class Receiver:
-    """Receives the requests of one process, on one event loop. `map_now` maps synchronous ones, in a thread."""
+    """Receives the requests of one process, on one event loop. `map_now` maps synchronous ones, in a thread.
+
+    `verifying` has the threads of schemes that may wait for other hosts: those must not hold up what everybody needs.
+    """
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class Receiver:
         executor: Executor,
         body_limit: int,
         map_now: MapNow | None = None,
+        verifying: Executor | None = None,
     ) -> None:
         self.directory = directory
         self.storer = storer
@@ -120,6 +124,7 @@ class Receiver:
         self._clock = clock
         self._executor = executor
         self._map_now = map_now
+        self._verifying = verifying or executor
         self._said = (0, 0)
 
     async def receive(self, head: Head, read: Read) -> Answer:
@@ -190,9 +195,12 @@ class Receiver:
             Unauthenticated: nobody that the scheme knows.
 
         """
-        if not endpoint.blocks:
-            return _verify(endpoint, arrived, time.time())
-        return await self._aside(_verify, endpoint, arrived, time.time())
+        if endpoint.blocks:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._verifying, _verify, endpoint, arrived, time.time())
+        if len(arrived.body) > LARGE:
+            return await self._aside(_verify, endpoint, arrived, time.time())
+        return _verify(endpoint, arrived, time.time())
 
     async def _aside(self, work: Callable[[Unpack[_Values]], _Made], *values: *_Values) -> _Made:
         """Do in a thread what takes long, or waits."""

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 ID_PREFIX = "req"
 MOST_KEPT = 32 * 1024
+_PROOFS = ("signature", "hmac", "client-cert", "transmission-sig", "jwt", "assertion")
+"""Parts of names of headers that prove who sent a request: with one of them and its body the request could be sent again."""
 _NEVER = FRAMING | {"authorization", "cookie", "content-encoding", "content-length", "forwarded", "x-real-ip"}
 
 
 @lru_cache(4096)
 def _kept(name: str) -> bool:
-    return name not in _NEVER and not name.startswith("x-forwarded-") and not hides(name)
+    proves = hides(name) or any(each in name for each in _PROOFS)
+    return name not in _NEVER and not name.startswith("x-forwarded-") and not proves
 
 
 def kept_headers(headers: Mapping[str, str], proof: Collection[str] = ()) -> dict[str, str]:

@@ -38,6 +38,8 @@ LANE_LIMIT = 1000
 MOST_ROWS = 256
 MOST_BYTES = 4 * 1024 * 1024
 MOST_WAITING = 4096
+MOST_WAITING_BYTES = 128 * 1024 * 1024
+"""Bodies as they are stored: one that came compressed takes more memory than it did on its way."""
 _STOP_SECONDS = 5.0
 _HINT_SECONDS = 0.005
 FIRST_EPOCH = 1
@@ -163,6 +165,7 @@ class Storer:
         self._threads = threads
         self._monotonic = monotonic
         self._waiting: list[tuple[Asked, asyncio.Future[Outcome]]] = []
+        self._bytes = 0
         self._changed = threading.Condition()
         self._hinted = threading.Event()
         self._stopped = False
@@ -202,9 +205,11 @@ class Storer:
             raise RuntimeError("the storer was not started")
         future: asyncio.Future[Outcome] = self._loop.create_future()
         with self._changed:
-            if len(self._waiting) >= MOST_WAITING:
+            size = len(asked.body)
+            if len(self._waiting) >= MOST_WAITING or (self._waiting and self._bytes + size > MOST_WAITING_BYTES):
                 raise Unavailable("too many requests wait to be stored", source="inbound", after=1)
             self._waiting.append((asked, future))
+            self._bytes += size
             self._changed.notify()
         return future
 
@@ -229,6 +234,7 @@ class Storer:
                 break
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._bytes -= sum(len(asked.body) for asked, _ in batch)
         return batch
 
     def _outcomes(self, asked: Sequence[Asked]) -> Sequence[Outcome]:

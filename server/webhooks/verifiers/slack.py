@@ -28,8 +28,8 @@ class SlackRequests(HmacRequests):
     __slots__ = ()
 
     def handshake(self, request: Arrived) -> Reply | None:
-        """Return the challenge of a `url_verification`."""
-        if len(request.body) > _LONGEST or b"url_verification" not in request.body:
+        """Return the challenge of a `url_verification`; other methods come here unverified, and get none."""
+        if request.method != "POST" or len(request.body) > _LONGEST or b"url_verification" not in request.body:
             return None
         try:
             said = json.loads(request.body)

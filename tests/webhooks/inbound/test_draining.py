@@ -102,6 +102,17 @@ def test_what_takes_too_long_is_given_back_before_its_lease_ends(product: Produc
     assert product.rows("SELECT 1 FROM due WHERE kind = 'inbound' AND leased") == []
 
 
+def test_many_workspaces_whose_mapping_is_slow_share_that_time(product: Product) -> None:
+    scopes = [product.workspace("default", f"slow-{number}") for number in range(5)]
+    for scope in scopes:
+        store(product, declare(product, scope=scope), *({**ORDER, "id": number} for number in range(5)), scope=scope)
+    ticks = iter(range(1000))
+    Inbound(product.core.engine, product.core.publisher, monotonic=lambda: float(next(ticks))).drain()
+    assert states(product) == {"emitted": 2, "received": 23}
+    rows = product.rows("SELECT DISTINCT leased, claims FROM due WHERE kind = 'inbound'")
+    assert [(row.leased, row.claims) for row in rows] == [(False, 0)]
+
+
 def test_of_a_definition_that_is_not_kept_the_request_says_so_and_replay_maps_it(product: Product) -> None:
     hook = declare(product)
     [one] = store(product, hook, ORDER)

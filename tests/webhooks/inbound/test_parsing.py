@@ -175,6 +175,8 @@ def test_a_path_that_cannot_be_one_is_refused(path: str) -> None:
         ("10.0.0.1", {"forwarded": 'for="[2001:db8::1]:99";host=o;proto=https, for=10.0.0.9'}, "2001:db8::1", "", "http"),
         ("10.0.0.1", {"forwarded": "for=unknown"}, "unknown", "", "http"),
         ("10.0.0.1", {}, "10.0.0.1", "", "http"),
+        ("10.0.0.1", {"forwarded": "for=6.6.6.6", "x-forwarded-for": "1.2.3.4"}, "", "", "http"),
+        ("10.0.0.1", {"forwarded": "for=1.2.3.4", "x-forwarded-for": "1.2.3.4, 10.0.0.2"}, "1.2.3.4", "", "http"),
     ],
 )  # fmt: skip
 def test_proxies_are_believed_where_they_are_trusted(

@@ -7,16 +7,16 @@ import hmac
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
 from server.telemetry.metrics import render
+from server.webhooks.inbound import storing
+from server.webhooks.inbound.seeing import kept_headers
 from tests.support.inbound import change, declare
 from tests.support.product import Product
-
-if TYPE_CHECKING:
-    import pytest
 
 JSON = {"content-type": "application/json"}
 KEY = "sender-secret-0123456789"
@@ -268,6 +268,21 @@ def test_a_request_that_the_database_refuses_does_not_take_others_with_it(produc
     assert len(stored(product)) == 8
 
 
+def test_what_waits_to_be_stored_takes_so_much_memory_and_no_more(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(product)
+    receipt = product.receipt()
+    path, body = f"/in/{product.scope}/orders-in", json.dumps("x" * 1000).encode()
+    receipt.send(path, b"{}", JSON)
+    monkeypatch.setattr(storing, "MOST_WAITING_BYTES", 2500)
+    answers = receipt.send_all([(path, body, JSON)] * 40)
+    taken = [each.status for each in answers].count(202)
+    assert {each.status for each in answers} == {202, 503}
+    assert len(stored(product)) == taken + 1
+    assert receipt.send(path, body, JSON).status == 202
+
+
 def test_what_expressions_see_when_it_comes_is_what_they_see_when_it_is_mapped(product: Product) -> None:
     key = "join('|', [headers.x_topic, params.shop, request.query.a, request.method, request.path])"
     declare(product, path="shop/{shop}", dedupe={"key": key})
@@ -286,6 +301,28 @@ def test_a_secret_in_a_header_or_in_the_url_is_not_kept(product: Product) -> Non
     assert len(rows) == 2
     assert not any(KEY in row.whole for row in rows)
     assert json.dumps([row.query for row in stored(product)]) == '["", "a=1"]'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization",
+        "client-cert",
+        "paypal-transmission-sig",
+        "stripe-signature",
+        "svix-signature",
+        "webhook-signature",
+        "x-gitlab-token",
+        "x-goog-iap-jwt-assertion",
+        "x-hub-signature-256",
+        "x-shopify-hmac-sha256",
+        "x-slack-signature",
+        "x-telegram-bot-api-secret-token",
+        "x-twilio-signature",
+    ],
+)
+def test_what_proves_a_request_is_not_kept_beside_it(name: str) -> None:
+    assert kept_headers({name: "v", "x-shopify-topic": "orders/create"}) == {"x-shopify-topic": "orders/create"}
 
 
 def test_no_log_line_tells_what_a_request_holds(product: Product, capsys: pytest.CaptureFixture[str]) -> None:

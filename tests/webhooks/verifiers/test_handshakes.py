@@ -33,6 +33,11 @@ def from_slack(body):
     )
 
 
+def test_slacks_challenge_is_no_answer_to_a_method_that_is_not_verified_first():
+    body = json.dumps({"challenge": "x", "type": "url_verification"}).encode()
+    assert verifier(SLACK).handshake(Arrived(method="OPTIONS", path="in", body=body)) is None
+
+
 def test_slacks_challenge_is_answered_once_its_signature_is_right():
     body = json.dumps({"token": "x", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY", "type": "url_verification"}).encode()
     verify, request = verifier(SLACK), from_slack(body)
