@@ -9,7 +9,7 @@ from a dump into a server that counts anew.
 from alembic import op
 
 revision = "0011"
-down_revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
