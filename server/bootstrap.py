@@ -269,6 +269,7 @@ def _inbound(shared: Core) -> InboundEndpoints:
         threads,
         settings.body_limit,
         MapNow(shared.engine, shared.publisher),
+        ThreadPoolExecutor(INBOUND_THREADS, "inbound-verify"),
     )
     return InboundEndpoints(receiver, Proxies(settings.trusted_proxies))
 
