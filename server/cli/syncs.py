@@ -10,6 +10,7 @@ from server.cli import output
 from server.cli.client import path_of
 from server.cli.shell import Noun, lists
 from server.cli.states import add_states
+from server.cli.sync_conflicts import add_conflicts
 from server.cli.sync_records import add_records
 from server.cli.sync_runs import add_runs, follow
 
@@ -36,6 +37,7 @@ def sync() -> None:
 
 add_states(sync, "sync-jobs", _COLUMNS)
 add_runs(sync)
+add_conflicts(sync)
 add_records(sync, follow)
 
 

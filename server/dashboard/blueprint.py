@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from server.access.keyring import KeyRing
 from server.bootstrap import BRANCHES
 from server.dashboard import (
+    conflicts,
     deliveries,
     events,
     letters,
@@ -89,6 +90,7 @@ def blueprint(dashboard: Dashboard) -> Blueprint:
     letters.add(pages, dashboard.store, dict(dashboard.reopens))
     webhooks.add(pages, dashboard.store)
     syncs.add(pages, dashboard.store, dashboard.reopening.hint, dashboard.reopens)
+    conflicts.add(pages, dashboard.store, dashboard.reopening.hint)
     replays.add(pages, dashboard.store, dashboard.reopening.hint)
     return pages
 
