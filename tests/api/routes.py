@@ -105,6 +105,9 @@ BODIES: dict[str, Any] = {
     "replace_sync_job": {"name": "made", **_SYNC_JOB},
     "start_sync_run": {},
     "preview_sync_job": {"rows": 1},
+    "reconcile_sync_job": {},
+    "revert_sync_run": {},
+    "preview_sync_revert": {},
     "create_event_type": {"name": "made.here", "version": 2, "schema": {"type": "object"}},
     "replace_event_type": {"name": "made.here", "version": 2, "schema": {"type": "object"}},
     **{
@@ -124,6 +127,7 @@ NO_BODY = (
     "resume_replay",
     "cancel_replay",
     "cancel_sync_run",
+    "replay_sync_record",
     "delete_secret",
     "rewrap_secrets",
     "revoke_token",

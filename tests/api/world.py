@@ -127,7 +127,7 @@ class Place:
                 for name in names[room]
             ],
         }
-        found = values.get(route.room) or [{"name": each} for each in names.get(route.room, [])]
+        found = values.get(route.room) or [{"name": each, "key": "1"} for each in names.get(route.room, [])]
         return found if route.variables else [{}]
 
 
