@@ -33,6 +33,7 @@ from tests.benchmarks.machine import commit, machine
 from tests.benchmarks.mapping import measure as microseconds
 from tests.benchmarks.measuring import FULL, MODERATE, SHORT, Sizes
 from tests.benchmarks.rates import end_to_end, latency, thousand, thousand_in_tens, throughput
+from tests.benchmarks.syncs import sync_memory, sync_rest, sync_schedules, sync_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,10 @@ MEASURES: dict[str, Callable[[Sizes], dict[str, Any]]] = {
         neighbour,
         inbound,
         inbound_mapped,
+        sync_sql,
+        sync_rest,
+        sync_memory,
+        sync_schedules,
     )
 }
 

@@ -67,6 +67,13 @@ run by numbers in the bodies.
 - **Inbound.** Orders of 2 KiB, signed (`v1`), posted over 10 kept connections to one API process; each request is verified, stored
   with its dedupe key and due work on disk, then answered. Beside it a Flask view that only answers 202, under the same server in
   the same run. **Mapped**: a backlog of such orders is stored, then one worker maps them and publishes their events.
+- **Sync.** Runs of one job in one process: 100,000 rows of ten columns, read by a datetime cursor and the key, mapped (two decimals,
+  a default, one field in lower case, one that must be there), upserted into an empty table in batches of 2,000 with a checkpoint
+  each, as durable as everything here. Without the ledger nothing is kept of single records; with it key, hash and target of each.
+  **Two parts**: two threads of one process. **Bad rows**: one of 1,000 lacks the field that must be there. **REST**: pages of 1,000
+  records of a server in another process.
+- **Beside dlt and Singer.** In the same run, from the same table: dlt reads by SQLAlchemy, merges by key with its strategy `upsert`
+  and maps the same; the tap and target of the Singer SDK neither map nor look for rows that are there. Starting Python is not timed.
 
 ## Others
 

@@ -1,85 +1,97 @@
-"""Rows a second of a sync run, SQL to SQL on PostgreSQL, 10 columns mapped: `python -m tests.benchmarks.syncs [ROWS] [BATCH]`.
+"""Sync runs measured: 100,000 rows of ten columns from one place to another, beside dlt and a Singer tap and target.
 
-Prints a line each for: without the ledger, with two parts, with the ledger, and with the ledger when every row has changed.
+All in this process but the databases, the API and the others; each figure tells the load average when it was taken.
 """
 
 from __future__ import annotations
 
-import logging
+import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-import psutil
-import structlog
+from tests.benchmarks import sync_others, ticks
+from tests.benchmarks.sync_worlds import (
+    BATCH,
+    declare,
+    http_integration,
+    measured,
+    postgres_tables,
+    sqlite_tables,
+    world,
+)
 
-from server.runtime.embedded import FAST, EmbeddedPostgres
-from server.store.migrate import upgrade
-from tests.support.product import Product
-from tests.syncs.running import Syncing
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-COLUMNS = "(id int PRIMARY KEY, a text, b text, c text, d numeric(12,2), e numeric(12,2), f timestamptz, g timestamptz, h bool, i int)"
-MAP = {
-    "id": "row.id",
-    "a": {"from": "row.a", "required": True},
-    "b": "lower(row.b)",
-    "c": {"from": "row.c", "default": "unknown"},
-    "d": {"from": "row.d", "type": "decimal", "round": 2},
-    "e": {"from": "row.e", "type": "decimal", "round": 2, "default": "0.00"},
-    "f": "row.f",
-    "g": "row.g",
-    "h": "row.h",
-    "i": "row.i",
-}
+    from tests.benchmarks.measuring import Sizes
+
+ROWS = 100_000
+BAD = 1000
+"""Of so many rows one is bad."""
 
 
-def main(rows: int = 100_000, batch: int = 500) -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    with tempfile.TemporaryDirectory(prefix="crossdock-bench-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres", FAST)
-        server.start()
-        url = server.url_of("postgres")
-        upgrade(url)
-        product = Product(url, files=Path(folder) / "files")
-        syncing = Syncing(product, Path(folder) / "files")
-        syncing.new(f"CREATE TABLE shop.src {COLUMNS}")
-        syncing.new(f"CREATE TABLE shop.dst {COLUMNS}")
-        syncing.new(
-            f"""INSERT INTO shop.src SELECT i, 'name ' || i, 'X@y.z', 'city', i * 1.5, 10.25, now() - interval '9 days'
-                + i * interval '1s', now(), true, i FROM generate_series(1, {rows}) i"""
-        )
-        syncing.new("CREATE INDEX ON shop.src (f, id)")
-        syncing.new("ANALYZE shop.src")
-        for name, ledger, parts in (("plain", False, 1), ("two-parts", False, 2), ("ledger", True, 1)):
+def sync_sql(_: Sizes) -> dict[str, Any]:
+    """Rows a second from SQL to SQL: upserts with and without the ledger, with bad rows, and the same by others."""
+    found: dict[str, Any] = {"rows": ROWS, "columns": 10, "batch": BATCH}
+    with world() as syncing:
+        postgres_tables(syncing, ROWS)
+        sqlite_tables(syncing, ROWS)
+        for name, options in (
+            ("postgresql", {}),
+            ("sqlite", {"lite": True}),
+            ("two_parts", {"parts": 2}),
+            ("ledger", {"ledger": True}),
+        ):
             syncing.new("TRUNCATE shop.dst")
-            declare(syncing, name, batch, ledger=ledger, parts=parts)
-            measure(syncing, name, rows)
+            declare(syncing, name, **options)
+            found[name] = measured(syncing, name, ROWS)
         syncing.new("UPDATE shop.src SET i = i + 1, f = f + interval '10 days'")
-        measure(syncing, "ledger", rows)
-        syncing.close()
-        product.close()
-        server.stop()
+        found["ledger_all_changed"] = measured(syncing, "ledger", ROWS)
+        syncing.new(f"UPDATE shop.src SET a = NULL WHERE id % {BAD} = 0")
+        syncing.new("TRUNCATE shop.dst")
+        declare(syncing, "bad-rows")
+        found["bad_rows"] = measured(syncing, "bad-rows", ROWS, refused=ROWS // BAD)
+        syncing.new("UPDATE shop.src SET a = 'name' WHERE a IS NULL")
+        found |= sync_others.measured(syncing.product.settings.database_url, ROWS)
+    ours = found["postgresql"]["per_second"]
+    found |= {f"of_{name}": ours / found[name]["per_second"] for name in ("dlt", "singer")}
+    return found | {"lost": sum(each.get("lost", 0) for each in found.values() if isinstance(each, dict))}
 
 
-def declare(syncing: Syncing, name: str, batch: int, *, ledger: bool, parts: int) -> None:
-    source: dict[str, Any] = {"call": "new.query.read", "sql": "SELECT * FROM shop.src", "primary_key": ["id"]}
-    target = {"call": "new.table.write", "schema": "shop", "table": "dst", "match_on": ["id"], "skip_unchanged": ledger}
-    cursor = {"fields": ["f", "id"]}
-    syncing.job(
-        name, source={**source, "cursor": cursor, "partitions": parts}, map=MAP, target=target, batch={"size": batch}
-    )
+def sync_rest(_: Sizes) -> dict[str, Any]:
+    """Rows a second from a REST API, pages of 1,000, to SQL."""
+    with world() as syncing, _api(ROWS, 1000) as url:
+        postgres_tables(syncing, 1)
+        http_integration(syncing, "api", url)
+        paging = {"kind": "page", "param": "page", "first": 1}
+        declare(syncing, "rest", call="api.resource.list", path="/rows", records="items", pagination=paging)
+        return {"rows": ROWS, **measured(syncing, "rest", ROWS)}
 
 
-def measure(syncing: Syncing, name: str, rows: int) -> None:
-    began, cpu = time.perf_counter(), time.process_time()
-    row = syncing.run(name, slices=10_000)
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    assert (row.state, row.read, row.refused) == ("succeeded", rows, 0), row.error
-    memory = psutil.Process().memory_info().rss / 2**20
-    print(f"{name}: {rows / seconds:,.0f} rows/s, {cpu / rows * 1e6:.0f} µs of our CPU a row, {memory:.0f} MB")
+def sync_memory(sizes: Sizes) -> dict[str, Any]:
+    """Memory of a long run: as flat at its end as in its second quarter."""
+    rows = 10 * sizes.large_backlog
+    with world() as syncing:
+        postgres_tables(syncing, rows)
+        declare(syncing, "long")
+        found = measured(syncing, "long", rows)
+    memory = found["memory_mb"]
+    return {"rows": rows, **found, "grown_mb": memory["last_quarter"] - memory["second_quarter"]}
 
 
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+def sync_schedules(_: Sizes) -> dict[str, Any]:
+    """What a tick costs with 10,000 jobs that have a schedule."""
+    with world() as syncing:
+        return ticks.measure(syncing.product.settings.database_url)
+
+
+@contextmanager
+def _api(rows: int, size: int) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.benchmarks.sync_api", str(rows), str(size)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()

@@ -57,6 +57,25 @@ TARGETS = (
     Target("Inbound: verified, stored, deduplicated, answered", "inbound", "per_second", 2000, "/s", True),
     Target("Inbound: answered, p99, 10 connections", "inbound", "answer_ms.p99", 50, "ms"),
     Target("Inbound: stored orders mapped and emitted", "inbound_mapped", "per_second", 1000, "/s", True),
+    Target(
+        "Sync, PostgreSQL to PostgreSQL: mapped, checked, upserted",
+        "sync_sql",
+        "postgresql.per_second",
+        28_000,
+        "/s",
+        True,
+    ),
+    Target("Sync, SQLite to SQLite, the same", "sync_sql", "sqlite.per_second", 28_000, "/s", True),
+    Target("Sync, the same in two parts", "sync_sql", "two_parts.per_second", 40_000, "/s", True),
+    Target("Sync: memory over the process's own", "sync_sql", "postgresql.memory_mb.over_base", 80, "MB"),
+    Target("Sync with the record ledger", "sync_sql", "ledger.per_second", 15_000, "/s", True),
+    Target("Sync, one row of 1,000 is bad and dead-lettered", "sync_sql", "bad_rows.per_second", 15_000, "/s", True),
+    Target("Sync beside dlt", "sync_sql", "of_dlt", 3, "×", True),
+    Target("Sync beside a Singer tap and target", "sync_sql", "of_singer", 4, "×", True),
+    Target("Sync, REST to PostgreSQL", "sync_rest", "per_second", 25_000, "/s", True),
+    Target("Sync of many rows: memory grows by", "sync_memory", "grown_mb", 5, "MB"),
+    Target("10,000 scheduled jobs: a tick with none due, p50", "sync_schedules", "idle_ms_p50", 50, "ms"),
+    Target("10,000 scheduled jobs: a usual tick, p99", "sync_schedules", "usual_ms_p99", 50, "ms"),
 )
 CHECKED = ("lost", "repeated", "unexpected")
 """What every measurement counts that looks at arrivals; has to be 0."""
