@@ -26,6 +26,8 @@ NOBODY = {
     "replay_id": "rpl_" + "0" * 26,
     "request_id": "req_" + "0" * 26,
     "run_id": "run_" + "0" * 26,
+    "conflict_id": "cfl_" + "0" * 26,
+    "key": "999",
     "token_id": "tok_" + "0" * 26,
 }
 
