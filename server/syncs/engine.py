@@ -185,10 +185,12 @@ class Slice:
             with self.lock:
                 rows = self.drift.vet(rows, done.refused)
         known = {}
-        if self.keeps and (self.job.target.skip_unchanged or self.job.references):
+        skips = self.keeps and self.job.target.skip_unchanged
+        if skips or self.job.references:
             fields = self.job.source.primary_key
             keys = [ledger.key_of([row.get(each) for each in fields]) for row in rows]
             done.keys = keys if self.job.references else []
+        if skips:
             with self.store.connect() as conn:
                 known = ledger.known(conn, self.run, keys)
         made = batches.prepare(self.job, self.run.definition_version, rows, self._shown, known, done)

@@ -105,6 +105,18 @@ def test_a_record_waits_until_the_other_is_written(syncing):
     assert syncing.run("orders").unchanged == 1
 
 
+def test_a_record_written_meanwhile_waits_no_more_also_without_a_ledger(syncing):
+    target = {**ORDERS["target"], "skip_unchanged": False}
+    syncing.job("orders", **{**ORDERS, "target": target})
+    order(syncing, 1, 1)
+    syncing.run("orders")
+    assert waiting(syncing) == ["[1]"]
+    order(syncing, 1, None)
+    syncing.run("orders")
+    assert waiting(syncing) == []
+    assert written(syncing) == [(1, None)]
+
+
 def test_one_run_does_for_all_that_wait(syncing):
     orders(syncing)
     for number in range(40):
