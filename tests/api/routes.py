@@ -81,6 +81,7 @@ BODIES: dict[str, Any] = {
     "trigger_webhook": {"payload": {"order_id": "SO-1"}},
     "create_inbound_request": {"payload": {"order_id": "SO-1"}},
     "retry_all": {"owner": "webhook/none"},
+    "resolve_sync_conflict": {"fields": {"name": "source"}},
     "start_replay": {"filter": {"type": "order.*"}},
     "set_secret": {"name": "FRESH", "value": "v"},
     "put_secret": {"value": "v"},

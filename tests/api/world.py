@@ -11,6 +11,7 @@ from server import bootstrap
 from server.access import tokens
 from server.access.authentication import local_admin
 from server.app import create_app
+from server.kernel.ids import show
 from server.sdk.signing import generate_secret
 from server.web.permissions import TOKEN_ROLES
 from tests.support.product import Product, until
@@ -87,6 +88,7 @@ class Place:
     token_ids: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     """Of its sync job."""
+    conflicts: list[str] = field(default_factory=list)
 
     @property
     def admin(self) -> dict[str, str]:
@@ -112,6 +114,7 @@ class Place:
             "replays": [{"replay_id": each} for each in self.replays],
             "inbound-requests": [{"request_id": each} for each in self.requests],
             "sync-runs": [{"run_id": each} for each in self.runs],
+            "sync-conflicts": [{"conflict_id": each} for each in self.conflicts],
             "tokens": [{"token_id": each} for each in self.token_ids],
             "members": [{"email": self.email}],
             "events": [{"event_id": f"{word}-evt-1"}],
@@ -235,6 +238,18 @@ class World:
         place.replays = [replay.json["id"]]
         run = self.call("POST", f"/api/v1/sync-jobs/{place.word}-sync/runs", {}, headers=place.admin)
         place.runs = [run.json["id"]]
+        place.conflicts = [self._conflict(place)]
+
+    def _conflict(self, place: Place) -> str:
+        """Make a conflict of its sync job, as a run of a two-way one does."""
+        with self.product.core.engine.connect() as conn:
+            row = conn.exec_driver_sql(
+                """INSERT INTO sync_conflicts (id, workspace_id, job_id, key, source_key, fields)
+                   SELECT gen_random_uuid(), workspace_id, id, '["1"]', '[1]', '{"name": {"base": 1, "source": 2, "target": 3}}'
+                   FROM sync_jobs WHERE workspace_id = %s AND name = %s RETURNING id""",
+                (place.scope.workspace_id, f"{place.word}-sync"),
+            ).one()
+        return show("cfl", row.id)
 
     def _states(self, place: Place) -> set[str]:
         rows = self.product.rows("SELECT state FROM deliveries WHERE workspace_id = :id", id=place.scope.workspace_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from server.authoring.check import check
@@ -94,3 +96,13 @@ def test_each_mistake_is_found(old: str, new: str, code: str, message: str) -> N
     assert old in TEXT
     findings = found(TEXT.replace(old, new, 1))
     assert any(each == code and message in said for each, said in findings), findings
+
+
+def test_the_example_of_the_documentation_passes_check_and_its_test() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "syncs.md").read_text("utf-8")
+    example = page.split("## Both ways")[1].split("```yaml\n")[1].split("```")[0]
+    ends = TEXT.split("---\nkind: SyncJob")[0].replace("name: old", "name: crm-db").replace("name: new", "name: erp-db")
+    text = f"{ends}---\n{example}"
+    assert found(text) == []
+    result = check([File("a.yaml", text.encode())], CATALOG, default_kinds())
+    assert [each.differences for each in run_tests(result.documents, CATALOG, default_kinds()).outcomes] == [()]

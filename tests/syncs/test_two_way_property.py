@@ -98,7 +98,7 @@ def _expected(policy: str, base: Any, source: str, target: str, later: str) -> s
 def test_any_edits_runs_and_deaths_end_with_both_sides_the_same(syncing):
     jobs = iter(range(10_000))
 
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
     @given(STEPS)
     def holds(steps: list[Any]) -> None:
         syncing.old("DELETE FROM customers")
