@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from marshmallow import fields, validate
 
 from server.events.admitting import Offered
-from server.kernel import ids
 from server.kernel.errors import NotFound
 from server.web import current
 from server.web.answers import answer
@@ -16,7 +15,6 @@ from server.web.permissions import requires
 from server.web.room import In, Room, Text
 from server.webhooks.inbound import listing, reopening
 from server.webhooks.inbound.schemas import InboundRequestDetailSchema
-from server.webhooks.inbound.seeing import ID_PREFIX
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -61,7 +59,7 @@ def blueprint(store: Store, reopen: Reopen, admitting: ByHand) -> Room:
     @room.response(202, InboundRequestDetailSchema)
     def retry_inbound_request(request_id: str) -> Response:
         """Map a request once more, by the present definition; its dead letter is resolved."""
-        identity = _id(request_id)
+        identity = listing.read_id(request_id)
         with store.begin(current.scope(), current.cause()) as tx:
             reopening.retry(tx, reopen, identity)
             return remember(tx, answer(InboundRequestDetailSchema, _shown(tx, identity), 202))
@@ -85,11 +83,3 @@ def _shown(tx: Tx, identity: UUID) -> dict[str, Any]:
     if row is None:
         raise NotFound("no such request here")
     return listing.shown_whole(row)
-
-
-def _id(text: str) -> UUID:
-    """Read an id from a path; one that cannot exist is one that is not here."""
-    try:
-        return ids.read(ID_PREFIX, text)
-    except ValueError as error:
-        raise NotFound("no such request here") from error

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from server.kernel import ids
 from server.kernel.errors import NotFound
 from server.web import current, paging
 from server.web.permissions import requires
 from server.web.room import Room
 from server.webhooks.inbound import listing, schemas
-from server.webhooks.inbound.seeing import ID_PREFIX
 
 if TYPE_CHECKING:
     from server.store import Store
@@ -46,16 +44,9 @@ def blueprint(store: Store) -> Room:
     def get_inbound_request(request_id: str) -> dict[str, Any]:
         """Read one request with its headers and body."""
         with store.begin(current.scope(), current.cause()) as tx:
-            row = listing.request(tx, _id(request_id))
+            row = listing.request(tx, listing.read_id(request_id))
         if row is None:
             raise NotFound("no such request here")
         return listing.shown_whole(row)
 
     return room
-
-
-def _id(text: str) -> UUID:
-    try:
-        return ids.read(ID_PREFIX, text)
-    except ValueError as error:
-        raise NotFound("no such id here: req_…") from error

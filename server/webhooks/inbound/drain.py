@@ -18,9 +18,9 @@ import structlog
 from server.queue import claims
 from server.queue.claims import Claimer
 from server.store import Scope
-from server.webhooks.inbound.emitting import KIND
 from server.webhooks.inbound.ending import Ending
 from server.webhooks.inbound.loading import load
+from server.webhooks.inbound.storing import KIND
 from server.webhooks.outcomes import SUSPECT_CLAIMS
 from server.webhooks.owing import HELD_STATES
 

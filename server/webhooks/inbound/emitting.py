@@ -24,6 +24,7 @@ from server.telemetry.redaction import redact, redact_text
 from server.webhooks.inbound import guard
 from server.webhooks.inbound.guard import VERSION_KIND, Asked
 from server.webhooks.inbound.mapping import Mapped, Skipped
+from server.webhooks.inbound.storing import KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from server.webhooks.inbound.answering import Answerer
     from server.webhooks.inbound.guard import Verdict
 
-KIND = "inbound"
 _RECORD = """
 UPDATE inbound_requests r SET state = n.state, reason = n.reason, error = n.error, event_ids = r.event_ids || n.event_ids,
   finished_at = now()

@@ -19,9 +19,10 @@ from server.store import Cause
 from server.store.values import write_json
 from server.webhooks.inbound import metrics
 from server.webhooks.inbound.answering import Made, refusal
-from server.webhooks.inbound.emitting import KIND, Emitter, Ready
+from server.webhooks.inbound.emitting import Emitter, Ready
 from server.webhooks.inbound.loading import Definitions, seen
 from server.webhooks.inbound.seeing import ID_PREFIX
+from server.webhooks.inbound.storing import KIND
 from server.webhooks.outcomes import POISON_CLAIMS, WEBHOOK_REMOVED
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
+from server.kernel import ids
+from server.kernel.errors import NotFound
 from server.kernel.ids import first_uuid_of, show
 from server.webhooks.inbound.seeing import ID_PREFIX
 
@@ -60,6 +62,19 @@ def request(tx: Tx, identity: UUID) -> Row[Any] | None:
         id=identity,
         most=MOST_SHOWN,
     )
+
+
+def read_id(text: str) -> UUID:
+    """Read an id from a path.
+
+    Raises:
+        NotFound: it is none, so nothing has it.
+
+    """
+    try:
+        return ids.read(ID_PREFIX, text)
+    except ValueError as error:
+        raise NotFound("no such request here") from error
 
 
 def shown(row: Any) -> dict[str, Any]:

@@ -20,6 +20,8 @@ import structlog
 from server.events import hops
 from server.kernel.errors import (
     CrossdockError,
+    Invalid,
+    Malformed,
     NotAllowed,
     NotFound,
     TooLarge,
@@ -76,7 +78,7 @@ class NoVerifier(Unavailable):
     default_code = NO_VERIFIER
 
 
-_LOOKED_AT_AGAIN = (NotFound, NotAllowed, Unauthenticated, Unsupported, NoVerifier)
+_LOOKED_AT_AGAIN = (NotFound, NotAllowed, Unauthenticated, Unsupported, NoVerifier, TooLarge, Malformed, Invalid)
 
 
 class Limiter(Protocol):
@@ -149,7 +151,7 @@ class Receiver:
                 outcome = await self._examined(table, visit)
             except _LOOKED_AT_AGAIN:
                 newer = await self.directory.newer(table, since)
-                if newer is None:
+                if newer is None or visit.spent:
                     raise
                 table = newer
                 continue
@@ -256,14 +258,18 @@ class Receiver:
 
 
 class _Visit:
-    """One request while it is received: its body is read once, its token taken once, however often it is looked at."""
+    """One request while it is received: its body is read once, its token taken once, however often it is looked at.
 
-    __slots__ = ("_body", "_read", "admitted", "endpoint", "head")
+    `spent`: a part of its body was read and is gone, so it cannot be looked at again.
+    """
+
+    __slots__ = ("_body", "_read", "admitted", "endpoint", "head", "spent")
 
     def __init__(self, head: Head, read: Read) -> None:
         self.head = head
         self.endpoint: Endpoint | None = None
         self.admitted: UUID | None = None
+        self.spent = False
         self._read = read
         self._body: bytes | None = None
 
@@ -275,7 +281,11 @@ class _Visit:
 
         """
         if self._body is None:
-            self._body = await self._read(limit)
+            try:
+                self._body = await self._read(limit)
+            except TooLarge:
+                self.spent = "content-length" not in self.head.headers
+                raise
         if len(self._body) > limit:  # it was read when its endpoint was not known yet
             raise TooLarge("the body is too large", source="inbound", limit=limit)
         return self._body

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from server.kernel.errors import NotFound
 from server.queue import claims, dead_letters
-from server.webhooks.inbound.emitting import KIND
+from server.webhooks.inbound.storing import KIND, LANE_LIMIT
 from server.webhooks.owing import HELD_STATES
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from server.queue.dead_letters import Reopen
     from server.store import Tx
 
-LANE_LIMIT = 1000  # mapping costs our own time and nobody else's: a webhook may take a worker's whole batch
 AT_ONCE = 10_000
 _REOPEN = """
 UPDATE inbound_requests r

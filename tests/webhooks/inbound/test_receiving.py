@@ -167,6 +167,33 @@ def test_nobody_is_refused_by_what_is_older_than_the_request(product: Product) -
     assert product.receive("x", b"{}", JSON, scope=later).status == 202
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "body", "status"),
+    [
+        ({"max_body": 10}, {"max_body": 100}, b'{"a": 123456}', 413),
+        ({"format": "json"}, {"format": "raw"}, b"no JSON", 400),
+        ({"dedupe": {"key": "to_number(body.id) < 'x'"}}, {"dedupe": {"key": "body.id"}}, b'{"id": 1}', 422),
+    ],
+)
+def test_a_mended_definition_takes_the_very_next_request(
+    product: Product, before: dict[str, Any], after: dict[str, Any], body: bytes, status: int
+) -> None:
+    headers = {**JSON, "content-length": str(len(body))}
+    declare(product, **before)
+    assert product.receive("orders-in", body, headers).status == status
+    change(product, "orders-in", **after)
+    assert product.receive("orders-in", body, headers).status == 202
+    assert len(stored(product)) == 1
+
+
+def test_a_body_of_unknown_length_that_was_cut_off_is_not_taken_as_a_whole_one(product: Product) -> None:
+    declare(product, max_body=10)
+    assert product.receive("orders-in", b'{"a": 123456}', JSON).status == 413
+    change(product, "orders-in", max_body=100)
+    assert product.receive("orders-in", b'{"a": 123456}', JSON).status == 413
+    assert product.receive("orders-in", b'{"a": 123456}', JSON).status == 202
+
+
 def test_a_missing_secret_admits_nobody_and_lets_senders_come_again(product: Product) -> None:
     declare(product, verify=GITHUB)
     answer = product.receive("orders-in", b"{}", signed(b"{}"))
