@@ -82,7 +82,8 @@ class Settings:
     files: Path | None = _setting(  # noqa: RUF009 - as above
         "CROSSDOCK_FILES",
         None,
-        "Folder of local files for plugins, each workspace's own in `ORGANIZATION/WORKSPACE` below it; unset allows none.",
+        "Folder of local files for plugins, each workspace's own in `ORGANIZATION/WORKSPACE` below it; unset allows none, but "
+        "for `crossdock up`: `files` in its home.",
         Path,
     )
     trusted_proxies: tuple[str, ...] = _setting(

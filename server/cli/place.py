@@ -49,7 +49,7 @@ def with_servers(settings: Settings) -> Settings:
 
     """
     from server.runtime.home import Home  # noqa: PLC0415 (see server/cli/__init__.py)
-    from server.runtime.up import LOOPBACK  # noqa: PLC0415
+    from server.runtime.up import FILES, LOOPBACK  # noqa: PLC0415
 
     home = Home(settings.home)
     run = home.running()
@@ -62,4 +62,5 @@ def with_servers(settings: Settings) -> Settings:
         database_url=run.database_url,
         redis_url=settings.redis_url or run.redis_url,
         allow_networks=tuple(dict.fromkeys((*settings.allow_networks, *LOOPBACK))),
+        files=(settings.files or settings.home / FILES).resolve(),
     )

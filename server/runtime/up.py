@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 NOT_READY = code("NOT_READY", "The server did not answer in time after its start; the log says what held it up.")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 """What `up` allows calls to reach although not public: it is for one machine, where receivers are tried out."""
+FILES = "files"
+"""The folder in the home where plugins find local files, unless the settings name another."""
 _log = structlog.get_logger(__name__)
 
 
@@ -105,9 +107,11 @@ def run_up(
         settings,
         home=settings.home.resolve(),
         allow_networks=tuple(dict.fromkeys((*settings.allow_networks, *LOOPBACK))),
+        files=(settings.files or settings.home / FILES).resolve(),
     )
     home = Home(settings.home)
     with home.lock(wait=1.0):
+        (settings.home / FILES).mkdir(exist_ok=True, mode=0o700)
         check_port(options.host, options.port)
         settings = load_or_make_keys(settings)
         return _Up(options, settings, home, _Screen()).run(
@@ -192,6 +196,7 @@ class _Up:
             "DATABASE_URL": settings.database_url,
             "REDIS_URL": settings.redis_url,
             "CROSSDOCK_ALLOW_NETWORKS": ",".join(settings.allow_networks),
+            "CROSSDOCK_FILES": str(settings.files),
             "PYTHONUNBUFFERED": "1",
             metrics.FOLDER_VARIABLE: str(self.metrics),
         }

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MASKS = [
-    (re.compile(r"\b(evt|dlv|att|msg|dead|tok|cor|req)_[0-9a-z]{20,}\b"), r"\1_…"),
+    (re.compile(r"\b(evt|dlv|att|msg|dead|tok|cor|req|run)_[0-9a-z]{20,}\b"), r"\1_…"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? ms\b"), "N ms"),
     (re.compile(r'"timings":\{[^}]*\}'), '"timings":{}'),
@@ -59,7 +59,7 @@ def free_port() -> int:
 @pytest.mark.timeout(300)
 def test_the_tour_prints_what_it_says(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs" / "tour", tmp_path / "docs" / "tour")
-    port, receiver = free_port(), free_port()
+    port, receiver, api = free_port(), free_port(), free_port()
     environment = {
         **{
             name: value
@@ -90,7 +90,11 @@ def test_the_tour_prints_what_it_says(tmp_path: Path) -> None:
         for command, expected in commands():
             if command == "make up":
                 continue
-            here = command.replace("9099", str(receiver)).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+            here = (
+                command.replace("9099", str(receiver))
+                .replace("9098", str(api))
+                .replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+            )
             output = shell.run(here)
             if expected:
                 assert masked(output) == masked(expected), command
