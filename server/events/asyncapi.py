@@ -130,7 +130,9 @@ class _Document:
     def outbound(self, webhook: Mapping[str, Any]) -> None:
         """Add the channel of an outbound webhook, with the messages of the event types that it takes."""
         name = str(webhook["name"])
-        messages = {_key(body): {"$ref": f"#/components/messages/{_key(body)}.sent"} for body in self._taken(webhook)}
+        messages: dict[str, Any] = {
+            _key(body): {"$ref": f"#/components/messages/{_key(body)}.sent"} for body in self._taken(webhook)
+        }
         if "map" in webhook or not messages:
             messages = {
                 "mapped": {"name": name, "summary": "What the webhook's map makes of its events.", "payload": {}}
