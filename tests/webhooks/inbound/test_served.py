@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.serial
 BODY = b'{"id": 1}'
 SLOW = 150
+NUMBERS = itertools.count()
 
 
 class Wire:
@@ -151,6 +153,24 @@ def test_whoever_does_not_know_the_secret_is_told_one_thing(wire: Wire, attack: 
     assert (status, problem["code"], problem["detail"]) == (401, "SIGNATURE_REFUSED", "the signature is refused")
     assert "details" not in problem
     assert wire.stored() == before
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"x-shop": "Caf\xe9 \xff\xfe"},
+        {"Content-Type": "application/json; charset=\xe9"},
+        {"Content-Type": "\xff"},
+        {"traceparent": "00-\xff"},
+        {"crossdock-hops": "\xb2", "crossdock-delivery-id": "dlv_\xe9"},
+        {"Host": "\xe9:99999", "x-forwarded-for": "\xff", "forwarded": "for=\xff;;=,="},
+        {"x-http-method-override": "GET", "x-original-url": "/in/none/such/orders"},
+    ],
+)
+def test_strange_headers_of_a_sender_that_is_known_are_no_fault_of_ours(wire: Wire, strange: dict[str, str]) -> None:
+    number = next(NUMBERS)
+    status, problem = wire.post(wire.signed(f"msg_strange-{number}", **strange))
+    assert status in (0, 202, 400, 415), problem
 
 
 @pytest.mark.parametrize("at", [-301, 301])
