@@ -146,7 +146,21 @@ def _check_target(root: MappingNode, target: MappingNode, able: Target | None, c
     if able is not None and written not in able.modes:
         modes = ", ".join(sorted(able.modes))
         checker.error(CANNOT, place, f"{target.text('call')} cannot {written}; it can {modes}")
+    _check_revertible(root, target, able, checker)
     _check_record(root, match_on, able, target.text("call") or "", checker)
+
+
+def _check_revertible(root: MappingNode, target: MappingNode, able: Target | None, checker: Checker) -> None:
+    key, mode = target.key("revertible"), target.text("mode") or DEFAULT_MODE
+    if key is None:
+        return
+    if mode in _BLIND or "two_way" in root.keys():  # noqa: SIM118 - a node, no mapping
+        what = f"mode {mode}" if mode in _BLIND else "a two-way job"
+        checker.error(
+            CONTRADICTION, key, f'"revertible" is of single records in one target; {what} keeps nothing of them'
+        )
+    elif able is not None and not able.looks_up:
+        checker.error(CANNOT, key, f"{target.text('call')} cannot tell what it holds, so nothing can be put back")
 
 
 def _check_record(root: MappingNode, match_on: Node | None, able: Target | None, call: str, checker: Checker) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from server.sdk.sources import Key, Page, ReadRequest
     from server.syncs.batches import Made
+    from server.syncs.job import Job
 
 NOT_RECONCILABLE = code(
     "NOT_RECONCILABLE",
@@ -32,15 +33,27 @@ NOT_RECONCILABLE = code(
 _SURPLUS_AT_ONCE = 1000
 
 
+def vet(job: Job, *, repair: bool) -> None:
+    """Vet that a job can be reconciled.
+
+    Raises:
+        Conflict: NOT_RECONCILABLE.
+
+    """
+    if not (job.source.primary_key and job.target.match_on) or job.target.mode in ("append", "replace"):
+        message = "reconciling needs a primary_key, match_on, and a mode that writes single records"
+        raise Conflict(message, code=NOT_RECONCILABLE, source="sync")
+    if repair and job.two_way is not None:
+        message = "a two-way job is repaired by its runs: a repair would not ask which side is right"
+        raise Conflict(message, code=NOT_RECONCILABLE, source="sync")
+
+
 class Reconciling(Slice):
     """A slice of a reconcile. Counters: unchanged is at one, written and deleted are repaired, refused could not be mapped."""
 
     def work(self) -> bool:
         """Compare page by page, then look for what the target has too much, then remove it where that is asked for."""
         self.repairs = bool((self.run.options or {}).get("repair"))
-        if self.job.target.mode in ("append", "replace"):
-            message = f"a job of mode {self.job.target.mode} has no records to compare one by one"
-            raise Conflict(message, code=NOT_RECONCILABLE, source="sync")
         self.to = upserting(self.to)
         if self.run.phase == "begin":
             self._start()

@@ -14,7 +14,7 @@ from server.syncs import changes, record_schemas, reverting, run_schemas, why
 from server.syncs.engine import destination_of
 from server.syncs.filling import ends_of
 from server.syncs.job import job_of
-from server.syncs.reconciling import NOT_RECONCILABLE
+from server.syncs.reconciling import vet
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.reverting import NOT_REVERTIBLE
 from server.syncs.runs import UNDER_WAY, start_run
@@ -132,12 +132,7 @@ def _reconciling(room: Room, records: Records) -> None:
         with store.begin(current.scope(), current.cause()) as tx:
             job = SYNC_JOBS.get(tx, name)
             declared = job_of(job.body)
-            if not (declared.source.primary_key and declared.target.match_on) or declared.target.mode in (
-                "append",
-                "replace",
-            ):
-                message = "reconciling needs a primary_key, match_on, and a mode that writes single records"
-                raise Conflict(message, code=NOT_RECONCILABLE, source="sync")
+            vet(declared, repair=body["repair"])
             made = start_run(tx, job, "person", records.hint, kind="reconcile", options={"repair": body["repair"]})
             return remember(tx, answer(run_schemas.RunSchema, shown_run(tx, made), 202))
 

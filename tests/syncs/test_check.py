@@ -94,6 +94,8 @@ def test_what_is_declared_is_taken(text: str) -> None:
 WRONG = [
     # text, the code, a word of the message
     (but("*/15 6-22", "59/15 6-22"), "CRON", "does not say where it ends"),
+    (but("skip_unchanged: true", "revertible: 7d"), "CANNOT", "cannot tell what it holds"),
+    (but("mode: upsert ", "revertible: 7d\n  mode: append "), "CONTRADICTION", "keeps nothing of them"),
     (but('"*/15 6-22 * * 1-6"', '"0 0 31 2 *"'), "CRON", "never comes"),
     (but("Asia/Almaty", "Asia/Almaly"), "TIME_ZONE", "Asia/Almaly"),
     (but("grace: 2h", "grace: 2h, jitter: 15m"), "WRONG_VALUE", "900 s apart"),
