@@ -108,12 +108,14 @@ class PostgresRows:
         floats = [each for each in fields if types[each].startswith(_FLOATS)]
         # a moment that carries a zone is read as one, and becomes UTC where the column has none
         kinds = {each: types[each].replace("without time zone", "with time zone") for each in fields}
-        columns = ", ".join(f"{_name(each)} {kinds[each]}" for each in fields)
-        listed = [{**record, _ORDINAL: number} for number, record in enumerate(records)]
-        for field in floats:
-            for row in listed:
-                row[field] = _finite(row[field])
-        read = f"SELECT * FROM json_to_recordset(%s::json) AS x({columns}, {_ORDINAL} int)"
+        columns, names = ", ".join(f"{_name(each)} {kinds[each]}" for each in fields), ", ".join(map(_name, fields))
+        listed = list(records)
+        if floats:
+            listed = [{**record, **{each: _finite(record[each]) for each in floats}} for record in listed]
+        read = (
+            f"SELECT {names}, {_ORDINAL} - 1 AS {_ORDINAL} FROM"
+            f" ROWS FROM (json_to_recordset(%s::json) AS ({columns})) WITH ORDINALITY AS x({names}, {_ORDINAL})"
+        )
         join = "" if sql.startswith(",") else " "
         return self._connection.exec_driver_sql(f"WITH r AS ({read}){join}{sql}", (_text(listed),))
 

@@ -40,6 +40,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "bytes": base64.b64decode,
 }
 _PLAIN = (str, int, float, bool, type(None))
+_AS_IT_IS = frozenset(_PLAIN)
 
 
 def packed(values: Iterable[Any]) -> list[Any]:
@@ -49,7 +50,7 @@ def packed(values: Iterable[Any]) -> list[Any]:
         Permanent: POSITION_UNREADABLE: a value that has no order and no equality, such as a list.
 
     """
-    return [_packed(each) for each in values]
+    return [each if type(each) in _AS_IT_IS else _packed(each) for each in values]
 
 
 def unpacked(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -65,7 +65,7 @@ def prepare(
     """Map the rows that are new or have changed; what cannot be mapped is refused, what is deleted is noted."""
     made: list[Made] = []
     taken: set[Key] = set()
-    keeps = keeps_ledger(job)
+    keeps, match_on = keeps_ledger(job), job.target.match_on
     for row in rows:
         key, record = None, None
         try:
@@ -75,7 +75,7 @@ def prepare(
                 done.unchanged += 1
                 continue
             record, is_gone = _record(job, row, run)
-            target_key = tuple(record.get(each) for each in job.target.match_on)
+            target_key = tuple([record.get(each) for each in match_on])
             if is_gone:
                 done.gone.append((key, target_key))
                 continue

@@ -47,6 +47,8 @@ class Images:
 
     def writing(self, to: Destination, made: Sequence[Made]) -> None:
         """Note what is there before these records are written."""
+        if self._able is False:
+            return
         self._note(to, [(each.key, each.target_key, each.record) for each in made])
 
     def removing(self, to: Destination, keys: Sequence[tuple[str | None, Key]]) -> None:
