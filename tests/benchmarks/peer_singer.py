@@ -10,6 +10,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator  # noqa: TC003 - read while it runs
+from contextlib import contextmanager
 from importlib.metadata import version
 
 import sqlalchemy
@@ -34,7 +36,12 @@ class Tap(SQLTap):
 
 
 class Connector(SQLConnector):
-    """The SDK's, with moments of a type that PostgreSQL has."""
+    """The SDK's, with moments of a type that PostgreSQL has, and connections that can insert: its own make a cursor of all."""
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlalchemy.Connection]:
+        with self._engine.connect() as conn:
+            yield conn
 
     def to_sql_type(self, jsonschema_type: dict) -> sqlalchemy.types.TypeEngine:
         """Return the type of a column."""
