@@ -34,6 +34,7 @@ class Sizes:
     many_hooks: int
     large_backlog: int
     idle_seconds: float
+    sync_rows: int
     workers: int = 1
 
 
@@ -45,6 +46,7 @@ SHORT = Sizes(
     many_hooks=2000,
     large_backlog=50_000,
     idle_seconds=10.0,
+    sync_rows=200_000,
 )
 MODERATE = Sizes(
     seconds=20.0,
@@ -54,6 +56,7 @@ MODERATE = Sizes(
     many_hooks=10_000,
     large_backlog=200_000,
     idle_seconds=30.0,
+    sync_rows=1_000_000,
 )
 FULL = Sizes(
     seconds=30.0,
@@ -63,6 +66,7 @@ FULL = Sizes(
     many_hooks=10_000,
     large_backlog=1_000_000,
     idle_seconds=30.0,
+    sync_rows=10_000_000,
 )
 
 

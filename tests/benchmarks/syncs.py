@@ -71,7 +71,7 @@ def sync_rest(_: Sizes) -> dict[str, Any]:
 
 def sync_memory(sizes: Sizes) -> dict[str, Any]:
     """Memory of a long run: as flat at its end as in its second quarter."""
-    rows = 10 * sizes.large_backlog
+    rows = sizes.sync_rows
     with world() as syncing:
         postgres_tables(syncing, rows)
         declare(syncing, "long")
