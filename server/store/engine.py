@@ -30,7 +30,9 @@ Role = Literal["crossdock_api", "crossdock_engine"]
 _BY_INDEX = (
     " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 )
-_AWAY_STATES = frozenset({"53100", "53200", "53300", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "55P03"})
+_AWAY_STATES = frozenset(
+    {"53100", "53200", "53300", "57014", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "55P03"}
+)
 _STORAGE = frozenset({"md.c", "fd.c", "slru.c", "xlog.c"})
 
 
@@ -199,7 +201,7 @@ class Store:
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn "the database is away, full or in the way" into Unavailable; all else is a fault of ours and passes."""
+    """Turn "the database is away, full, in the way or too slow" into Unavailable; all else is a fault of ours and passes."""
     try:
         yield
     except PoolTimeoutError as error:

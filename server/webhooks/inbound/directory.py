@@ -212,7 +212,9 @@ class Directory:
         views = []
         for row in rows:
             try:
-                views.append((row, inbound_of(row.body)))
+                webhook = inbound_of(row.body)
+                blocks(webhook.verify)
+                views.append((row, webhook))
             except (CrossdockError, KeyError, ValueError) as error:  # of another release: the others go on
                 log.warning("an inbound webhook cannot be read", webhook=row.name, error=type(error).__name__)
         names = {name for _, webhook in views for name in webhook.secret_names}
@@ -247,6 +249,7 @@ def _verifier(
         return verifier_of(webhook.verify, values, fetch, per_minute)
     except KeyError as error:
         log.warning("an inbound webhook lacks a secret", workspace=str(scope), webhook=webhook.name, secret=str(error))
-    except CrossdockError as error:
-        log.warning("an inbound webhook cannot verify", workspace=str(scope), webhook=webhook.name, code=error.code)
+    except (CrossdockError, ValueError, TypeError) as error:  # the latter two: fields of another release
+        reason = error.code if isinstance(error, CrossdockError) else type(error).__name__
+        log.warning("an inbound webhook cannot verify", workspace=str(scope), webhook=webhook.name, code=reason)
     return None

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
+from server import bootstrap
+from server.store import Cause
 from server.telemetry.metrics import render
 from server.webhooks.inbound import storing
 from server.webhooks.inbound.seeing import kept_headers
@@ -194,6 +196,15 @@ def test_a_body_of_unknown_length_that_was_cut_off_is_not_taken_as_a_whole_one(p
     assert product.receive("orders-in", b'{"a": 123456}', JSON).status == 202
 
 
+def test_a_scheme_of_another_release_takes_no_other_endpoint_with_it(product: Product) -> None:
+    declare(product)
+    declare(product, "newer", verify={"scheme": "of-tomorrow"})
+    declare(product, "fields", verify={"scheme": "ip", "networks": 7})
+    assert product.receive("orders-in", b"{}", JSON).status == 202
+    assert product.receive("newer", b"{}", JSON).status == 404
+    assert product.receive("fields", b"{}", JSON).status == 503
+
+
 def test_a_missing_secret_admits_nobody_and_lets_senders_come_again(product: Product) -> None:
     declare(product, verify=GITHUB)
     answer = product.receive("orders-in", b"{}", signed(b"{}"))
@@ -293,6 +304,23 @@ def test_a_request_that_the_database_refuses_does_not_take_others_with_it(produc
     assert [each.status for each in answers].count(202) == 7
     assert answers[3].status in (400, 503)
     assert len(stored(product)) == 8
+
+
+def test_many_that_wait_for_a_lock_are_told_to_come_again_together_and_not_one_after_the_other(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "INBOUND_SECONDS", 1)
+    declare(product, dedupe={"key": "body.id"})
+    receipt = product.receipt()
+    path = f"/in/{product.scope}/orders-in"
+    assert receipt.send(path, b'{"id": 0}', JSON).status == 202
+    with product.core.engine.begin(product.scope, Cause("test", "cor_test")) as tx:
+        tx.run("LOCK TABLE inbound_keys IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        answers = receipt.send_all([(path, b'{"id": %d}' % number, JSON) for number in range(1, 17)])
+    assert {each.status for each in answers} == {503}
+    assert time.monotonic() - began < 4
+    assert receipt.send(path, b'{"id": 1}', JSON).status == 202
 
 
 def test_what_waits_to_be_stored_takes_so_much_memory_and_no_more(
