@@ -101,7 +101,11 @@ def test_each_mistake_is_found(old: str, new: str, code: str, message: str) -> N
 def test_the_example_of_the_documentation_passes_check_and_its_test() -> None:
     page = (Path(__file__).parents[2] / "docs" / "syncs.md").read_text("utf-8")
     example = page.split("## Both ways")[1].split("```yaml\n")[1].split("```")[0]
-    ends = TEXT.split("---\nkind: SyncJob")[0].replace("name: old", "name: crm-db").replace("name: new", "name: erp-db")
+    ends = (
+        TEXT.split("---\nkind: SyncJob", maxsplit=1)[0]
+        .replace("name: old", "name: crm-db")
+        .replace("name: new", "name: erp-db")
+    )
     text = f"{ends}---\n{example}"
     assert found(text) == []
     result = check([File("a.yaml", text.encode())], CATALOG, default_kinds())
