@@ -17,7 +17,13 @@ from tests.support.product import Product
 def main(url: str, folder: str) -> None:
     product = Product(url, files=Path(folder))
     ledger = Store(url, "crossdock_engine", pool=2, by_index=True)
-    runs = Runs(product.core.engine, ledger, bootstrap._making(product.core), bootstrap._caller(product.core), product.core.admit)
+    runs = Runs(
+        product.core.engine,
+        ledger,
+        bootstrap._making(product.core),
+        bootstrap._caller(product.core),
+        product.core.admit,
+    )
     print("at work", flush=True)
     while True:
         with product.core.engine.connect() as conn:

@@ -53,7 +53,9 @@ class Syncing:
         self._url = product.settings.database_url.replace("+psycopg", "")
         self.caller = bootstrap._caller(product.core)
         self.ledger = Store(product.settings.database_url, "crossdock_engine", pool=2, by_index=True)
-        self.runs = Runs(product.core.engine, self.ledger, bootstrap._making(product.core), self.caller, product.core.admit)
+        self.runs = Runs(
+            product.core.engine, self.ledger, bootstrap._making(product.core), self.caller, product.core.admit
+        )
         self.old("CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, email TEXT, credit TEXT, updated_at TEXT)")
         self.new("CREATE SCHEMA shop")
         self.new(
