@@ -62,18 +62,17 @@ from server.replays.drain import forget as forget_replays
 from server.store import Cause, Store, processes
 from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
-from server.syncs import changes, differences, ticks
+from server.syncs import records_api, ticks
 from server.syncs.api import blueprint as syncs_room
 from server.syncs.conflicts_api import blueprint as conflicts_room
 from server.syncs.drain import Runs
 from server.syncs.filling import Filler
+from server.syncs.forgetting import forget as forget_syncs
 from server.syncs.holding import release_strays
 from server.syncs.owing import Owing as SyncOwing
 from server.syncs.parked import SWEEP_SECONDS, sweep
 from server.syncs.parked_api import blueprint as parked_room
 from server.syncs.preview import Preview
-from server.syncs.records_api import Records
-from server.syncs.records_api import blueprint as records_room
 from server.syncs.refused import KIND as RECORD
 from server.syncs.reopening import ReopeningRecords
 from server.syncs.runs_api import blueprint as runs_room
@@ -249,7 +248,8 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         syncs_room(store, shared.clock),
         runs_room(store, shared.hint, preview),
     ]
-    rooms.append(records_room(Records(store, shared.hint, _making(shared), caller, Filler(store, shared.admit))))
+    records = records_api.Records(store, shared.hint, _making(shared), caller, Filler(store, shared.admit))
+    rooms.append(records_api.blueprint(records))
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     feeds = Feeds(shared.engine, store, authenticate, failures)
     directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]
@@ -382,36 +382,19 @@ def _disable_hopeless(shared: Core) -> int:
 def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
     """Build a scheduler."""
     shared = built or core(settings)
+    engine, days, chore = shared.engine, settings.event_retention_days, retention.Chore
     chores = [
-        *retention.chores(shared.engine, settings, shared.hint),
-        retention.Chore("disable-failing-webhooks", DISABLE_SECONDS, partial(_disable_hopeless, shared)),
-        retention.Chore("purge-secrets", PURGE_SECONDS, partial(purge, shared.engine)),
-        retention.Chore(
-            "forget-replays", FORGET_SECONDS, partial(forget_replays, shared.engine, settings.event_retention_days)
-        ),
-        retention.Chore("purge-tokens", PURGE_SECONDS, partial(purge_tokens, shared.engine)),
-        retention.Chore("forget-inbound-keys", PURGE_SECONDS, partial(upkeep.forget_keys, shared.engine)),
-        retention.Chore(
-            "forget-inbound-versions",
-            FORGET_SECONDS,
-            partial(upkeep.forget_versions, shared.engine, settings.event_retention_days),
-        ),
-        retention.Chore(
-            "release-stranded-requests", RELEASE_SECONDS, partial(upkeep.release_stranded, shared.engine, shared.hint)
-        ),
-        retention.Chore(
-            "tick-sync-jobs", SYNC_TICK_SECONDS, partial(ticks.tick, shared.engine, shared.clock, shared.hint)
-        ),
-        retention.Chore("release-sync-runs", PURGE_SECONDS, partial(release_strays, shared.engine, shared.hint)),
-        retention.Chore("sweep-parked-records", SWEEP_SECONDS, partial(sweep, shared.engine, shared.hint)),
-        retention.Chore(
-            "forget-sync-slots", FORGET_SECONDS, partial(ticks.forget, shared.engine, settings.event_retention_days)
-        ),
-        retention.Chore("forget-sync-changes", PURGE_SECONDS, partial(changes.forget, shared.engine)),
-        retention.Chore(
-            "forget-sync-differences",
-            FORGET_SECONDS,
-            partial(differences.forget, shared.engine, settings.event_retention_days),
-        ),
+        *retention.chores(engine, settings, shared.hint),
+        chore("disable-failing-webhooks", DISABLE_SECONDS, partial(_disable_hopeless, shared)),
+        chore("purge-secrets", PURGE_SECONDS, partial(purge, engine)),
+        chore("forget-replays", FORGET_SECONDS, partial(forget_replays, engine, days)),
+        chore("purge-tokens", PURGE_SECONDS, partial(purge_tokens, engine)),
+        chore("forget-inbound-keys", PURGE_SECONDS, partial(upkeep.forget_keys, engine)),
+        chore("forget-inbound-versions", FORGET_SECONDS, partial(upkeep.forget_versions, engine, days)),
+        chore("release-stranded-requests", RELEASE_SECONDS, partial(upkeep.release_stranded, engine, shared.hint)),
+        chore("tick-sync-jobs", SYNC_TICK_SECONDS, partial(ticks.tick, engine, shared.clock, shared.hint)),
+        chore("release-sync-runs", PURGE_SECONDS, partial(release_strays, engine, shared.hint)),
+        chore("sweep-parked-records", SWEEP_SECONDS, partial(sweep, engine, shared.hint)),
+        chore("forget-sync-work", FORGET_SECONDS, partial(forget_syncs, engine, days)),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

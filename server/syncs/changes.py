@@ -51,6 +51,7 @@ DELETE FROM sync_changes WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM sync_changes WHERE until < now() ORDER BY until LIMIT 10000 FOR UPDATE SKIP LOCKED))
 """
 _TAG = "$"
+_AT_ONCE, _FORGETS = 10_000, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,15 @@ def mark(conn: Connection, workspace: int, of: UUID, by: UUID, done: Sequence[tu
 
 
 def forget(store: Store) -> int:
-    """Delete what is kept no longer, 10,000 at a time; return how many went."""
-    with store.connect() as conn:
-        return conn.exec_driver_sql(_FORGET).rowcount
+    """Delete what is kept no longer, 10,000 at a time and two million at most; return how many went."""
+    gone = 0
+    for _ in range(_FORGETS):
+        with store.connect() as conn:
+            some = conn.exec_driver_sql(_FORGET).rowcount
+        gone += some
+        if some < _AT_ONCE:
+            break
+    return gone
 
 
 def read(stored: Any) -> Any:

@@ -170,4 +170,4 @@ def test_every_move_of_a_job_that_bears_on_its_times_has_its_reaction() -> None:
 
 def test_the_scheduler_ticks(product: Product) -> None:
     names = [each.name for each in bootstrap.scheduler(product.core.settings, built=product.core).chores]
-    assert {"tick-sync-jobs", "forget-sync-slots"} <= set(names)
+    assert {"tick-sync-jobs", "forget-sync-work"} <= set(names)
