@@ -126,7 +126,7 @@ BRANCHES = (WebhookBranch(),)
 """What rooms add to the tree of an event."""
 API_CONNECTIONS = 32
 WORKER_CONNECTIONS = 8
-LEDGER_CONNECTIONS = 3
+LEDGER_CONNECTIONS = 7  # three threads of deliveries, four of sync runs
 INBOUND_STORERS = 2
 INBOUND_SECONDS = 10
 INBOUND_THREADS = 16
