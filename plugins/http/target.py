@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from plugins.http.sending import Wire
-    from server.kernel.errors import CrossdockError
-    from server.sdk import Action, Context, Key, Mode, Row
+    from server.sdk import Action, Context, CrossdockError, Key, Mode, Row
 
 RECORD_REFUSED = code(
     "RECORD_REFUSED", "The other system refuses this record: a value does not fit, or a rule forbids it."
