@@ -19,6 +19,7 @@ import server
 from server.authoring.reference import reference_page
 from server.config import Settings
 from server.integrations.aggregate import Integration
+from server.integrations.plugins import discover
 from server.kernel.errors import declared_codes
 from server.kernel.lifecycle import TRANSITIONS
 from server.kernel.retryable import FAILURE_KINDS
@@ -158,10 +159,12 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def import_all() -> None:
-    """Import every module of ours, so that what they declare is known: codes and metrics."""
+    """Import every module of ours and every plugin, so that what they declare is known: codes and metrics."""
     for module in pkgutil.walk_packages(server.__path__, "server."):
         if not module.name.endswith(".__main__"):
             importlib.import_module(module.name)
+    for plugin in discover().values():
+        plugin.adapter_factory()
 
 
 def _event(event: type[DomainEvent]) -> tuple[str, ...]:

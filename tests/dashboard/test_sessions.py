@@ -198,6 +198,11 @@ POSTS = (
     "/dead-letters/retry-all",
     "/webhooks/orders/pause",
     "/replays/rpl_00000000000000000000000000/pause",
+    "/sync-jobs/customers/run",
+    "/sync-jobs/customers/pause",
+    "/sync-runs/run_00000000000000000000000000/cancel",
+    "/sync-runs/run_00000000000000000000000000/replay/dead_00000000000000000000000000",
+    "/sync-conflicts/cfl_00000000000000000000000000/resolve",
 )
 
 
