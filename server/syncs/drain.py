@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from server.integrations.renewal import Renewal
+from server.integrations.holding import Holding
 from server.kernel.errors import (
     Conflict,
     CrossdockError,
@@ -37,8 +37,6 @@ from server.syncs.runs import KIND
 from server.syncs.two_way import TwoWay
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from server.events.admitting import Admit
     from server.integrations.calls import Caller
     from server.integrations.making import Making
@@ -74,9 +72,7 @@ class Runs:
         self.making = making
         self.caller = caller
         self.filler = Filler(store, admit)
-        self._running: dict[UUID, Claim] = {}
-        self._lock = threading.Lock()
-        self._renewal = Renewal("syncs", claims.HEARTBEAT_SECONDS, self._renew)
+        self.holding = Holding(store, KIND, AT_ONCE)
 
     def drain(self) -> int:
         """Begin slices of runs that are due, as far as there is room; return how many were begun.
@@ -85,18 +81,12 @@ class Runs:
             Unavailable: the database is away.
 
         """
-        with self._lock:
-            room = AT_ONCE - len(self._running)
-        if room <= 0:
+        room = self.holding.room
+        if not room:
             return 0
-        with self.store.connect() as conn:
-            mine = claims.claim(conn, KIND, room)
+        mine = self.holding.take(room)
         for claim in mine:
-            with self._lock:
-                self._running[claim.ref] = claim
             threading.Thread(target=self._run, args=(claim,), daemon=True, name="sync").start()
-        if mine:
-            self._renewal.start()
         return len(mine)
 
     def slice(self, claim: Claim) -> None:
@@ -206,27 +196,11 @@ class Runs:
             except Exception:  # the border of one run: its lease ends, and it is tried again until it is poison
                 log.exception("a slice broke", run=str(at_work.ref))
             finally:
-                with self._lock:
-                    self._running.pop(at_work.ref, None)
-                    if following is not None:
-                        self._running[following.ref] = following
+                self.holding.let_go(at_work)
 
     def _another(self, done: Claim) -> Claim | None:
-        with self._lock:
-            self._running.pop(done.ref, None)
-        with self.store.connect() as conn:
-            return next(iter(claims.claim(conn, KIND, 1)), None)
-
-    def _renew(self) -> bool:
-        with self._lock:
-            held = list(self._running.values())
-        try:
-            if held:
-                with self.store.connect() as conn:
-                    claims.heartbeat(conn, KIND, held)
-        except CrossdockError as error:
-            log.warning("cannot renew leases", code=error.code, leases=len(held))
-        return bool(held)
+        self.holding.let_go(done)
+        return next(iter(self.holding.take(1)), None)
 
 
 def _pinned(tx: Tx, run: Progress) -> Job:

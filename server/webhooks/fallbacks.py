@@ -18,7 +18,7 @@ from server.events import queries as event_store
 from server.events.envelope import from_json, to_json
 from server.events.routes import routes_version
 from server.events.upcasting import Ladders
-from server.integrations.renewal import Renewal
+from server.integrations.holding import Holding
 from server.kernel.errors import Conflict, CrossdockError, Failure, Postponed, Retryable, Unavailable
 from server.queue import claims, dead_letters
 from server.store import Cause
@@ -30,7 +30,6 @@ from server.webhooks.rendering import asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
     from sqlalchemy.engine import Connection, Row
 
@@ -84,9 +83,7 @@ class Fallbacks:
         self.caller = caller
         self.reopening = reopening
         self.ladders = Ladders()
-        self._running: dict[UUID, Claim] = {}
-        self._lock = threading.Lock()
-        self._renewal = Renewal("fallbacks", claims.HEARTBEAT_SECONDS, self._renew)
+        self.holding = Holding(store, KIND, AT_ONCE)
 
     def drain(self) -> int:
         """Begin what is due, as far as there is room; return how much was begun.
@@ -95,23 +92,23 @@ class Fallbacks:
             Unavailable: the database is away.
 
         """
-        with self._lock:
-            room = AT_ONCE - len(self._running)
-        if room <= 0:
+        room = self.holding.room
+        mine = self.holding.take(room) if room else []
+        if not mine:
             return 0
-        with self.store.connect() as conn:
-            mine = claims.claim(conn, KIND, room)
-            rows = {row.id: row for row in conn.exec_driver_sql(_LOAD, {"ids": [each.ref for each in mine]})}
-            uids = {row.event_uid for row in rows.values()}
-            events = {each.uid: each for each in event_store.by_uids(conn, uids)} if uids else {}
+        try:
+            with self.store.connect() as conn:
+                rows = {row.id: row for row in conn.exec_driver_sql(_LOAD, {"ids": [each.ref for each in mine]})}
+                uids = {row.event_uid for row in rows.values()}
+                events = {each.uid: each for each in event_store.by_uids(conn, uids)} if uids else {}
+        except BaseException:  # whatever it is: what is not begun must not be renewed
+            for claim in mine:
+                self.holding.let_go(claim)
+            raise
         for claim in mine:
             row = rows.get(claim.ref)
-            with self._lock:
-                self._running[claim.ref] = claim
             args = (claim, row, events.get(row.event_uid) if row is not None else None)
             threading.Thread(target=self._run, args=args, daemon=True, name="fallback").start()
-        if mine:
-            self._renewal.start()
         return len(mine)
 
     def _run(self, claim: Claim, row: Row[Any] | None, event: Event | None) -> None:
@@ -127,19 +124,7 @@ class Fallbacks:
         except Exception:  # the border of one fallback: its lease ends, and it is tried again until it is poison
             log.exception("a fallback broke", delivery=str(claim.ref))
         finally:
-            with self._lock:
-                self._running.pop(claim.ref, None)
-
-    def _renew(self) -> bool:
-        with self._lock:
-            held = list(self._running.values())
-        try:
-            if held:
-                with self.store.connect() as conn:
-                    claims.heartbeat(conn, KIND, held)
-        except Unavailable as error:
-            log.warning("cannot renew leases", code=error.code, leases=len(held))
-        return bool(held)
+            self.holding.let_go(claim)
 
 
 class _One:
