@@ -192,7 +192,7 @@ class Hub:
             self._position = self._rest
             await asyncio.sleep(AWAY_SECONDS)
             return None
-        except BaseException:
+        except BaseException:  # cancelled, or broken: whoever is joining must not wait for a look that never comes
             self._joining = joining + self._joining
             raise
 

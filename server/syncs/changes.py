@@ -29,7 +29,7 @@ FROM json_to_recordset(%(rows)s::json) AS r(key text, target_key json, before js
 ON CONFLICT (run_id, key) DO UPDATE SET written = excluded.written, at = now()
 """
 # A record that another run has written since is that run's; one that was put back is as the run before left it.
-_TODO = """
+_NOT_REVERTED = """
 SELECT c.key, c.target_key, c.before, c.written, n.id AS later
 FROM sync_changes c LEFT JOIN sync_records r ON r.job_id = c.job_id AND r.key = c.key
 LEFT JOIN sync_runs n ON n.id = r.run_id AND n.id <> c.run_id AND r.updated_at > c.at AND n.kind <> 'revert'
@@ -85,7 +85,7 @@ def todo(conn: Connection, workspace: int, job: UUID, of: UUID, by: UUID | None,
     values = {"workspace": workspace, "job": job, "of": of, "by": by, "limit": limit}
     return [
         Change(row.key, unpacked(row.target_key), read(row.before), read(row.written), row.later)
-        for row in conn.exec_driver_sql(_TODO, values)
+        for row in conn.exec_driver_sql(_NOT_REVERTED, values)
     ]
 
 
