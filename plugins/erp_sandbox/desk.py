@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from server.sdk import CallRequest, Context
 
+    Work = Callable[["Desk", Mapping[str, Any]], dict[str, Any]]
+
 ERP_KEY_REUSED = code("ERP_KEY_REUSED", "The idempotency key has come before, with another input.")
 SOURCE = "erp_sandbox"
 

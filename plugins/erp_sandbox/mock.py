@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import create_engine, delete, insert, select
 
-from plugins.erp_sandbox.customers import shown
 from plugins.erp_sandbox.migrating import migrate
+from plugins.erp_sandbox.sales.customers import shown
 from plugins.erp_sandbox.tables import CALLS, CUSTOMERS
 from server.sdk import Mock, Scenario, SourceStage, TargetStage
 

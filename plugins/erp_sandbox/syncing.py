@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal, select, tuple_
 
-from plugins.erp_sandbox import customers
 from plugins.erp_sandbox.desk import SOURCE, working
+from plugins.erp_sandbox.sales import customers
 from plugins.erp_sandbox.tables import CUSTOMERS
 from server.sdk import (
     Batch,

@@ -74,7 +74,8 @@ class Moment(TypeDecorator[datetime]):
         return found.astimezone(UTC)
 
 
-def _company() -> Column[str]:
+def company() -> Column[str]:
+    """Return the column that the key of every table begins with."""
     return Column("company", String(400), primary_key=True)
 
 
@@ -82,7 +83,7 @@ METADATA = MetaData()
 CUSTOMERS = Table(
     "customers",
     METADATA,
-    _company(),
+    company(),
     Column("customer_id", String(64), primary_key=True),
     Column("external_id", String(200)),
     Column("name", String(300), nullable=False),
@@ -105,7 +106,7 @@ CUSTOMERS = Table(
 CALLS = Table(
     "calls",
     METADATA,
-    _company(),
+    company(),
     Column("operation", String(100), primary_key=True),
     Column("key", String(300), primary_key=True),
     Column("fingerprint", String(64), nullable=False),
