@@ -1,0 +1,1 @@
+"""Sagas: runs of steps across modules, each with what makes it undone."""
