@@ -20,8 +20,8 @@ def main(url: str, folder: str) -> None:
     runs = Runs(
         product.core.engine,
         ledger,
-        bootstrap._making(product.core),
-        bootstrap._caller(product.core),
+        bootstrap.making_of(product.core),
+        bootstrap.caller_of(product.core),
         product.core.admit,
     )
     print("at work", flush=True)

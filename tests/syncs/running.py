@@ -51,10 +51,10 @@ class Syncing:
         self._file = folder / "default" / "default" / "old.db"
         self._file.parent.mkdir(parents=True)
         self._url = product.settings.database_url.replace("+psycopg", "")
-        self.caller = bootstrap._caller(product.core)
+        self.caller = bootstrap.caller_of(product.core)
         self.ledger = Store(product.settings.database_url, "crossdock_engine", pool=2, by_index=True)
         self.runs = Runs(
-            product.core.engine, self.ledger, bootstrap._making(product.core), self.caller, product.core.admit
+            product.core.engine, self.ledger, bootstrap.making_of(product.core), self.caller, product.core.admit
         )
         self.old("CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, email TEXT, credit TEXT, updated_at TEXT)")
         self.new("CREATE SCHEMA shop")

@@ -51,7 +51,7 @@ def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
 @pytest.fixture
 def discovery(syncing: Syncing) -> Discovery:
     core = syncing.product.core
-    return Discovery(core.tenant, bootstrap._making(core), syncing.caller)
+    return Discovery(core.tenant, bootstrap.making_of(core), syncing.caller)
 
 
 def test_a_table_becomes_a_job_that_runs(syncing, discovery):

@@ -116,7 +116,7 @@ def test_a_preview_says_which_of_them_came_and_stores_none(syncing: Syncing) -> 
     for number in range(7):
         send(product, number)
     core = product.core
-    preview = Preview(core.tenant, bootstrap._making(core), syncing.caller, core.clock, core.admit)
+    preview = Preview(core.tenant, bootstrap.making_of(core), syncing.caller, core.clock, core.admit)
     shown = preview.of(product.scope, Cause("user:anna", "cor_1"), "customers", 20)
     assert (shown["create"], shown["unchanged"], shown["update"]) == (3, 7, 0)
     assert subjects(product) == ALL[:7]

@@ -39,7 +39,7 @@ def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
 @pytest.fixture
 def api(syncing: Syncing) -> Client:
     core = syncing.product.core
-    records = Records(core.tenant, core.hint, bootstrap._making(core), syncing.caller, Filler(core.tenant, core.admit))
+    records = Records(core.tenant, core.hint, bootstrap.making_of(core), syncing.caller, Filler(core.tenant, core.admit))
     scopes = {"main": syncing.scope, "rival": syncing.product.workspace("rival", "rival")}
     app = create_app(Frame(Settings(), core.tenant, [records_api.blueprint(records)], scopes))
     return Client(app.test_client(), "operator")

@@ -35,7 +35,7 @@ def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
 @pytest.fixture
 def api(syncing: Syncing) -> Client:
     core = syncing.product.core
-    preview = Preview(core.tenant, bootstrap._making(core), syncing.caller, core.clock, core.admit)
+    preview = Preview(core.tenant, bootstrap.making_of(core), syncing.caller, core.clock, core.admit)
     scopes = {"main": syncing.scope, "rival": syncing.product.workspace("rival", "rival")}
     app = create_app(Frame(Settings(), core.tenant, [blueprint(core.tenant, core.hint, preview)], scopes))
     return Client(app.test_client(), "operator")

@@ -1,0 +1,81 @@
+"""A worker process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from server import reactions
+from server.access.references import resolve_config
+from server.events import alerts
+from server.integrations.endpoints import Endpoints
+from server.operations import metrics
+from server.queue import hints
+from server.replays.drain import drain as drain_replays
+from server.store import Store, processes
+from server.syncs.drain import Runs
+from server.transport.addresses import AddressPolicy
+from server.transport.aio import AsyncSender
+from server.webhooks import fanouts, health
+from server.webhooks.drain import Deliveries
+from server.webhooks.fallbacks import Fallbacks
+from server.webhooks.inbound.drain import Inbound
+from server.webhooks.sending import Sending
+from server.webhooks.targets import Targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
+
+    from server.config import Settings
+    from server.webhooks.job import Job
+    from server.webhooks.queries import Outcome
+
+
+from server.bootstrap.shared import Core, caller_of, core, making_of
+
+LEDGER_CONNECTIONS = 7  # three threads of deliveries, four of sync runs
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker process runs. `chores` drain what is not deliveries; each returns how much it did."""
+
+    process: processes.Process
+    store: Store
+    redis_url: str
+    deliveries: Deliveries
+    chores: Sequence[Callable[[], int]]
+
+
+def worker(settings: Settings, *, built: Core | None = None) -> Worker:
+    """Build a worker."""
+    shared = built or core(settings)
+    process = processes.Process("worker")
+    endpoints = Endpoints(
+        shared.plugins, lambda tx, config: resolve_config(tx, shared.secrets, config), shared.keychain
+    )
+    targets = Targets(shared.engine, endpoints, shared.secrets, shared.networks.of)
+    sending = Sending(AsyncSender(AddressPolicy()), shared.clock, shared.gate)
+
+    endpoints_health = health.EndpointHealth(shared.engine, shared.webhooks)
+
+    def after(outcomes: Sequence[Outcome], jobs: Mapping[UUID, Job]) -> None:
+        metrics.count_outcomes(outcomes, jobs)
+        endpoints_health(outcomes, jobs)
+
+    ledger = Store(settings.database_url, "crossdock_engine", pool=LEDGER_CONNECTIONS, by_index=True)
+    watch = hints.Watch(hints.connect(settings.redis_url), process.name) if settings.redis_url else None
+    deliveries = Deliveries(ledger, targets, sending, process.name, after, watch)
+    services = reactions.Services(shared.hint)
+    chores: list[Callable[[], int]] = [
+        Inbound(shared.engine, shared.publisher).drain,
+        partial(fanouts.drain, shared.engine, shared.clock),
+        partial(reactions.drain, shared.engine, services),
+        partial(alerts.drain, shared.engine, shared.publisher),
+        Fallbacks(shared.engine, making_of(shared), caller_of(shared), shared.reopening).drain,
+        partial(drain_replays, shared.engine, shared.reopening),
+        Runs(shared.engine, ledger, making_of(shared), caller_of(shared), shared.admit).drain,
+    ]
+    return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
