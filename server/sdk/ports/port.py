@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from server.sdk.adapter import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from server.sdk.adapter import Operation
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +55,26 @@ class Port:
         if found is None:
             raise KeyError(name)
         return found
+
+
+def read(
+    name: str, about: str, takes: Mapping[str, Any], gives: Mapping[str, Any], refuses: tuple[str, ...] = ()
+) -> Promise:
+    """Return the promise of an operation that changes nothing."""
+    operation = Operation(name=name, about=about, input_schema=takes, output_schema=gives, idempotent=True)
+    return Promise(operation=operation, refuses=refuses)
+
+
+def write(
+    name: str,
+    about: str,
+    takes: Mapping[str, Any],
+    gives: Mapping[str, Any],
+    refuses: tuple[str, ...] = (),
+    *,
+    undo: str | None = None,
+    events: tuple[str, ...] = (),
+) -> Promise:
+    """Return the promise of an operation that changes something, once for each idempotency key."""
+    operation = Operation(name=name, about=about, input_schema=takes, output_schema=gives, writes=True, idempotent=True)
+    return Promise(operation=operation, refuses=refuses, undo=undo, events=events)
