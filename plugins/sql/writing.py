@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from plugins.sql.appending import Appending
 from plugins.sql.connecting import reading
 from plugins.sql.connecting import writing as writing_transaction
 from plugins.sql.discovering import tables_of
@@ -41,6 +42,12 @@ OPTIONS: Mapping[str, Any] = {
             "type": "boolean",
             "default": False,
         },
+        "once": {
+            "description": "Append keeps beside the table, in `crossdock_appended`, what the page under way has brought: nothing comes"
+            " twice, whatever dies. False goes without.",
+            "type": "boolean",
+            "default": True,
+        },
         "archive_field": {"description": "What archiving sets: a boolean to true, a moment to now.", **_NAME},
     },
 }
@@ -60,6 +67,7 @@ class TableWrite(Target):
 
     def __init__(self) -> None:
         self._tables = Tables()
+        self._appending = Appending()
 
     def problems(self, options: Mapping[str, Any], match_on: Sequence[str], mode: Mode) -> Sequence[FieldError]:
         """Ask for a key where the mode needs one."""
@@ -87,9 +95,14 @@ class TableWrite(Target):
                 mode = "upsert" if to.match_on else "append"
             elif mode in _WITH_KEY:
                 table.vet_key(to.match_on)
+            lane = self._appending.lane(connection, table, to, batch) if mode == "append" and _once(to) else None
+            written |= lane.brought if lane else set()
             rows = _rows_of(connection, table, to)
-            for brought, numbers in groups.items():
+            for brought, listed in groups.items():
+                numbers = [each for each in listed if each not in written] if lane else listed
                 records, fields = [batch.records[number] for number in numbers], brought
+                if not records:
+                    continue
                 if to.options.get("add_columns") and to.mode != "replace" and not table.types.keys() >= set(brought):
                     self._tables.forget(connection, to.options)
                     table, fields = grown(connection, to.options, brought, records)
@@ -97,6 +110,8 @@ class TableWrite(Target):
                 table.vet(fields)
                 changed = rows.write(mode, fields, records)
                 written.update(numbers[each] for each in changed)
+            if lane:
+                lane.note()
         named = {number for numbers in groups.values() for number in numbers}
         return WriteResult(sorted(named - written), failed)
 
@@ -183,6 +198,11 @@ class TableWrite(Target):
     def _place(self, connection: Connection, to: Destination) -> Table:
         table = self._tables.of(connection, to.options)
         return replace(table, name=_stage(connection, table, to)) if to.mode == "replace" else table
+
+
+def _once(to: Destination) -> bool:
+    """A call of its own is done once by its own key; here it is about runs, which go on after a crash."""
+    return bool(to.run) and to.options.get("once", True)
 
 
 def _rows_of(connection: Connection, table: Table, to: Destination) -> PostgresRows | PlainRows:

@@ -5,7 +5,8 @@ it in its adapter's `targets`, as `sources` says. The run engine does the rest: 
 fails as one, dead letters, the ledger, guards, and finding what to delete.
 
 A record may be written twice: after a crash, or when nobody knows whether a write was done. Every mode but `append` must
-therefore have the same effect twice as once; `append` has it where the other system honours the idempotency key.
+therefore have the same effect twice as once; `append` has it where the other system honours the idempotency key, or where the
+target keeps beside its records which of them a page has brought (`Batch.lane` and `Batch.page`, `Destination.epoch`).
 """
 
 # ruff: noqa: ARG002 - what a base takes is for its subclasses
@@ -63,21 +64,29 @@ def outcome_unknown(error: CrossdockError) -> bool:
 class Destination:
     """Where records go. `options` fit the target's `options_schema`; `match_on` are the fields that identify a record.
 
-    `run` is the id of the run; `replace` keeps what it has written so far under it.
+    `run` is the id of the run; `replace` keeps what it has written so far under it. `epoch` grows with each slice of a run: who
+    writes with a lower one than was seen has lost the run, and must not write any more.
     """
 
     options: Mapping[str, Any]
     match_on: tuple[str, ...] = ()
     mode: Mode = "upsert"
     run: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records to write, no two with the same `match_on`, and as many idempotency keys, the same at every try."""
+    """Records to write, no two with the same `match_on`, and as many idempotency keys, the same at every try.
+
+    Pages of one `lane` of a run are written one after the other, each in one batch or, where some are refused, in several. One that
+    comes again has the same `page`.
+    """
 
     records: Sequence[Row]
     keys: Sequence[str]
+    lane: str = ""
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, overload
 
 import orjson
 
@@ -17,7 +19,7 @@ from server.syncs.ledger import Entry
 from server.syncs.refused import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from server.sdk.sources import Key, Row
     from server.syncs.ends import TargetEnd
@@ -41,6 +43,45 @@ class Made:
     hash: bytes
     record: Row
     target_key: Key
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a run a page is: it comes again with the same. `lane` is the part of the source that it is of."""
+
+    run: str
+    lane: str = ""
+    page: str = ""
+
+
+class Keys(Sequence[str]):
+    """The idempotency keys of a batch, made when they are asked for: most targets ask for none.
+
+    They are the same at every try: of the row alone where it is appended, of run and row where a value may come back in a later run
+    and has to be written then too, of the place in the run where rows have no key.
+    """
+
+    def __init__(self, place: Place, mode: str, made: Sequence[Made]) -> None:
+        self._run = "" if mode == "append" else f"{place.run}:"
+        self._keyless = f"{place.run}:{place.lane}:{place.page}"
+        self._made = made
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [self._of(each) for each in self._made[index]]
+        return self._of(self._made[index])
+
+    def _of(self, made: Made) -> str:
+        found = (made.hash or ledger.hash_of(made.row)).hex()
+        return f"{self._keyless}:{made.place}:{found}" if made.key is None else f"{self._run}{made.key}:{found}"
 
 
 @dataclass(slots=True)
@@ -57,6 +98,11 @@ class Outcome:
     keys: list[str] = field(default_factory=list)
 
 
+def digest(value: Any) -> str:
+    """Return what tells one page of a run from the others: short, and the same for the same JSON."""
+    return blake2b(orjson.dumps(value, default=as_json), digest_size=10).hexdigest()
+
+
 def prepare(
     job: Job,
     version: int,
@@ -69,7 +115,7 @@ def prepare(
     made: list[Made] = []
     taken: set[Key] = set()
     keeps, match_on = keeps_ledger(job), job.target.match_on
-    for row in rows:
+    for place, row in enumerate(rows):
         key, record = None, None
         try:
             key = _key(job, row)
@@ -85,7 +131,7 @@ def prepare(
             if target_key and target_key in taken:
                 raise Permanent("another row of this batch has the same match_on", code=KEY_TWICE, source="sync")
             taken.add(target_key)
-            made.append(Made(row, key, found, record, target_key))
+            made.append(Made(row, key, found, record, target_key, place))
         except Skipped:
             done.unchanged += 1
         except CrossdockError as error:
@@ -98,7 +144,7 @@ def keeps_ledger(job: Job) -> bool:
     return bool(job.source.primary_key) and (job.target.skip_unchanged or job.target.delete is not None)
 
 
-def write(job: Job, target: TargetEnd, to: Destination, made: Sequence[Made], run: str, done: Outcome) -> None:
+def write(job: Job, target: TargetEnd, to: Destination, made: Sequence[Made], place: Place, done: Outcome) -> None:
     """Write the records; a batch that is refused as one is halved until the records at fault are found.
 
     Raises:
@@ -109,7 +155,8 @@ def write(job: Job, target: TargetEnd, to: Destination, made: Sequence[Made], ru
     while waiting:
         part = waiting.pop()
         try:
-            result = target.write(to, Batch([each.record for each in part], [_idempotency(run, each) for each in part]))
+            records = [each.record for each in part]
+            result = target.write(to, Batch(records, Keys(place, to.mode, part), place.lane, place.page))
         except Permanent as error:
             if len(part) == 1 or not _is_of_a_record(error):
                 if not _is_of_a_record(error):
@@ -153,11 +200,6 @@ _OF_THE_PLACE = frozenset(
 
 def _refused(made: Made, error: CrossdockError) -> Refused:
     return Refused(made.key, made.row, made.record, error, "refused")
-
-
-def _idempotency(run: str, made: Made) -> str:
-    """Return a key that is the same at every try: of the record, not of the run, where the row has a key and a hash."""
-    return f"{made.key}:{made.hash.hex()}" if made.key is not None and made.hash else f"{run}:{made.target_key}"
 
 
 def _key(job: Job, row: Row) -> str | None:

@@ -38,10 +38,10 @@ SLICE_SECONDS = 5.0
 _HUNDRED = 100
 
 
-def destination_of(job: Job, run: str = "") -> Destination:
+def destination_of(job: Job, run: str = "", epoch: int = 0) -> Destination:
     """Return where the records of a job go."""
     mode = "upsert" if job.target.mode == "mirror" else job.target.mode
-    return Destination(options=job.target.options, match_on=job.target.match_on, mode=mode, run=run)
+    return Destination(options=job.target.options, match_on=job.target.match_on, mode=mode, run=run, epoch=epoch)
 
 
 class Slice:
@@ -59,7 +59,7 @@ class Slice:
     ) -> None:
         self.store, self.claim, self.run, self.job = store, claim, run, job
         self.source, self.target, self.drift = source, target, drift
-        self.to = destination_of(job, show("run", run.run))
+        self.to = destination_of(job, show("run", run.run), claim.epoch)
         self.keeps = batches.keeps_ledger(job)
         self.until = time.monotonic() + SLICE_SECONDS
         self.lock = threading.RLock()
@@ -163,7 +163,7 @@ class Slice:
 
     def page(self, page: Page, part: dict[str, Any] | None = None) -> None:
         """Write a page and record it: of the whole window, or of a part."""
-        done = self._written(page.rows)
+        done = self._written(page.rows, self._place(part))
         with self.lock:
             removed = [each for each in done.gone if self._vet_deletes(len(done.gone))]
             tombstones = self._of_tombstones(page.deleted)
@@ -178,7 +178,13 @@ class Slice:
                     progress.go_on_from(conn, self.run)
             self._vet_refused(done)
 
-    def _written(self, rows: Sequence[Row]) -> Outcome:
+    def _place(self, part: dict[str, Any] | None) -> batches.Place:
+        """Return which page comes now: after a crash the same one begins where the last checkpoint is."""
+        at = self.run.position if part is None else part["position"]
+        lane = "" if part is None else batches.digest(part["of"])
+        return batches.Place(str(self.run.run), lane, batches.digest([self.run.bounds.as_json(), at]))
+
+    def _written(self, rows: Sequence[Row], place: batches.Place) -> Outcome:
         """Map and write rows; nothing of it is recorded yet."""
         done = Outcome(read=len(rows))
         if self.drift is not None:
@@ -200,7 +206,7 @@ class Slice:
         self._vet_changes(len(made))
         self.images.writing(self.to, made)
         try:
-            batches.write(self.job, self.target, self.to, made, str(self.run.run), done)
+            batches.write(self.job, self.target, self.to, made, place, done)
         except (Retryable, Postponed):
             self._keep(done)
             raise
@@ -311,7 +317,7 @@ class Slice:
         """Sync the one record that an event names; one that is no more is removed, where the job removes."""
         key = tuple(self.run.key)
         rows = self.source.fetch(self.request(), [key])
-        done = self._written(rows)
+        done = self._written(rows, batches.Place(str(self.run.run)))
         lost = [] if rows or self.job.target.delete is None else self._of_tombstones([key])
         removed = [*done.gone, *lost]
         self._remove(removed)
@@ -332,7 +338,8 @@ class Slice:
                     progress.end(conn, self.claim, self.run, "succeeded")
                 return True
             keys = [ledger.values_of(each) for each in ready]
-            done = self._written(self.source.fetch(self.request(), keys) if fetches else list(ready.values()))
+            place = batches.Place(str(self.run.run), page=batches.digest(list(ready)))
+            done = self._written(self.source.fetch(self.request(), keys) if fetches else list(ready.values()), place)
             done.keys = list(ready)
             self._remove(done.gone)
             with self.store.connect() as conn:

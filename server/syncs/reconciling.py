@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.kernel.errors import Conflict, code
 from server.syncs import batches, differences, ledger, parked, progress, references
-from server.syncs.batches import Outcome
+from server.syncs.batches import Outcome, Place
 from server.syncs.differences import Difference
 from server.syncs.engine import Slice
 from server.syncs.images import lookup
@@ -127,7 +127,7 @@ class Reconciling(Slice):
         self.images.writing(self.to, made)
         before = len(done.refused)
         unchanged = done.unchanged
-        batches.write(self.job, self.target, self.to, made, str(self.run.run), done)
+        batches.write(self.job, self.target, self.to, made, Place(str(self.run.run)), done)
         done.unchanged = unchanged
         failed = {each.key: each.error.message for each in done.refused[before:]}
         for each, difference in found:

@@ -16,7 +16,7 @@ from server.kernel.errors import CrossdockError, Permanent, code
 from server.kernel.ids import show
 from server.store.values import write_json
 from server.syncs import batches, changes, progress
-from server.syncs.batches import Made, Outcome
+from server.syncs.batches import Made, Outcome, Place
 from server.syncs.engine import Slice
 from server.syncs.images import lookup
 from server.syncs.preview import same
@@ -143,7 +143,7 @@ class Reverting(Slice):
         """Write what was there before; return why some could not be written."""
         made = [Made({}, each.key, self._once(each), self._image(each), each.target_key) for each in back]
         done = Outcome()
-        batches.write(self.job, self.target, self.to, made, str(self.run.run), done)
+        batches.write(self.job, self.target, self.to, made, Place(str(self.run.run)), done)
         return {each.key: each.error.message for each in done.refused if each.key is not None}
 
     def _image(self, change: Change) -> Row:

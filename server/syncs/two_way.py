@@ -17,7 +17,7 @@ from server.sdk.sources import ReadRequest
 from server.sdk.targets import Destination
 from server.syncs import bases, batches, ledger, progress, windows
 from server.syncs.bases import Kept, Known, plain_key
-from server.syncs.batches import Outcome
+from server.syncs.batches import Outcome, Place
 from server.syncs.engine import Slice
 from server.syncs.ledger import Entry
 from server.syncs.merging import Contested, Plan, agreed, changed, merge, recovered
@@ -319,7 +319,7 @@ class TwoWay(Slice):
                 record = {**key, **(twin.target or {}), **twin.plan.to_target}
                 made[twin.ledger_key] = replace(twin.made, key=twin.ledger_key, record=record, hash=self._hash(record))
         written = Outcome()
-        batches.write(self.pair.there, self.ends[1], self.to, list(made.values()), str(self.run.run), written)
+        batches.write(self.pair.there, self.ends[1], self.to, list(made.values()), Place(str(self.run.run)), written)
         outcome.refused += written.refused
         keys = {each.key for each in written.entries}
         for twin in twins:
@@ -333,7 +333,7 @@ class TwoWay(Slice):
         for each in batches.prepare(self.pair.back, self.run.definition_version, rows, self._shown, {}, written):
             twin = by_row[id(each.row)]
             made.append(replace(each, key=twin.ledger_key, hash=self._hash(each.record)))
-        batches.write(self.pair.back, self.back[1], self.to_source, made, str(self.run.run), written)
+        batches.write(self.pair.back, self.back[1], self.to_source, made, Place(str(self.run.run)), written)
         outcome.refused += [replace(each, key=by_row[id(each.row)].ledger_key) for each in written.refused]
         keys = {each.key for each in written.entries}
         for twin in twins:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 
+from plugins.sql.appending import NO_APPEND_TABLE, RUN_LOST
 from plugins.sql.failures import RECORD_REFUSED
 from plugins.sql.tables import FIELD_UNKNOWN, KEY_MISSING, TABLE_MISSING
 from plugins.sql.writing import KEY_EMPTY, NO_ARCHIVE_FIELD
@@ -21,6 +23,59 @@ MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def write(database, records, *, table="t", mode="upsert", match_on=("id",), **more):
     to = Destination(options={"table": table, **more}, match_on=match_on, mode=mode, run="run_1")
     return database.target.write(to, Batch(records, ["k"] * len(records)), database.context)
+
+
+def append(database, records, page, *, epoch=1, lane="", **more):
+    to = Destination(options={"table": "t", **more}, mode="append", run="run_1", epoch=epoch)
+    batch = Batch(records, [f"k{each['id']}" for each in records], lane, page)
+    return database.target.write(to, batch, database.context)
+
+
+def test_a_page_that_is_appended_again_brings_what_it_had_not(database):
+    database.run("CREATE TABLE t (id int, name text)")
+    append(database, [{"id": 1, "name": "a"}], "p1")
+    append(database, [{"id": 1, "name": "a"}], "p1", lane="other")
+    append(database, [{"id": 2, "name": "b"}], "p2")
+    append(database, [{"id": 3, "name": "c"}], "p2")  # a page is written in parts where some of it is refused
+    again = append(database, [{"id": each, "name": "x"} for each in (2, 3, 4)], "p2", epoch=2)
+    assert (again.unchanged, again.failed) == ([], {})
+    append(database, [{"id": 4, "name": "x"}], "p2", epoch=3)
+    append(database, [{"id": 1, "name": "a"}], "p3", epoch=3)
+    append(database, [{"id": 1, "name": "a"}], "p3", epoch=4, once=False)
+    assert database.run("SELECT id FROM t ORDER BY id") == [(1,), (1,), (1,), (1,), (2,), (3,), (4,)]
+
+
+def test_who_has_lost_the_run_appends_nothing(database):
+    database.run("CREATE TABLE t (id int, name text)")
+    append(database, [{"id": 1, "name": "a"}], "p1", epoch=2)
+    with pytest.raises(Retryable) as raised:
+        append(database, [{"id": 2, "name": "b"}], "p2", epoch=1)
+    assert raised.value.code == RUN_LOST
+    assert database.run("SELECT id FROM t") == [(1,)]
+
+
+def test_what_stands_beside_is_written_with_the_records_or_not_at_all(database):
+    database.run("CREATE TABLE t (id int, name text NOT NULL)")
+    with pytest.raises(Permanent):
+        append(database, [{"id": 1, "name": None}], "p1")
+    append(database, [{"id": 1, "name": "a"}], "p1", epoch=2)
+    assert database.run("SELECT id FROM t") == [(1,)]
+
+
+def test_a_role_that_may_make_no_table_is_told_what_to_do(postgres):
+    postgres.run("CREATE TABLE t (id int)")
+    postgres.run("CREATE ROLE only_writes LOGIN PASSWORD 'x'")
+    postgres.run("GRANT INSERT, SELECT ON t TO only_writes")
+    parts = urlsplit(postgres.url)
+    postgres.config = {"url": parts._replace(netloc=f"only_writes:x@{parts.hostname}:{parts.port}").geturl()}
+    try:
+        with pytest.raises(Permanent) as raised:
+            append(postgres, [{"id": 1}], "p1")
+        assert raised.value.code == NO_APPEND_TABLE
+        append(postgres, [{"id": 1}], "p1", once=False)
+        assert postgres.run("SELECT count(*) FROM t") == [(1,)]
+    finally:
+        postgres.run("DROP OWNED BY only_writes; DROP ROLE only_writes")
 
 
 @pytest.mark.parametrize("name", EVIL)

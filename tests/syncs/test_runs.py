@@ -274,9 +274,27 @@ def test_no_run_touches_the_ledger_of_another_workspace(syncing):
             assert tx.all(f"SELECT * FROM {table}") == []
 
 
+def keys_of(mode, run, *made, page="p"):
+    return list(batches.Keys(batches.Place(run, "", page), mode, made))
+
+
 def test_the_keys_of_records_stay_the_same_over_tries():
-    made = batches.Made({}, "[1]", b"\x01", {}, ("1",))
-    assert batches._idempotency("run_1", made) == batches._idempotency("run_2", made)
+    first, again = batches.Made({"a": 1}, "[1]", b"", {}, ()), batches.Made({"a": 1}, "[1]", b"", {"b": 2}, ())
+    changed = batches.Made({"a": 2}, "[1]", b"", {}, ())
+    assert keys_of("upsert", "run_1", first) == keys_of("upsert", "run_1", again)
+    assert keys_of("upsert", "run_1", first) != keys_of("upsert", "run_1", changed)
+
+
+def test_what_comes_back_in_a_later_run_is_written_then_and_appended_never_again():
+    made = batches.Made({"a": 1}, "[1]", b"", {}, ())
+    assert keys_of("upsert", "run_1", made) != keys_of("upsert", "run_2", made)
+    assert keys_of("append", "run_1", made) == keys_of("append", "run_2", made)
+
+
+def test_rows_without_a_key_that_are_alike_are_told_apart_by_where_they_are():
+    alike = [batches.Made({"a": 1}, None, b"", {}, (), place) for place in range(2)]
+    assert len({*keys_of("append", "run_1", *alike), *keys_of("append", "run_1", *alike, page="q")}) == 4
+    assert keys_of("append", "run_1", *alike) == keys_of("append", "run_1", *alike)
 
 
 def test_what_was_written_of_a_batch_that_comes_again_is_not_sent_again(syncing, monkeypatch):
