@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
-from .decimals import NUMBERS, Number, decimal, exact, fixed, parse_number, rounded, whole, writable
+from .decimals import DIGITS, NUMBERS, Number, decimal, exact, fixed, parse_number, rounded, whole, writable
 from .errors import TYPE, VALUE, Refused
 from .functions.dates import format_with, read_date, read_moment, write_date
 from .functions.text import as_text
@@ -117,7 +118,21 @@ def _numeric(name: str, places: int | None) -> Convert:
         return lambda value: _to_number(_number(value) if places is None else rounded(_number(value), places))
     if places is None:
         return lambda value: fixed(decimal(_number(value)))
-    return lambda value: fixed(rounded(_number(value), places))
+    return _money(places)
+
+
+def _money(places: int) -> Convert:
+    """Round and write; a Decimal that has just these digits, as columns of databases do, is written as it is."""
+    point = -places - 1
+
+    def run(value: Any) -> str:
+        if places and type(value) is Decimal:
+            text = str(value)
+            if len(text) <= DIGITS and text[point:][:1] == "." and text[point + 1 :].isdecimal():
+                return text
+        return fixed(rounded(_number(value), places))
+
+    return run
 
 
 def converter(name: str | None, places: int | None, pattern: str | None) -> Convert | None:
