@@ -10,10 +10,10 @@ from server.dashboard import queries
 from server.dashboard.listing import PAGE, argument, back, before, identity, turns
 from server.kernel.errors import NotFound
 from server.kernel.ids import show
+from server.kernel.lifecycle import HELD_STATES
 from server.web import current
 from server.web.permissions import requires
 from server.webhooks import reading, usecases
-from server.webhooks.owing import HELD_STATES
 from server.webhooks.schemas import STATES
 
 if TYPE_CHECKING:

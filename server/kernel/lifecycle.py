@@ -40,6 +40,9 @@ TRANSITIONS: dict[tuple[State, Action], State] = {
     ("archived", "restore"): "draft",
 }
 
+HELD_STATES: frozenset[State] = frozenset({"paused", "disabled"})
+"""While what is declared is in one of these, what is owed because of it is kept back; it goes on when it works again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created(DomainEvent):

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.kernel.ids import new_uuid
+from server.kernel.lifecycle import HELD_STATES
 from server.queue import claims, dead_letters
 from server.store.values import write_json
 from server.webhooks import queries
 from server.webhooks.outbound import webhook_of
-from server.webhooks.owing import HELD_STATES, message_id
+from server.webhooks.owing import message_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from server.store import Store, Tx
 
-HELD_STATES = frozenset({"paused", "disabled"})
 HELD = "infinity"
 
 _RELEASE = """

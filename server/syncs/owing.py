@@ -16,9 +16,10 @@ from server.events.routes import routes_version
 from server.events.stopping import stops_of
 from server.kernel.errors import CrossdockError, code
 from server.kernel.ids import new_uuid
+from server.kernel.lifecycle import HELD_STATES
 from server.store.values import write_json
 from server.syncs import runs
-from server.syncs.holding import HELD, HELD_STATES
+from server.syncs.holding import HELD
 from server.syncs.job import Job, job_of
 from server.syncs.runs import NewRun
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from server.events.envelope import to_json
 from server.kernel.ids import first_uuid_of
+from server.kernel.lifecycle import HELD_STATES
 from server.kernel.policies import parse_duration
 from server.queue import claims
 from server.webhooks import queries
 from server.webhooks.outbound import DEFAULT_EXPIRES, DEFAULT_IN_FLIGHT, DEFAULT_PRIORITY
-from server.webhooks.owing import FANOUT, HELD_STATES
+from server.webhooks.owing import FANOUT
 
 if TYPE_CHECKING:
     from server.kernel.clock import Clock

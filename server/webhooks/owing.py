@@ -15,6 +15,7 @@ from server.events.routes import routes_version
 from server.events.stopping import stops_of
 from server.events.upcasting import STANDING, Ladders
 from server.kernel.ids import new_uuid
+from server.kernel.lifecycle import HELD_STATES
 from server.mapping import EvaluationError
 from server.queue import claims, dead_letters
 from server.queue.dead_letters import DeadLetter
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 FANOUT_ABOVE = 200
 FANOUT = "fanout"
-HELD_STATES = frozenset({"paused", "disabled"})
 _TYPES_CACHED = 10_000
 
 

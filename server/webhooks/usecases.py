@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from server.events.envelope import NewEvent, to_json
 from server.kernel.errors import Conflict, NotFound, code
 from server.kernel.ids import new_uuid, show
+from server.kernel.lifecycle import HELD_STATES
 from server.queue import claims, dead_letters
 from server.webhooks import ordering, queries
 from server.webhooks.ordering import Ended
 from server.webhooks.outbound import webhook_of
-from server.webhooks.owing import HELD_STATES, message_id
+from server.webhooks.owing import message_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

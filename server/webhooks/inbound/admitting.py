@@ -11,7 +11,7 @@ from server.events.envelope import to_json
 from server.kernel.clock import rfc3339
 from server.kernel.errors import Conflict, Invalid, NotFound, code
 from server.kernel.ids import new_uuid
-from server.kernel.lifecycle import WRONG_STATE
+from server.kernel.lifecycle import HELD_STATES, WRONG_STATE
 from server.webhooks.inbound import storing
 from server.webhooks.inbound.answers import headers_of
 from server.webhooks.inbound.deduping import key_of
@@ -19,7 +19,6 @@ from server.webhooks.inbound.endpoint import inbound_of
 from server.webhooks.inbound.parsing import parse
 from server.webhooks.inbound.seeing import kept_headers, kept_query, scope_of
 from server.webhooks.inbound.storing import Asked, Outdated
-from server.webhooks.owing import HELD_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from server.kernel.errors import CrossdockError, Unavailable
+from server.kernel.lifecycle import HELD_STATES
 from server.store import Cause, Scope
 from server.webhooks.inbound.endpoint import inbound_of
 from server.webhooks.inbound.routes import Endpoint, Routes
-from server.webhooks.owing import HELD_STATES
 from server.webhooks.verifiers.registry import blocks, methods_of, verifier_of
 
 if TYPE_CHECKING:

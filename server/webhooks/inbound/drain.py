@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from server.kernel.lifecycle import HELD_STATES
 from server.queue import claims
 from server.queue.claims import Claimer
 from server.store import Scope
@@ -22,7 +23,6 @@ from server.webhooks.inbound.ending import Ending
 from server.webhooks.inbound.loading import load
 from server.webhooks.inbound.storing import KIND
 from server.webhooks.outcomes import SUSPECT_CLAIMS
-from server.webhooks.owing import HELD_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

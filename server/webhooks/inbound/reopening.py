@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from server.kernel.errors import NotFound
+from server.kernel.lifecycle import HELD_STATES
 from server.queue import claims, dead_letters
 from server.webhooks.inbound.storing import KIND, LANE_LIMIT
-from server.webhooks.owing import HELD_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

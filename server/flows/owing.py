@@ -1,0 +1,209 @@
+"""What a new event means to flows, written in the event's own transaction: the runs that it starts, and its arrival for those that wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from server.events.envelope import from_json
+from server.events.loops import trail_of
+from server.events.matching import matches, pins_of
+from server.events.routes import routes_version
+from server.events.stopping import stops_of
+from server.events.upcasting import Ladders
+from server.flows import starting, waking
+from server.flows.flow import flow_of
+from server.flows.starting import NewFlowRun
+from server.flows.waits import arrived, at, canonical
+from server.kernel.errors import CrossdockError, Permanent, code
+from server.kernel.ids import new_uuid
+from server.kernel.lifecycle import HELD_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
+
+    from server.events.envelope import Event
+    from server.flows.flow import Flow
+    from server.store import Tx
+
+FLOW_KEY = code(
+    "FLOW_KEY", "`idempotency_key` of a flow gives neither a text nor a number for this event, or one that is too long."
+)
+HELD = "infinity"
+_LONGEST_KEY = 500
+_WORKSPACES = 10_000
+_TYPES = 10_000
+
+# The fields by which waits of a type are found, one look into the index for each.
+_FIELDS = """
+SELECT t.type, f.field FROM unnest(CAST(:types AS text[])) AS t(type) CROSS JOIN LATERAL (
+  WITH RECURSIVE found AS (
+    (SELECT field FROM flow_waits WHERE workspace_id = :workspace_id AND type = t.type ORDER BY field LIMIT 1)
+    UNION ALL
+    SELECT (SELECT field FROM flow_waits WHERE workspace_id = :workspace_id AND type = t.type AND field > found.field
+            ORDER BY field LIMIT 1)
+    FROM found WHERE found.field IS NOT NULL
+  ) SELECT field FROM found WHERE field IS NOT NULL) AS f
+"""
+_ARRIVE = """
+INSERT INTO flow_arrivals (workspace_id, run_id, path, event_uid)
+SELECT :workspace_id, w.run_id, w.path, e.uid
+FROM unnest(CAST(:types AS text[]), CAST(:fields AS text[]), CAST(:values AS text[]), CAST(:uids AS uuid[]))
+  AS e(type, field, value, uid)
+JOIN flow_waits w ON w.workspace_id = :workspace_id AND w.type = e.type AND w.field = e.field AND w.value = e.value
+ON CONFLICT DO NOTHING RETURNING run_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What publishing needs to know of one flow."""
+
+    flow_id: UUID
+    version: int
+    held: bool
+    flow: Flow
+    pins: Mapping[str, int]
+
+
+class Routes:
+    """The flows of a workspace at one version of its definitions; by type, since types repeat. `any` counts archived ones, too."""
+
+    def __init__(self, version: int, routes: Sequence[Route], *, some: bool) -> None:
+        self.version = version
+        self.some = some
+        self._routes = routes
+        self._by_type: dict[str, tuple[Route, ...]] = {}
+
+    def of(self, type_: str) -> tuple[Route, ...]:
+        """Return the flows that an event type starts."""
+        found = self._by_type.get(type_)
+        if found is None:
+            found = tuple(each for each in self._routes if any(matches(one, type_) for one in each.flow.events))
+            if len(self._by_type) < _TYPES:
+                self._by_type[type_] = found
+        return found
+
+
+class Owing:
+    """Implements `events.Owes` for flows; a workspace that never had any costs no statement."""
+
+    def __init__(self, hint: Callable[[], None]) -> None:
+        self._hint = hint
+        self._routes: dict[int, Routes] = {}
+        self._ladders = Ladders()
+
+    def __call__(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Write the runs that the events start, and let them arrive where they are waited for."""
+        routes = self._current(tx)
+        if not routes.some:
+            return
+        runs = [
+            run
+            for event in events
+            for route in routes.of(event.type)
+            if (run := self._run(tx, event, route)) is not None
+        ]
+        started = starting.start(tx.conn, runs)
+        waked = _arrive(tx, events)
+        waking.wake(tx.conn, tx.scope.workspace_id, waked)
+        if started or waked:
+            tx.after_commit("hint", self._hint)
+
+    def _current(self, tx: Tx) -> Routes:
+        version = routes_version(tx)
+        cached = self._routes.get(tx.scope.workspace_id)
+        if cached is None or cached.version != version:
+            if len(self._routes) >= _WORKSPACES:
+                self._routes.clear()
+            cached = self._routes[tx.scope.workspace_id] = _read(tx, version)
+        return cached
+
+    def _run(self, tx: Tx, event: Event, route: Route) -> NewFlowRun | None:
+        """Return the run that an event starts, one that has failed where that cannot be found out, or None: its `when` is false."""
+        flow, values = route.flow, _of(event, route)
+        stop = stops_of(tx).get(event.uid)
+        failure = stop.at(f"flow/{flow.name}") if stop else None
+        try:
+            ladder = self._ladders.of(tx.conn, event.workspace_id, routes_version(tx), event.type)
+            event = ladder.lift(event, route.pins.get(event.type))
+            values["data"] = event.data
+            scope = {"event": event.view(), "data": from_json(event.data)}
+            if flow.when is not None and not flow.when.run(scope):
+                return None
+            values["key"] = key_of(flow, scope) if flow.idempotency_key is not None else None
+        except CrossdockError as error:
+            failure = failure or error.failure
+        return NewFlowRun(**values, failure=failure)
+
+
+def key_of(flow: Flow, scope: Mapping[str, Any]) -> str | None:
+    """Return the idempotency key of a run that begins with `event` and `data`; None is null: such runs are not compared.
+
+    Raises:
+        EvaluationError: the expression cannot be evaluated.
+        Permanent: FLOW_KEY.
+
+    """
+    value = flow.idempotency_key.run(scope) if flow.idempotency_key is not None else None
+    if value is None:
+        return None
+    key = value if isinstance(value, str) else canonical(value) or ""
+    if isinstance(value, bool | list | dict) or not key or len(key) > _LONGEST_KEY:
+        message = f"an idempotency key is a text of 1 to {_LONGEST_KEY} characters, or a number"
+        raise Permanent(message, code=FLOW_KEY, source="flow", flow=flow.name)
+    return key
+
+
+def _of(event: Event, route: Route) -> dict[str, Any]:
+    return {
+        "id": new_uuid(),
+        "workspace_id": event.workspace_id,
+        "flow_id": route.flow_id,
+        "flow": route.flow.name,
+        "definition_version": route.version,
+        "cause": "event",
+        "data": event.data,
+        "principal": event.principal,
+        "correlation_id": event.correlation_id,
+        "event_uid": event.uid,
+        "priority": route.flow.priority,
+        "trail": trail_of(event.extensions),
+        "at": HELD if route.held else None,
+    }
+
+
+def _read(tx: Tx, version: int) -> Routes:
+    rows = tx.all(
+        """SELECT id, state, definition_version, body, deleted_at FROM flows
+           WHERE workspace_id = :workspace_id AND deleted_at IS NULL
+             AND state IN ('active', 'failing', 'paused', 'disabled') AND body -> 'events' IS NOT NULL"""
+    )
+    routes = []
+    for row in rows:
+        flow = flow_of(row.body)
+        routes.append(Route(row.id, row.definition_version, row.state in HELD_STATES, flow, pins_of(flow.events)))
+    some = bool(routes) or tx.one("SELECT 1 AS one FROM flows WHERE workspace_id = :workspace_id LIMIT 1") is not None
+    return Routes(version, routes, some=some)
+
+
+def _arrive(tx: Tx, events: Sequence[Event]) -> set[UUID]:
+    """Let events arrive for the steps that wait for them; return the runs."""
+    found = tx.all(_FIELDS, types=sorted({each.type for each in events}))
+    if not found:
+        return set()
+    fields: dict[str, list[str]] = {}
+    for row in found:
+        fields.setdefault(row.type, []).append(row.field)
+    keys = []
+    for event in events:
+        for field in fields.get(event.type, ()):
+            value = canonical(at(arrived(event), field)) if field else ""
+            if value is not None:
+                keys.append((event.type, field, value, event.uid))
+    if not keys:
+        return set()
+    types, names, values, uids = (list(each) for each in zip(*keys, strict=True))
+    rows = tx.all(_ARRIVE, types=types, fields=names, values=values, uids=uids)
+    return {row.run_id for row in rows}
