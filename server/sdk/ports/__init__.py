@@ -7,22 +7,48 @@ another. The codes stand in the modules of the ports.
 
 from .deals import DEALS
 from .finance import FINANCE
+from .inventory import INVENTORY
+from .logistics import LOGISTICS
 from .orders import ORDERS
 from .port import Port, Promise
+from .procurement import PROCUREMENT
+from .production import PRODUCTION
 from .products import PRODUCTS
+from .quality import MAINTENANCE, QUALITY
 from .sales import CUSTOMER_CONFLICT, CUSTOMER_UNKNOWN, SALES
+from .warehouse import WAREHOUSE
 
-PORTS: tuple[Port, ...] = (SALES, PRODUCTS, DEALS, ORDERS, FINANCE)
+PORTS: tuple[Port, ...] = (
+    SALES,
+    PRODUCTS,
+    DEALS,
+    ORDERS,
+    FINANCE,
+    INVENTORY,
+    WAREHOUSE,
+    LOGISTICS,
+    PRODUCTION,
+    QUALITY,
+    MAINTENANCE,
+    PROCUREMENT,
+)
 
 __all__ = [
     "CUSTOMER_CONFLICT",
     "CUSTOMER_UNKNOWN",
     "DEALS",
     "FINANCE",
+    "INVENTORY",
+    "LOGISTICS",
+    "MAINTENANCE",
     "ORDERS",
     "PORTS",
+    "PROCUREMENT",
+    "PRODUCTION",
     "PRODUCTS",
+    "QUALITY",
     "SALES",
+    "WAREHOUSE",
     "Port",
     "Promise",
 ]
