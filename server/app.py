@@ -36,6 +36,7 @@ def create_app(services: Frame) -> Flask:
     app.json = OrjsonProvider(app)
     app.extensions["crossdock"] = services
     app.extensions["crossdock-directs"] = services.directs
+    app.extensions["crossdock-doors"] = services.doors
     app.config["MAX_CONTENT_LENGTH"] = bodies.most_read(services.settings)
     # No redirects to a path with or without a slash: their Location would repeat the caller's Host.
     app.url_map.strict_slashes = False

@@ -53,15 +53,18 @@ class TokenAuthentication:
 
     def __call__(self, credential: str | None) -> Principal | None:
         """Return who presents a token, or None. Unknown ones are looked up each time: nothing grows by guessing."""
+        known = self.known(credential)
+        if known is not None or credential is None or not SHAPE.fullmatch(credential):
+            return known
+        return self._look_up(digest(credential), self._monotonic())
+
+    def known(self, credential: str | None) -> Principal | None:
+        """Return who presents a token that was looked up lately; of every other one None, without a look."""
         if credential is None or not SHAPE.fullmatch(credential):
             return None
-        key = digest(credential)
-        now = self._monotonic()
         with self._lock:
-            until, known = self._known.get(key, (0.0, None))
-        if known is not None and now < until:
-            return known
-        return self._look_up(key, now)
+            until, known = self._known.get(digest(credential), (0.0, None))
+        return known if self._monotonic() < until else None
 
     def _look_up(self, key: bytes, now: float) -> Principal | None:
         with self._engine.connect() as connection:

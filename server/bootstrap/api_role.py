@@ -14,9 +14,11 @@ from server.access.throttle import AuthenticationFailures
 from server.authoring.api import blueprint as definitions_room
 from server.authoring.examining import World
 from server.events.api import blueprint as events_room
+from server.events.door import PublishDoor
 from server.events.feed import Feeds
 from server.events.sockets import Sockets
 from server.events.stream import Stream
+from server.events.together import Together
 from server.integrations.api import blueprint as integrations_room
 from server.integrations.buckets import Buckets
 from server.integrations.discovery import Discovery
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
     from flask import Blueprint
 
     from server.config import Settings
-    from server.web.direct import Direct
+    from server.web.direct import Direct, Door
     from server.web.frame import Served
     from server.web.principals import Authenticate, Failures, Principal
 
@@ -85,17 +87,19 @@ class Api:
     blueprints: Sequence[Blueprint]
     observers: Sequence[Callable[[Served], None]] = ()
     directs: Sequence[Direct] = ()
+    doors: Sequence[Door] = ()
 
 
 def api(settings: Settings, *, principal: Principal | None = None, built: Core | None = None) -> Api:
     """Build the HTTP side. With `principal` every request is theirs: the local command line in its own process."""
     shared = built or core(settings, connections=API_CONNECTIONS)
     store = shared.tenant
-    authenticate: Authenticate = TokenAuthentication(shared.engine) if principal is None else _Always(principal)
+    tokens, together = TokenAuthentication(shared.engine), Together(store, shared.publisher)
+    authenticate: Authenticate = tokens if principal is None else _Always(principal)
     caller = caller_of(shared)
     backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)
     rooms: list[Blueprint] = [
-        events_room(store, shared.publisher, BRANCHES),
+        events_room(store, shared.publisher, together, BRANCHES),
         deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
         inbound_room(store),
         inbound_actions(store, shared.reopens["inbound"], shared.admit),
@@ -119,7 +123,8 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     feeds = Feeds(shared.engine, store, authenticate, failures)
     directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]
-    return Api(shared, settings, store, authenticate, failures, rooms, [metrics.observe], directs)
+    doors = [PublishDoor(together, tokens.known, [metrics.observe])]
+    return Api(shared, settings, store, authenticate, failures, rooms, [metrics.observe], directs, doors)
 
 
 def _inbound(shared: Core) -> InboundEndpoints:

@@ -11,7 +11,7 @@ from flask import Response, request
 from server.events import asyncapi_api, chains_api, hops, intake, queries, searching, stream_api
 from server.events.schemas import EventPage, EventQuery, EventSchema, OneEventQuery, PublishedManySchema
 from server.events.showing import shown
-from server.events.together import Together
+from server.events.taking import PATH, PERMISSION, STATUS, shown_of
 from server.events.wanted import read_pattern
 from server.web import bodies, current, paging
 from server.web.answers import answer
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
     from server.events.envelope import Published
     from server.events.publishing import Publisher
+    from server.events.together import Together
     from server.events.tree import Branch
     from server.store import Store, Tx
 
 _LISTING = "events"
 
 
-def blueprint(store: Store, publisher: Publisher, branches: Sequence[Branch] = ()) -> Room:
-    """Make the room of events; `branches` are what other rooms add to the tree of one."""
+def blueprint(store: Store, publisher: Publisher, together: Together, branches: Sequence[Branch] = ()) -> Room:
+    """Make the room of events; `branches` are what other rooms add to the tree of one. Plain requests to publish take the door."""
     room = Room("events", description="Business events: publish and read")
-    together = Together(store, publisher)
 
-    @room.route("/api/v1/events", methods=["POST"])
-    @requires("events:publish")
+    @room.route(PATH, methods=["POST"])
+    @requires(PERMISSION)
     @room.response(202, PublishedManySchema)
     @room.doc(requestBody=_BODY, responses=_ANSWERS)
     def publish() -> Response:
@@ -52,8 +52,7 @@ def blueprint(store: Store, publisher: Publisher, branches: Sequence[Branch] = (
         hop = _hop()
 
         def finish(tx: Tx, published: list[Published]) -> Response:
-            items = [_published(each) for each in published]
-            return remember(tx, answer(None, {"items": items} if taken.many else items[0], 202))
+            return remember(tx, answer(None, shown_of(taken, published), STATUS))
 
         return together.publish(
             current.scope(),
@@ -109,10 +108,6 @@ def _hop() -> hops.Hop:
     hop = hops.hop_of({name: request.headers.get(name, "") for name in hops.HEADERS})
     hops.refuse(hop)
     return hop
-
-
-def _published(each: Published) -> dict[str, Any]:
-    return {"id": each.id, "duplicate": each.duplicate}
 
 
 def _json(body: bytes) -> Response:

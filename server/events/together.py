@@ -2,6 +2,7 @@
 
 A transaction costs a request five round trips and half of its CPU. Under load they are shared; a request that is alone goes at
 once, as ever. One that fails fails alone: the others of its transaction are then done one by one, each by its own thread.
+Requests wait as threads do (`publish`) or as an event loop does (`offer`), in one line: whoever is first in it leads.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 from collections import deque
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from server.kernel.errors import Unavailable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from server.store import Cause, Scope, Store, Tx
 
     Prepare = Callable[[Tx], Sequence[NewEvent]]
+    Lead = Callable[[], None]
 
 T = TypeVar("T")
 LEADERS = 2
@@ -40,11 +43,52 @@ class _Member(Generic[T]):
     cause: Cause
     prepare: Prepare
     finish: Callable[[Tx, list[Published]], T]
-    woken: threading.Event = field(default_factory=threading.Event)
     batch: list[_Member[Any]] | None = None
     alone: bool = False
     error: Exception | None = None
     made: list[T] = field(default_factory=list)
+
+    def lead(self, work: Lead) -> None:
+        """Be called to do the work of `batch`."""
+        raise NotImplementedError
+
+    def tell(self) -> None:
+        """Be told that the work was done, by oneself or by another."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(_Member[T]):
+    """One whose thread waits, and leads by itself."""
+
+    woken: threading.Event = field(default_factory=threading.Event)
+
+    def lead(self, _: Lead) -> None:
+        """Wake up: it sees its batch."""
+        self.woken.set()
+
+    def tell(self) -> None:
+        """Wake up."""
+        self.woken.set()
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Offer(_Member[T]):
+    """One that an event loop offers: a thread leads for it, which `submit` gives the work to, and which calls `told`.
+
+    Then `made` holds what `finish` returned, or `error` says why there is nothing.
+    """
+
+    submit: Callable[[Lead], object]
+    told: Callable[[Offer[T]], None]
+
+    def lead(self, work: Lead) -> None:
+        """Let a thread do it."""
+        self.submit(work)
+
+    def tell(self) -> None:
+        """Pass it on."""
+        self.told(self)
 
 
 @dataclass(slots=True)
@@ -79,28 +123,43 @@ class Together:
 
         """
         context = copy_context()
-        member = _Member(
+        member = _Waiting(
             cause, lambda tx: context.copy().run(prepare, tx), lambda tx, made: context.copy().run(finish, tx, made)
         )
         if count > LARGE:
             return self._one(scope, member)
         key = (scope.workspace_id, cause.principal)
-        self._queue(key, member)
+        self._queue(key, scope, member)
         if not member.woken.wait(self.wait_seconds) and self._leaves(key, member):
-            raise Unavailable("the database takes too long", source="events", after=1)
+            raise too_slow()
         if member.batch is not None:
             self._lead(key, scope, member.batch)
         if member.error is not None:
             raise member.error
         return self._one(scope, member) if member.alone else member.made[0]
 
-    def _queue(self, key: tuple[int, str], member: _Member[Any]) -> None:
+    def offer(self, scope: Scope, offer: Offer[Any]) -> None:
+        """Let a request wait in the same line, without a thread; of at most LARGE events."""
+        self._queue((scope.workspace_id, offer.cause.principal), scope, offer)
+
+    def withdraw(self, scope: Scope, offer: Offer[Any]) -> None:
+        """Take one out of the line that has waited too long; one whose turn has come is published all the same."""
+        self._leaves((scope.workspace_id, offer.cause.principal), offer)
+
+    def _queue(self, key: tuple[int, str], scope: Scope, member: _Member[Any]) -> None:
         with self._lock:
             line = self._lines.setdefault(key, _Line())
             line.waiting.append(member)
-            if line.leaders < LEADERS:
-                line.leaders += 1
-                _call(line)
+            if line.leaders >= LEADERS:
+                return
+            line.leaders += 1
+            self._call(key, scope, line)
+
+    def _call(self, key: tuple[int, str], scope: Scope, line: _Line) -> None:
+        """Give the first that waits its turn to lead, with those behind it."""
+        batch = [line.waiting.popleft() for _ in range(min(MOST, len(line.waiting)))]
+        batch[0].batch = batch
+        batch[0].lead(partial(self._lead, key, scope, batch))
 
     def _leaves(self, key: tuple[int, str], member: _Member[Any]) -> bool:
         """Stop waiting; False for one who has just been called to lead: without them nobody behind them would go on."""
@@ -118,13 +177,20 @@ class Together:
             with self._lock:
                 line = self._lines[key]
                 if line.waiting:
-                    _call(line)
+                    self._call(key, scope, line)
                 else:
                     line.leaders -= 1
                     if not line.leaders:
                         del self._lines[key]
-            for each in batch[1:]:
-                each.woken.set()
+            for each in batch:
+                if each.alone and isinstance(each, Offer):
+                    each.lead(partial(self._by_itself, scope, each))
+                else:
+                    each.tell()
+
+    def _by_itself(self, scope: Scope, offer: Offer[Any]) -> None:
+        self._do(scope, [offer])
+        offer.tell()
 
     def _do(self, scope: Scope, batch: list[_Member[Any]]) -> None:
         if len(batch) == 1:
@@ -154,11 +220,9 @@ class Together:
             return member.finish(tx, self.publisher.publish(tx, list(member.prepare(tx))))
 
 
-def _call(line: _Line) -> None:
-    """Give the first that waits its turn to lead, with those behind it."""
-    batch = [line.waiting.popleft() for _ in range(min(MOST, len(line.waiting)))]
-    batch[0].batch = batch
-    batch[0].woken.set()
+def too_slow() -> Unavailable:
+    """Return what one is told who has waited too long."""
+    return Unavailable("the database takes too long", source="events", after=1)
 
 
 def _caused(new: NewEvent, cause: Cause) -> NewEvent:

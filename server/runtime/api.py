@@ -91,5 +91,5 @@ def _load(settings: Settings, factory: str, body_seconds: float, name: str, pare
     traces.configure(settings.otlp_endpoint, name)
     module, _, function = factory.partition(":")
     application = getattr(importlib.import_module(module), function)(settings)
-    directs = application.extensions.get("crossdock-directs", ())
-    return Gateway(application, settings.body_limit, body_seconds, directs)
+    directs, doors = (application.extensions.get(f"crossdock-{each}", ()) for each in ("directs", "doors"))
+    return Gateway(application, settings.body_limit, body_seconds, directs, doors)

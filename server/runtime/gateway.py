@@ -28,7 +28,7 @@ from server.web import problems
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from server.web.direct import Direct
+    from server.web.direct import Direct, Door
 
 SWITCH_SECONDS = 0.0005
 THREADS = 32
@@ -66,7 +66,8 @@ class _Answer(NamedTuple):
 class Gateway:
     """The application as granian calls it (RSGI). `body_limit` is in bytes; the application answers what is larger.
 
-    What begins with a prefix of `directs` never gets to the application: see `web.direct`.
+    What begins with a prefix of `directs` never gets to the application, and what a door answers does not either: see
+    `web.direct`.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Gateway:
         body_limit: int,
         body_seconds: float = BODY_SECONDS,
         directs: Sequence[Direct] = (),
+        doors: Sequence[Door] = (),
     ) -> None:
         self.application = application
         self.body_limit = body_limit
         self.reading = Reading(body_seconds)
         self.directs = directs
+        self.doors = doors
         self.requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -96,6 +99,8 @@ class Gateway:
         self.open_streams = 0
         for direct in self.directs:
             direct.start(loop)
+        for door in self.doors:
+            door.start(loop)
         for number in range(THREADS):
             threading.Thread(target=self._work, name=f"request-{number}", daemon=True).start()
 
@@ -117,13 +122,16 @@ class Gateway:
         with self.reading.of(scope, protocol) as body:
             try:
                 read = await body.read_at_most(self.body_limit)
+                for door in self.doors:
+                    if door.takes(scope) and (plain := await _through(door, scope, read)) is not None:
+                        return _send(protocol, _Answer(*plain))
                 shown = body.length if body.length is not None else str(len(read))
                 request = _Request(scope, read, shown, self.loop.create_future())
                 self.requests.put(request)
                 answer = await request.future
             except Rejected as error:
                 return _send(protocol, _failed(error))
-            except ProtocolClosed:  # the client went away while it sent
+            except ProtocolClosed:  # the client went away
                 return None
         return _send(protocol, answer) if answer.stream is None else await self._stream(protocol, answer)
 
@@ -190,6 +198,15 @@ class Gateway:
             finally:
                 close()
         return _Answer(int(status[:3]), lower, stream=iter(result), close=close)
+
+
+async def _through(door: Door, scope: Any, body: bytes) -> tuple[int, list[tuple[str, str]], bytes] | None:
+    """Let a door answer; what it did not foresee may have been done, so nobody else does it again."""
+    try:
+        return await door.answer(scope, body)
+    except Exception:  # noqa: BLE001 - the border of the loop: one request must not end it
+        _log.exception("a door failed", path=scope.path)
+        return _refusal(500, Failure(INTERNAL, "the log has it", "web"))[:3]
 
 
 def _settle(future: asyncio.Future[_Answer], answer: _Answer) -> None:

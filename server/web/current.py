@@ -35,19 +35,18 @@ class Current:
 
 
 def begin() -> Current:
-    """Start the record of this request: a new request id, and the caller's correlation id if it is well-formed."""
-    identity = new_uuid()
-    now = Current(show("req", identity), _correlation() or show("cor", identity))
-    g.crossdock = now
+    """Start the record of this request."""
+    now = g.crossdock = made(request.headers.get("X-Correlation-ID", ""), request.headers.get("traceparent", ""))
     return now
 
 
-def _correlation() -> str | None:
-    given = request.headers.get("X-Correlation-ID", "")
-    if _CORRELATION.fullmatch(given):
-        return given
-    trace = _TRACEPARENT.fullmatch(request.headers.get("traceparent", "").strip())
-    return trace[1] if trace else None
+def made(correlation: str, traceparent: str) -> Current:
+    """Make the record of a request: a new request id, and the caller's correlation id if it is well-formed."""
+    identity = new_uuid()
+    given = correlation if _CORRELATION.fullmatch(correlation) else None
+    if given is None and (trace := _TRACEPARENT.fullmatch(traceparent.strip())):
+        given = trace[1]
+    return Current(show("req", identity), given or show("cor", identity))
 
 
 def known() -> Current | None:

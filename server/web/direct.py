@@ -6,7 +6,7 @@ block: what waits for a database does so in a thread of its own, for many reques
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,4 +44,31 @@ class Direct(Protocol):
 
         A CrossdockError that leaves it is answered as problem+json, if nothing was answered before; a websocket is closed.
         """
+        ...
+
+
+class Plain(NamedTuple):
+    """An answer: status, headers with names in lower case, body."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Door(Protocol):
+    """A quicker way to one view of the application: it answers the plain requests, and hands over whatever is not plain.
+
+    So each rule stays in one place: what a door does not know it never has to refuse. Both ways give the same answers.
+    """
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, inside the process that serves."""
+        ...
+
+    def takes(self, scope: Any) -> bool:
+        """Say whether a request is one of this door, by its method and path."""
+        ...
+
+    async def answer(self, scope: Any, body: bytes) -> Plain | None:
+        """Answer a request whose body was read, or return None, with nothing done: the application answers it then."""
         ...

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from server.config import Settings
     from server.store import Store
-    from server.web.direct import Direct
+    from server.web.direct import Direct, Door
     from server.web.principals import Authenticate, Failures
 
 
@@ -58,6 +58,11 @@ class Frame(Protocol):
     @property
     def directs(self) -> Sequence[Direct]:
         """What is served on the event loop, beside the application: see `web.direct`."""
+        ...
+
+    @property
+    def doors(self) -> Sequence[Door]:
+        """Quicker ways to views of the application: see `web.direct`."""
         ...
 
     @property

@@ -18,15 +18,18 @@ from server.web.permissions import KNOWN, PUBLIC, declaration
 from server.web.surplus import refuse_surplus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from flask import Flask, Response
 
+    from server.web.current import Current
     from server.web.principals import Principal
 
 AUTH_FAILURES = code(
     "AUTH_FAILURES", "Too many wrong tokens came from this address; `Retry-After` says when to try again."
 )
 _LONGEST_URL = 8192
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -34,6 +37,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+"""What every answer says to browsers."""
+REQUEST_ID, CORRELATION_ID = "X-Request-ID", "X-Correlation-ID"
 _log = structlog.get_logger("crossdock.request")
 
 
@@ -100,7 +105,11 @@ def authenticated() -> Principal:
 
 def bearer() -> str | None:
     """Return the token of `Authorization: Bearer TOKEN`; an empty text for any other Authorization; None without."""
-    given = request.headers.get("Authorization")
+    return token_of(request.headers.get("Authorization"))
+
+
+def token_of(given: str | None) -> str | None:
+    """Return the same of the header's value."""
     if given is None:
         return None
     scheme, _, token = given.partition(" ")
@@ -112,30 +121,22 @@ def _finish(response: Response) -> Response:
     if now is None:
         return response
     idempotency.settle(response)
-    for name, value in _HEADERS.items():
+    for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers["X-Request-ID"] = now.request_id
-    response.headers["X-Correlation-ID"] = now.correlation_id
-    _report(response)
+    response.headers[REQUEST_ID] = now.request_id
+    response.headers[CORRELATION_ID] = now.correlation_id
+    rule = request.url_rule.rule if request.url_rule else ""
+    report(now, request.method, rule, response.status_code, frame().observers)
+    structlog.contextvars.clear_contextvars()
     return response
 
 
-def _report(response: Response) -> None:
-    now = current()
-    served = Served(
-        request.method,
-        request.url_rule.rule if request.url_rule else "",
-        response.status_code,
-        time.perf_counter() - now.started,
-        str(now.principal.scope) if now.principal else "",
-    )
-    _log.info(
-        "request",
-        method=served.method,
-        route=served.route,
-        status=served.status,
-        ms=round(served.seconds * 1000, 2),
-    )
-    for observe in frame().observers:
+def report(
+    now: Current, method: str, route: str, status: int, observers: Sequence[Callable[[Served], None]], **about: str
+) -> None:
+    """Write the line of a request that was answered and tell its observers; `about` is what is not bound around it."""
+    seconds = time.perf_counter() - now.started
+    _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2), **about)
+    served = Served(method, route, status, seconds, str(now.principal.scope) if now.principal else "")
+    for observe in observers:
         observe(served)
-    structlog.contextvars.clear_contextvars()

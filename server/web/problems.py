@@ -109,9 +109,12 @@ def status_of(error: CrossdockError) -> int:
     return next(STATUS[each] for each in type(error).__mro__ if each in STATUS)
 
 
-def answer(failure: Failure, status: int, *, after: float | None = None) -> Response:
-    """Make the answer of a failure; `details["errors"]` becomes `errors`; `after` (seconds) `Retry-After`."""
-    now = current.known()
+def answer(failure: Failure, status: int, *, after: float | None = None, of: current.Current | None = None) -> Response:
+    """Make the answer of a failure; `details["errors"]` becomes `errors`; `after` (seconds) `Retry-After`.
+
+    `of` is the request, where it is not the one at hand.
+    """
+    now = of or current.known()
     request_id = now.request_id if now else ""
     details = dict(failure.details)
     places = details.pop("errors", None)

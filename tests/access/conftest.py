@@ -39,6 +39,7 @@ class Services:
     blueprints: Sequence
     observers: list[Callable] = field(default_factory=list)
     directs: tuple = ()
+    doors: tuple = ()
 
 
 @pytest.fixture

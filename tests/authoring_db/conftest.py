@@ -148,6 +148,7 @@ class Frame:
     failures: AuthenticationFailures = field(default_factory=lambda: AuthenticationFailures(None))
     observers: Sequence[Any] = ()
     directs: Sequence[Any] = ()
+    doors: Sequence[Any] = ()
 
     def authenticate(self, credential: str | None) -> Principal | None:
         role, _, place = (credential or "").partition("@")

@@ -182,6 +182,7 @@ class ToyServices:
     failures: CountedFailures = field(default_factory=CountedFailures)
     observers: list[Callable[[Served], None]] = field(default_factory=list)
     directs: tuple[()] = ()
+    doors: tuple[()] = ()
 
 
 def principal_of(token: str | None) -> Principal | None:
