@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
 from plugins.erp_sandbox import sales
-from plugins.erp_sandbox.desk import working
+from plugins.erp_sandbox.desk import SOURCE, named_failures, working
 from plugins.erp_sandbox.outbox import ErpOutbox
 from plugins.erp_sandbox.syncing import CustomersRead, CustomersWrite
-from server.sdk import Adapter, measured
+from server.sdk import Adapter, CrossdockError, Permanent, Transaction, measured
 from server.sdk.ports import PORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    from plugins.erp_sandbox.desk import Work
+    from plugins.erp_sandbox.desk import Desk, Work
     from server.sdk import CallRequest, Context, Health
 
 
 _MODULES = (sales,)
 _READS: dict[str, Work] = {name: work for module in _MODULES for name, work in module.READS.items()}
 _WRITES: dict[str, Work] = {name: work for module in _MODULES for name, work in module.WRITES.items()}
+
+
+def _written(desk: Desk, request: CallRequest) -> dict[str, Any]:
+    return desk.once(request, lambda: _WRITES[request.operation](desk, request.input))
+
+
+class _Together(Transaction):
+    """Calls at one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.failed: CrossdockError | None = None
+
+    def call(self, request: CallRequest, key: str) -> dict[str, Any]:
+        """Work on a call; after one that failed on no other."""
+        if self.failed is not None:
+            raise self.failed
+        self.failed = Permanent("a call of this transaction broke", source=SOURCE)
+        try:
+            with named_failures():
+                answer = self._work(request, key)
+        except CrossdockError as error:
+            self.failed = error
+            raise
+        self.failed = None
+        return answer
+
+    def _work(self, request: CallRequest, key: str) -> dict[str, Any]:
+        self._desk.key = key
+        read = _READS.get(request.operation)
+        return _written(self._desk, request) if read is None else read(self._desk, request.input)
+
+
+@contextmanager
+def _together(context: Context) -> Iterator[_Together]:
+    with working(context, writes=True) as desk:
+        together = _Together(desk)
+        yield together
+        if together.failed is not None:
+            raise together.failed
 
 
 class ErpSandboxAdapter(Adapter):
@@ -42,7 +84,11 @@ class ErpSandboxAdapter(Adapter):
             with working(context) as desk:
                 return work(desk, request.input)
         with working(context, writes=True) as desk:
-            return desk.once(request, lambda: _WRITES[request.operation](desk, request.input))
+            return _written(desk, request)
+
+    def transaction(self, context: Context) -> AbstractContextManager[Transaction]:
+        """Do calls at one desk."""
+        return _together(context)
 
     def health_check(self, context: Context) -> Health:
         """Ask the database for nothing."""

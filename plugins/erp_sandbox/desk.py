@@ -36,6 +36,10 @@ ERP_KEY_REUSED = code("ERP_KEY_REUSED", "The idempotency key has come before, wi
 SOURCE = "erp_sandbox"
 
 
+def _new_id(kind: str) -> str:
+    return f"{kind}_{uuid.uuid4().hex}"
+
+
 @dataclass
 class Desk:
     """An open transaction. `emit` keeps events for its end: they are written with what they tell of, or not at all."""
@@ -45,6 +49,8 @@ class Desk:
     now: datetime
     correlation_id: str
     key: str | None
+    new_id: Callable[[str], str] = _new_id
+    """`new_id("ord")`: an id of that kind that nothing else has."""
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -77,7 +83,7 @@ class Desk:
         if self.key is None:
             return work()
         whose = {"company": self.company, "operation": request.operation, "key": self.key}
-        fingerprint = hashlib.sha256(json.dumps(request.input, sort_keys=True).encode()).hexdigest()
+        fingerprint = hashlib.sha256(json.dumps(request.input, sort_keys=True, default=str).encode()).hexdigest()
         make = sqlite.insert if not self.locks else postgresql.insert
         row = {**whose, "fingerprint": fingerprint, "at": self.now}
         insertion = make(CALLS).values(row).on_conflict_do_nothing().returning(CALLS.c.key)

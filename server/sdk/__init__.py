@@ -1,7 +1,7 @@
 """All that a plugin may import: the adapter contract, the context of a call, and the errors that say what is next."""
 
 from server.kernel.errors import CrossdockError, Failure, Permanent, Postponed, Retryable, Skipped, code
-from server.sdk.adapter import Adapter, CallRequest, Endpoint, Health, Operation, Validation, measured
+from server.sdk.adapter import Adapter, CallRequest, Endpoint, Health, Operation, Transaction, Validation, measured
 from server.sdk.answers import expect_success, failure_of, read_json, retry_after
 from server.sdk.context import Context, Tenant
 from server.sdk.files import FileInfo, Files
@@ -87,6 +87,7 @@ __all__ = [
     "Target",
     "TargetStage",
     "Tenant",
+    "Transaction",
     "Validation",
     "Window",
     "WriteResult",

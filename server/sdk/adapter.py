@@ -11,6 +11,7 @@ from server.sdk.schemas import FieldError, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from server.sdk.context import Context
@@ -87,6 +88,21 @@ class Endpoint:
     webhooks: bool = True
 
 
+class Transaction(abc.ABC):
+    """Calls of one integration that are done together or not at all; inside the `with` block of `Adapter.transaction` only."""
+
+    @abc.abstractmethod
+    def call(self, request: CallRequest, key: str) -> dict[str, Any]:
+        """Make a call that is valid, under an idempotency key of its own, and return its output.
+
+        After one that raised nothing is kept, whatever the block does.
+
+        Raises:
+            Retryable, Permanent, Skipped: as `execute`.
+
+        """
+
+
 class Adapter(abc.ABC):
     """The base of every plugin's adapter. It keeps no state between calls: one instance serves many threads.
 
@@ -136,6 +152,14 @@ class Adapter(abc.ABC):
     @abc.abstractmethod
     def health_check(self, context: Context) -> Health:
         """Ask the other system how it is, cheaply and without changing anything."""
+
+    def transaction(self, context: Context) -> AbstractContextManager[Transaction] | None:  # noqa: ARG002 - for subclasses
+        """Begin calls that belong together; None when the other system cannot do that.
+
+        A block that ends well keeps the effects of all its calls with their events, one that ends by an exception none. Leaving
+        it raises Retryable when it is not known which; the whole block again, with the same keys, has the effects once.
+        """
+        return None
 
     def endpoint(self, config: Mapping[str, Any]) -> Endpoint | None:  # noqa: ARG002 - for subclasses
         """Return where webhooks of an integration with this config go; None when it can take none."""

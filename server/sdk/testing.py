@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from server.sdk.manifest import OPERATION, TIERS
 from server.sdk.mocking import PAUSE, Mock, Scenario
 from server.sdk.schemas import Schema, is_json
 from server.sdk.testing_syncs import check_source, check_target
+from server.sdk.testing_transactions import ended_well, left_by_an_exception
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -277,6 +278,13 @@ def _targets(rig: Rig) -> Iterator[str]:
             yield from check_target(target, mock, rig.context(mock, 10.0))
 
 
+def _transactions(rig: Rig) -> Iterator[str]:
+    for way in (left_by_an_exception, ended_well):
+        with rig.plugin.mock_factory() as mock:
+            context = replace(rig.context(mock, 10.0), idempotency_key=None)
+            yield from way(rig.plugin.adapter_factory(), rig.fixtures(), context)
+
+
 CHECKS: tuple[Check, ...] = (
     Check("manifest", "bronze", _manifest),
     Check("files", "bronze", _files),
@@ -286,6 +294,7 @@ CHECKS: tuple[Check, ...] = (
     Check("answers", "bronze", _answers),
     Check("sources", "bronze", _sources),
     Check("targets", "bronze", _targets),
+    Check("transactions", "bronze", _transactions),
     Check("health", "silver", _health),
     Check("endpoint", "silver", _endpoint),
     Check("unauthorized", "silver", _failing("401", Permanent)),

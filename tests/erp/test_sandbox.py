@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -129,6 +130,35 @@ def test_of_many_calls_with_one_key_at_the_same_time_one_does_the_work(context: 
         answers = list(pool.map(lambda _: call(keyed, "customers.upsert", **ACME), range(8)))
     assert all(each == answers[0] for each in answers)
     assert events(context) == [("customer.created", "ACME")]
+
+
+def test_calls_of_a_transaction_are_kept_together_with_their_events_or_not_at_all(context: Context) -> None:
+    first, second = CallRequest("customers.upsert", ACME), CallRequest("customers.archive", {"external_id": "C-1"})
+
+    def failing() -> None:
+        with ERP.transaction(context) as together:
+            together.call(first, "run_1:a:0")
+            assert together.call(CallRequest("customers.get", {"external_id": "C-1"}), "")["name"] == "ACME"
+            with suppress(Permanent):
+                together.call(CallRequest("customers.archive", {"external_id": "C-404"}), "run_1:b:0")
+
+    def left() -> None:
+        with ERP.transaction(context) as together:
+            together.call(first, "run_1:a:0")
+            raise ZeroDivisionError
+
+    with pytest.raises(Permanent) as refused:
+        failing()
+    assert refused.value.code == "CUSTOMER_UNKNOWN"
+    with pytest.raises(ZeroDivisionError):
+        left()
+    assert call(context, "customers.search")["customers"] == []
+    assert events(context) == []
+    for _ in range(2):
+        with ERP.transaction(context) as together:
+            together.call(first, "run_1:a:0")
+            together.call(second, "run_1:b:0")
+    assert [each.cause for each in ERP.outbox.waiting(context, 10)] == ["run_1:a:0", "run_1:b:0"]
 
 
 def test_writers_at_the_same_time_lose_no_change(context: Context) -> None:
