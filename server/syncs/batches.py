@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,6 +14,7 @@ from server.sdk.positions import as_json
 from server.sdk.targets import Batch, Destination
 from server.syncs import ledger
 from server.syncs.ledger import Entry
+from server.syncs.readable import keys_of, readable
 from server.syncs.refused import Refused
 
 if TYPE_CHECKING:
@@ -24,14 +23,12 @@ if TYPE_CHECKING:
     from server.sdk.sources import Key, Row
     from server.syncs.ends import TargetEnd
     from server.syncs.job import Job
+    from server.syncs.readable import Kinds
     from server.syncs.references import Parked
 
 ROW_KEY_MISSING = code("ROW_KEY_MISSING", "A row has no value in a field of the primary key.")
 NO_RECORD = code("NO_RECORD", "The map made of a row something that is no record: an object is needed.")
 KEY_TWICE = code("KEY_TWICE", "Two rows of one batch made records with the same match_on; the first was written.")
-
-_ZERO = timedelta()
-_PLAIN = frozenset((str, int, float, bool, type(None), Decimal, dict, list))
 
 
 @dataclass(slots=True)
@@ -110,20 +107,28 @@ def prepare(
     run: Mapping[str, Any],
     known: Mapping[str, tuple[bytes, int]],
     done: Outcome,
+    kinds: Kinds | None = None,
 ) -> list[Made]:
-    """Map the rows that are new or have changed; what cannot be mapped is refused, what is deleted is noted."""
+    """Map the rows that are new or have changed; what cannot be mapped is refused, what is deleted is noted.
+
+    `kinds` are the shapes of the rows, where they are known.
+    """
+    keys, keeps = keys_of(job.source.primary_key, rows), keeps_ledger(job)
+    hashes = [ledger.hash_of(row) for row in rows] if keeps else [b""] * len(rows)
+    fresh: Sequence[int] = range(len(rows))
+    if known and job.target.skip_unchanged:
+        fresh = [no for no in fresh if keys[no] is None or known.get(keys[no] or "") != (hashes[no], version)]
+        done.unchanged += len(rows) - len(fresh)
+    seen = readable(rows if len(fresh) == len(rows) else [rows[no] for no in fresh], kinds)
     made: list[Made] = []
     taken: set[Key] = set()
-    keeps, match_on = keeps_ledger(job), job.target.match_on
-    for place, row in enumerate(rows):
-        key, record = None, None
+    match_on, is_keyed = job.target.match_on, bool(job.source.primary_key)
+    for no, fields in zip(fresh, seen, strict=True):
+        row, key, record = rows[no], keys[no], None
         try:
-            key = _key(job, row)
-            found = ledger.hash_of(row) if keeps else b""
-            if key is not None and known.get(key) == (found, version) and job.target.skip_unchanged:
-                done.unchanged += 1
-                continue
-            record, is_gone = _record(job, row, run)
+            if key is None and is_keyed:
+                raise _unkeyed(job, row)
+            record, is_gone = _record(job, fields, row, run)
             target_key = tuple([record.get(each) for each in match_on])
             if is_gone:
                 done.gone.append((key, target_key))
@@ -131,7 +136,7 @@ def prepare(
             if target_key and target_key in taken:
                 raise Permanent("another row of this batch has the same match_on", code=KEY_TWICE, source="sync")
             taken.add(target_key)
-            made.append(Made(row, key, found, record, target_key, place))
+            made.append(Made(row, key, hashes[no], record, target_key, no))
         except Skipped:
             done.unchanged += 1
         except CrossdockError as error:
@@ -202,33 +207,20 @@ def _refused(made: Made, error: CrossdockError) -> Refused:
     return Refused(made.key, made.row, made.record, error, "refused")
 
 
-def _key(job: Job, row: Row) -> str | None:
-    fields = job.source.primary_key
-    if not fields:
-        return None
-    values = [row.get(each) for each in fields]
-    if None in values:
-        raise Permanent("a field of the primary key has no value", code=ROW_KEY_MISSING, source="sync")
-    return ledger.key_of(values)
+def _unkeyed(job: Job, row: Row) -> CrossdockError:
+    """Return why a row has no key: a value is missing, or is such as cannot be told from others."""
+    try:
+        ledger.key_of([row[each] for each in job.source.primary_key if row.get(each) is not None])
+    except CrossdockError as error:
+        return error
+    return Permanent("a field of the primary key has no value", code=ROW_KEY_MISSING, source="sync")
 
 
-def _record(job: Job, row: Row, run: Mapping[str, Any]) -> tuple[Row, bool]:
-    """Return the record of a row, and whether the row says that it is deleted."""
-    scope = {
-        "row": {name: value if type(value) in _PLAIN else _readable(value) for name, value in row.items()},
-        "run": run,
-    }
+def _record(job: Job, fields: Row, row: Row, run: Mapping[str, Any]) -> tuple[Row, bool]:
+    """Return the record of a row, and whether the row says that it is deleted; `fields` is the row as expressions know it."""
+    scope = {"row": fields, "run": run}
     is_gone = job.gone is not None and job.gone.run(scope) is True
     record = row if job.compiled is None else job.compiled.run(scope)
     if not isinstance(record, dict):
         raise Permanent("the map made no object of the row", code=NO_RECORD, source="mapping")
     return record, is_gone
-
-
-def _readable(value: Any) -> Any:
-    """Return a value as expressions know it: a moment is a text in UTC with `Z`."""
-    if isinstance(value, datetime):
-        if value.utcoffset() == _ZERO:
-            return orjson.dumps(value, option=orjson.OPT_UTC_Z)[1:-1].decode()  # a third of what isoformat takes
-        return value.isoformat()
-    return as_json(value)
