@@ -12,6 +12,8 @@ from server.access.networks import Networks
 from server.access.secrets import Secrets
 from server.events.catalogue import Catalogue
 from server.events.publishing import Publisher
+from server.flows.owing import Owing as FlowOwing
+from server.integrations import outboxes
 from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from server.config import Settings
+    from server.integrations.guards import Call
     from server.queue.dead_letters import Reopen
     from server.sdk.adapter import Health as AdapterHealth
     from server.sdk.plugin import Plugin
@@ -87,7 +90,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
     redis = hints.connect(settings.redis_url) if settings.redis_url else None
     hint = hints.Hints(redis) if redis is not None else _no_hint
     owing = Owing(timed, hint)
-    publisher = Publisher(timed, Catalogue(), [owing, SyncOwing(timed, hint), reactions.owe])
+    publisher = Publisher(timed, Catalogue(), [owing, SyncOwing(timed, hint), FlowOwing(hint), reactions.owe])
     hooks = [publisher.publish_journal]
     reopening = Reopening(hint)
     stores = partial(Store, settings.database_url, before_commit=hooks, measured=timed.measured)
@@ -114,6 +117,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
             "inbound": ReopeningRequests(hint),
             reactions.KIND: reactions.Reopening(),
             RECORD: ReopeningRecords(hint),
+            outboxes.KIND: outboxes.ReopeningEvents(publisher),
         },
         admit=Admitting(timed, hint),
     )
@@ -128,7 +132,8 @@ def _no_hint() -> None:
     """Give no hint: without Redis the workers' timer finds the work."""
 
 
-def caller_of(shared: Core) -> Caller:
+def caller_of(shared: Core, after: Callable[[Call], None] | None = None) -> Caller:
+    """Build what makes calls; one per process. `after` hears of those to systems with an outbox."""
     return Caller(
         clock=shared.clock,
         gate=shared.gate,
@@ -136,10 +141,12 @@ def caller_of(shared: Core) -> Caller:
         keychain=shared.keychain,
         files=shared.settings.files,
         stores=PluginStores(shared.settings.database_url),
+        after=after,
     )
 
 
 def making_of(shared: Core) -> Making:
+    """Build what makes calls ready."""
     return Making(shared.secrets, shared.plugins, shared.networks.policy)
 
 

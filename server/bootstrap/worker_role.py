@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from server import reactions
 from server.access.references import resolve_config
 from server.events import alerts
+from server.flows.causes import because
+from server.flows.waking import Waking
 from server.integrations.endpoints import Endpoints
+from server.integrations.outboxes import Nudges, Outboxes
 from server.operations import metrics
 from server.queue import hints
 from server.replays.drain import drain as drain_replays
@@ -69,13 +72,17 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     watch = hints.Watch(hints.connect(settings.redis_url), process.name) if settings.redis_url else None
     deliveries = Deliveries(ledger, targets, sending, process.name, after, watch)
     services = reactions.Services(shared.hint)
+    nudges = Nudges(shared.hint)
+    making, caller = making_of(shared), caller_of(shared, nudges)
     chores: list[Callable[[], int]] = [
         Inbound(shared.engine, shared.publisher).drain,
         partial(fanouts.drain, shared.engine, shared.clock),
         partial(reactions.drain, shared.engine, services),
         partial(alerts.drain, shared.engine, shared.publisher),
-        Fallbacks(shared.engine, making_of(shared), caller_of(shared), shared.reopening).drain,
+        Fallbacks(shared.engine, making, caller, shared.reopening).drain,
         partial(drain_replays, shared.engine, shared.reopening),
-        Runs(shared.engine, ledger, making_of(shared), caller_of(shared), shared.admit).drain,
+        Runs(shared.engine, ledger, making, caller, shared.admit).drain,
+        Waking(shared.engine, shared.hint).drain,
+        Outboxes(shared.engine, shared.publisher, making, caller, nudges, because).drain,
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)

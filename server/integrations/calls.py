@@ -71,11 +71,13 @@ class Caller:
         databases: Databases | None = None,
         files: Path | None = None,
         stores: PluginStores | None = None,
+        after: Callable[[Call], None] | None = None,
     ) -> None:
         self._clock = clock
         self._databases = databases or Databases(resolver)
         self._files = files
         self._stores = stores or PluginStores("")
+        self._after = after
         self._gate = gate
         self._keys = keys or NoKeys()
         self._keychain = keychain
@@ -101,9 +103,11 @@ class Caller:
         adapter = self._adapter(call)
         self._validate(adapter, call, until)
         operation = adapter.operation(call.operation)
-        if call.idempotency_key is None or operation is None or not operation.writes:
+        if operation is None or not operation.writes:
             return self._through_gate(adapter, call, until)
-        return self._once(adapter, call, until)
+        output = (self._through_gate if call.idempotency_key is None else self._once)(adapter, call, until)
+        self._told(adapter, call)
+        return output
 
     def piece(self, call: Call, work: Callable[[Adapter, Context], T], seconds: float | None = None) -> T:
         """Do a piece of work with the call's adapter, behind its gate and with its hard end: a page, or a batch.
@@ -121,6 +125,7 @@ class Caller:
             return work(adapter, self._context(call, seconds or call.timeout, identified))
 
         found: T = self._gated(call, lambda: self._run(call, piece, call.timeout))
+        self._told(adapter, call)
         return found
 
     def settle(self, call: Call, output: dict[str, Any]) -> None:
@@ -165,6 +170,11 @@ class Caller:
         for each in pools:
             each.close()
         self._databases.close()
+
+    def _told(self, adapter: Adapter, call: Call) -> None:
+        """Say that a system with an outbox may have put something in it."""
+        if self._after is not None and adapter.outbox is not None:
+            self._after(call)
 
     def _adapter(self, call: Call) -> Adapter:
         adapter = self._adapters.get(call.plugin.name)

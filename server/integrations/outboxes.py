@@ -1,0 +1,309 @@
+"""Events of systems that keep them in an outbox of their own are fetched here, stored, and only then forgotten over there.
+
+An integration whose plugin has an outbox is one due row of kind `outbox`: one worker at a time looks. It is looked into after
+every call of the integration in a worker, and every few seconds for what happened without us. An event has its own id over
+there, so whatever is fetched twice is stored once. One that is refused (its type's schema, an id that came with other content)
+becomes a dead letter with the event in it, and the others go on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID, uuid5
+
+import structlog
+
+from server.events.envelope import NewEvent, from_json, to_json
+from server.integrations.endpoints import AT_WORK
+from server.integrations.holding import Holding
+from server.integrations.repository import INTEGRATIONS
+from server.kernel.clock import rfc3339
+from server.kernel.errors import Conflict, CrossdockError, Failure, Invalid, Permanent, Unavailable, code
+from server.kernel.ids import new_uuid, show
+from server.queue import claims, dead_letters
+from server.queue.dead_letters import DeadLetter
+from server.store import Cause
+from server.store.scopes import scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from server.events.publishing import Publisher
+    from server.integrations.calls import Caller
+    from server.integrations.guards import Call
+    from server.integrations.making import Making
+    from server.queue.claims import Claim
+    from server.sdk.adapter import Adapter
+    from server.sdk.context import Context
+    from server.sdk.outbox import Emitted
+    from server.store import Scope, Store, Tx
+
+log = structlog.get_logger("crossdock.outboxes")
+KIND = "outbox"
+OUTBOX_EVENT = code(
+    "OUTBOX_EVENT", "An event of an integration's outbox has a type, subject or id that no event can have."
+)
+AT_ONCE = 2
+PAGE = 200
+ROUNDS = 50
+EVERY = timedelta(seconds=5)
+RESTS = timedelta(seconds=30)
+_LOOK_SECONDS = 30.0
+_LETTERS = UUID("6c0e4d0e-6c4f-4b53-9d4b-2f6f4c1b7a10")
+
+_NUDGE = """
+INSERT INTO due (kind, ref, workspace_id, lane, due_at, lane_limit, priority)
+SELECT 'outbox', id, workspace_id, id, now(), 1, 1 FROM integrations WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
+ON CONFLICT (kind, ref) DO UPDATE SET due_at = now() WHERE NOT due.leased RETURNING ref
+"""
+_NEW = """
+SELECT i.id, i.body ->> 'plugin' AS plugin FROM integrations i
+WHERE i.deleted_at IS NULL AND i.state = ANY(%(states)s::text[]) AND i.body ->> 'plugin' = ANY(%(plugins)s::text[])
+  AND NOT EXISTS (SELECT FROM due WHERE kind = 'outbox' AND ref = i.id) LIMIT 500
+"""
+_USED = "SELECT DISTINCT body ->> 'plugin' AS plugin FROM integrations WHERE deleted_at IS NULL AND state = ANY(%(states)s::text[])"
+_WHICH = "SELECT name FROM integrations WHERE workspace_id = :workspace_id AND id = :id AND deleted_at IS NULL"
+
+
+class Because(Protocol):
+    """What knows the calls that we make: by their keys, what their effects follow from."""
+
+    def __call__(self, conn: Connection, workspace_id: int, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return by key what an event carries of its cause: `causation_id`, and `extensions` with the trail of the chain."""
+        ...
+
+
+class Nudges:
+    """Integrations that were just called: their outboxes are worth a look. Of one process, and no promise."""
+
+    def __init__(self, hint: Callable[[], None]) -> None:
+        self._hint = hint
+        self._lock = threading.Lock()
+        self._ids: set[UUID] = set()
+
+    def __call__(self, call: Call) -> None:
+        """Note that a call ended well."""
+        if call.link is not None and call.link.integration_id is not None:
+            self.again({call.link.integration_id})
+            self._hint()
+
+    def again(self, ids: set[UUID]) -> None:
+        """Note integrations for the next look."""
+        with self._lock:
+            self._ids |= ids
+
+    def take(self) -> set[UUID]:
+        """Return what was noted, and forget it."""
+        with self._lock:
+            taken, self._ids = self._ids, set()
+        return taken
+
+
+class Outboxes:
+    """The worker's part: a few outboxes at a time, each in a thread, since another system is asked."""
+
+    def __init__(
+        self, store: Store, publisher: Publisher, making: Making, caller: Caller, nudges: Nudges, because: Because
+    ) -> None:
+        self.store = store
+        self.publisher = publisher
+        self.making = making
+        self.caller = caller
+        self.nudges = nudges
+        self.because = because
+        self.holding = Holding(store, KIND, AT_ONCE)
+        self._with: dict[str, bool] = {}
+        self._looked_at = -_LOOK_SECONDS
+
+    def drain(self) -> int:
+        """Begin to look into outboxes that are due, as far as there is room; return how many.
+
+        Raises:
+            Unavailable: the database is away.
+
+        """
+        self._due(self.nudges.take())
+        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            self._find()
+        room = self.holding.room
+        mine = self.holding.take(room) if room else []
+        for claim in mine:
+            threading.Thread(target=self._run, args=(claim,), daemon=True, name="outbox").start()
+        return len(mine)
+
+    def _due(self, ids: set[UUID]) -> None:
+        if ids:
+            with self.store.connect() as conn:
+                done = {row.ref for row in conn.exec_driver_sql(_NUDGE, {"ids": sorted(ids)})}
+            self.nudges.again(ids - done)  # one is being looked into, perhaps since before the call
+
+    def _find(self) -> None:
+        """Begin with integrations that are new and have an outbox."""
+        states = {"states": sorted(AT_WORK)}
+        with self.store.connect() as conn:
+            used = [row.plugin for row in conn.exec_driver_sql(_USED, states)]
+            plugins = [each for each in used if self._has(each)]
+            new = conn.exec_driver_sql(_NEW, {**states, "plugins": plugins}).all() if plugins else []
+        self._due({row.id for row in new})
+
+    def _has(self, plugin: str) -> bool:
+        if plugin not in self._with:
+            found = self.making.plugins.get(plugin)
+            try:
+                self._with[plugin] = found is not None and found.adapter_factory().outbox is not None
+            except Exception:  # the border to plugins: one that cannot be loaded is for its calls to tell
+                log.exception("a plugin cannot be loaded", plugin=plugin)
+                self._with[plugin] = False
+        return self._with[plugin]
+
+    def _run(self, claim: Claim) -> None:
+        try:
+            pause = self._look(claim)
+            with self.store.connect() as conn:
+                if pause is None:
+                    claims.finish(conn, KIND, [claim])
+                else:
+                    now = conn.exec_driver_sql("SELECT now() AS now").one().now
+                    claims.postpone(conn, KIND, [claim], [now + pause], uncount=True)
+        except CrossdockError as error:  # its lease ends, and it is due again
+            log.warning("an outbox waits", code=error.code, integration=str(claim.ref))
+        except Exception:  # the border of one outbox: its lease ends, and it is due again
+            log.exception("an outbox broke", integration=str(claim.ref))
+        finally:
+            self.holding.let_go(claim)
+
+    def _look(self, claim: Claim) -> timedelta | None:
+        """Fetch what waits; return after how long to look again, None when there is nothing to look into any more."""
+        with self.store.connect() as conn:
+            scope = scope_of(conn, claim.workspace_id)
+        cause = Cause("worker", show("cor", new_uuid()))
+        with self.store.begin(scope, cause) as tx:
+            row = tx.one(_WHICH, id=claim.ref)
+            integration = None if row is None else INTEGRATIONS.get(tx, row.name)
+            if integration is None or not self._has(integration.body["plugin"]):
+                return None
+            try:
+                call = self.making.ready(tx, integration, "", {}) if integration.state in AT_WORK else None
+            except Conflict:  # a secret is missing: for the workspace to set right
+                call = None
+        return RESTS if call is None else self._fetch(claim, scope, cause, call)
+
+    def _fetch(self, claim: Claim, scope: Scope, cause: Cause, call: Call) -> timedelta:
+        for _ in range(ROUNDS):
+            try:
+                fetched = self.caller.piece(call, _waiting)
+                if not fetched:
+                    return EVERY
+                self._store(scope, cause, call.integration, claim.ref, fetched)
+                self.caller.piece(call, partial(_taken, fetched))
+            except Unavailable:
+                raise
+            except CrossdockError as error:
+                log.warning("an outbox cannot be read", code=error.code, integration=call.integration)
+                return timedelta(seconds=error.after or RESTS.total_seconds())
+        return timedelta(0)
+
+    def _store(self, scope: Scope, cause: Cause, name: str, integration: UUID, fetched: Sequence[Emitted]) -> None:
+        with self.store.connect() as conn:
+            keys = sorted({each.cause for each in fetched if each.cause is not None})
+            known = self.because(conn, scope.workspace_id, keys) if keys else {}
+        news = [_new(each, name, known.get(each.cause or "", {})) for each in fetched]
+        try:
+            with self.store.begin(scope, cause) as tx:
+                self._publish(tx, news)
+        except (Invalid, Conflict, Permanent):
+            for new in news:
+                self._one(scope, cause, (name, integration), new)
+
+    def _one(self, scope: Scope, cause: Cause, integration: tuple[str, UUID], new: NewEvent) -> None:
+        try:
+            with self.store.begin(scope, cause) as tx:
+                self._publish(tx, [new])
+        except (Invalid, Conflict, Permanent) as error:
+            with self.store.begin(scope, cause) as tx:
+                dead_letters.add(tx.conn, [_letter(scope.workspace_id, integration, new, error.failure)])
+
+    def _publish(self, tx: Tx, news: Sequence[NewEvent]) -> None:
+        for new in news:
+            if not new.id or not new.type or "." not in new.type:
+                raise Permanent(f"{new.type[:100]!r} is no event type", code=OUTBOX_EVENT, source="outbox")
+        self.publisher.publish(tx, news)
+
+
+class ReopeningEvents:
+    """Implements `queue.dead_letters.Reopen` for events of outboxes: they are published from what the dead letter keeps."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.publisher = publisher
+
+    def reopen(self, tx: Tx, refs: Sequence[UUID]) -> None:
+        """Publish them; one that is still refused refuses all.
+
+        Raises:
+            Invalid, Conflict: as `Publisher.publish`.
+
+        """
+        rows = tx.all(
+            "SELECT error FROM dead_letters WHERE workspace_id = :workspace_id AND kind = 'outbox' AND ref = ANY(:refs)",
+            refs=list(refs),
+        )
+        kept = [row.error["details"]["event"] for row in rows]
+        self.publisher.publish(tx, [NewEvent(**{**each, "data": to_json(each["data"]), "time": None}) for each in kept])
+
+    def discard(self, tx: Tx, refs: Sequence[UUID]) -> None:
+        """Nothing is due."""
+
+
+def _waiting(adapter: Adapter, context: Context) -> Sequence[Emitted]:
+    return adapter.outbox.waiting(context, PAGE) if adapter.outbox is not None else ()
+
+
+def _taken(events: Sequence[Emitted], adapter: Adapter, context: Context) -> None:
+    if adapter.outbox is not None:
+        adapter.outbox.taken(context, events)
+
+
+def _new(event: Emitted, name: str, because: Mapping[str, Any]) -> NewEvent:
+    return NewEvent(
+        type=event.type,
+        source=f"integration/{name}",
+        id=event.id,
+        subject=event.subject,
+        time=event.time,
+        data=to_json(dict(event.data)),
+        correlation_id=event.correlation_id,
+        causation_id=because.get("causation_id"),
+        extensions=because.get("extensions") or None,
+    )
+
+
+def _letter(workspace_id: int, integration: tuple[str, UUID], new: NewEvent, failure: Failure) -> DeadLetter:
+    name, identity = integration
+    kept = {
+        "type": new.type,
+        "source": new.source,
+        "id": new.id,
+        "subject": new.subject,
+        "data": from_json(new.data),
+        "correlation_id": new.correlation_id,
+        "time": rfc3339(new.time) if new.time else None,
+    }
+    details = {**failure.details, "event": kept}
+    return DeadLetter(
+        workspace_id=workspace_id,
+        kind=KIND,
+        ref=uuid5(_LETTERS, f"{identity}:{new.id}"),
+        owner=f"integration/{name}",
+        owner_id=identity,
+        reason="schema" if failure.code == "SCHEMA_VIOLATION" else "refused",
+        error=Failure(failure.code, failure.message, failure.source, details, failure.retryable),
+        correlation_id=new.correlation_id or "",
+        adapter=name,
+    )
