@@ -34,20 +34,29 @@ class Money(TypeDecorator[Decimal]):
 
     impl = Numeric
     cache_ok = True
+    step = CENT
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column's type."""
-        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(18, 2))
+        places = -int(self.step.as_tuple().exponent)
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(18, places))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Write."""
-        return int(value / CENT) if value is not None and dialect.name == "sqlite" else value
+        return int(value / self.step) if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         """Read."""
         if value is None:
             return None
-        return Decimal(value) * CENT if dialect.name == "sqlite" else Decimal(value)
+        return Decimal(value) * self.step if dialect.name == "sqlite" else Decimal(value)
+
+
+class Quantity(Money):
+    """Decimal with four places."""
+
+    cache_ok = True
+    step = Decimal("0.0001")
 
 
 class Moment(TypeDecorator[datetime]):
