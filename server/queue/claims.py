@@ -58,6 +58,11 @@ WITH m AS (SELECT * FROM unnest(%(refs)s::uuid[], %(epochs)s::int[]) AS k(ref, e
 UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds'
 FROM mine WHERE mine.ours = 'yes' AND due.ctid = mine.at AND due.epoch = mine.epoch AND leased RETURNING due.ref
 """
+# By its key alone: one that waited for another renewal of the same lease finds the row where that has moved it.
+_HOLD = f"""
+UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds'
+WHERE kind = %(kind)s AND ref = %(ref)s AND epoch = %(epoch)s AND leased RETURNING ref
+"""
 _FINISH = f"""
 WITH m AS (SELECT * FROM unnest(%(refs)s::uuid[], %(epochs)s::int[]) AS k(ref, epoch)), mine AS MATERIALIZED ({_MINE})
 DELETE FROM due USING mine WHERE mine.ours = 'yes' AND due.ctid = mine.at AND due.epoch = mine.epoch RETURNING due.ref
@@ -189,6 +194,12 @@ def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]
     """Renew the leases; return the refs that are still ours."""
     rows = conn.exec_driver_sql(_HEARTBEAT, {"kind": kind, **_keys(sorted(claims, key=_ref))})
     return {row.ref for row in rows}
+
+
+def hold(conn: Connection, kind: str, claim: Claim) -> bool:
+    """Renew one lease and hold its row until the transaction ends; say whether it is ours."""
+    values = {"kind": kind, "ref": claim.ref, "epoch": claim.epoch}
+    return conn.exec_driver_sql(_HOLD, values).first() is not None
 
 
 def finish(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:

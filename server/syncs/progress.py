@@ -126,7 +126,7 @@ def fence(conn: Connection, claim: Claim) -> None:
         TakenOver: it is another's; the transaction must not commit.
 
     """
-    if claim.ref not in claims.heartbeat(conn, KIND, [claim]):
+    if not claims.hold(conn, KIND, claim):
         raise TakenOver
 
 
