@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, inspect, select, text
 
+from plugins.erp_sandbox.finance.tables import FINANCE_TABLES
+from plugins.erp_sandbox.sales.tables import SALES_TABLES
 from plugins.erp_sandbox.tables import CALLS, CUSTOMERS, METADATA, OUTBOX, VERSIONS
 
 if TYPE_CHECKING:
@@ -25,7 +27,11 @@ def _first(connection: Connection) -> None:
     METADATA.create_all(connection, tables=[CUSTOMERS, CALLS, OUTBOX])
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _sales_and_finance(connection: Connection) -> None:
+    METADATA.create_all(connection, tables=[*SALES_TABLES, *FINANCE_TABLES])
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _sales_and_finance)
 """A step that is released never changes; a table that a later step alters is written out in the step that made it."""
 
 

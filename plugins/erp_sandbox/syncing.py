@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, literal, select, tuple_
 
 from plugins.erp_sandbox.desk import SOURCE, working
+from plugins.erp_sandbox.rows import values_of
 from plugins.erp_sandbox.sales import customers
 from plugins.erp_sandbox.tables import CUSTOMERS
 from server.sdk import (
@@ -215,7 +216,7 @@ def _own(query: Select[Any], desk: Desk) -> Select[Any]:
 
 
 def _row(found: Any) -> Row:
-    row = customers.values_of(found)
+    row = values_of(found)
     row.pop("company")
     return row
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
 CENT = Decimal("0.01")
+PART = Decimal("0.0001")
 _TEXT_OF_MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -56,7 +57,7 @@ class Quantity(Money):
     """Decimal with four places."""
 
     cache_ok = True
-    step = Decimal("0.0001")
+    step = PART
 
 
 class Moment(TypeDecorator[datetime]):

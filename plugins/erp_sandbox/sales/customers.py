@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, select, tuple_, update
 
+from plugins.erp_sandbox.rows import values_of
 from plugins.erp_sandbox.tables import CENT, CUSTOMERS
 from server.sdk import CrossdockError, Permanent
 from server.sdk.ports import CUSTOMER_CONFLICT, CUSTOMER_UNKNOWN
@@ -35,11 +35,6 @@ class Written:
     changes: list[str]
     ids: list[str | None]
     failed: dict[int, CrossdockError] = field(default_factory=dict)
-
-
-def values_of(row: Any) -> dict[str, Any]:
-    """Return a row by the names of its columns, as plain texts: SQLAlchemy's are of a kind of their own."""
-    return {str(name): value for name, value in row._mapping.items()}  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 def shown(row: Found[Any] | Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +113,7 @@ def _new(desk: Desk, record: Mapping[str, Any]) -> dict[str, Any]:
     empty = dict.fromkeys(FIELDS)
     return {
         "company": desk.company,
-        "customer_id": f"cus_{uuid.uuid4().hex}",
+        "customer_id": desk.new_id("cus"),
         **empty,
         "credit_limit": _NOTHING,
         **_values(record),

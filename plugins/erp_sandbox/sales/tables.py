@@ -1,0 +1,137 @@
+"""Products, deals, quotes, orders and the lines of the three; what is counted of customers."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, String, Table, Text, UniqueConstraint
+
+from plugins.erp_sandbox.tables import METADATA, Moment, Money, Quantity, company
+
+_DAY = String(10)
+PRODUCTS = Table(
+    "products",
+    METADATA,
+    company(),
+    Column("product_id", String(64), primary_key=True),
+    Column("external_id", String(200)),
+    Column("name", String(300), nullable=False),
+    Column("category", String(100)),
+    Column("kind", String(20), nullable=False),
+    Column("unit", String(20), nullable=False),
+    Column("price", Money(), nullable=False),
+    Column("cost", Money(), nullable=False),
+    Column("tax_rate", Money(), nullable=False),
+    Column("lead_time_days", Integer(), nullable=False),
+    Column("price_breaks", Text(), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("revision", Integer(), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("updated_at", Moment(), nullable=False),
+    UniqueConstraint("company", "external_id", name="products_by_external_id"),
+    Index("products_by_change", "company", "updated_at", "product_id"),
+)
+DEALS = Table(
+    "deals",
+    METADATA,
+    company(),
+    Column("deal_id", String(64), primary_key=True),
+    Column("external_id", String(200)),
+    Column("customer_id", String(64), nullable=False),
+    Column("name", String(300), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("amount", Money(), nullable=False),
+    Column("expected_close", _DAY),
+    Column("probability", Quantity()),
+    Column("note", String(2000)),
+    Column("lost_because", String(500)),
+    Column("closed_at", Moment()),
+    Column("revision", Integer(), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("updated_at", Moment(), nullable=False),
+    UniqueConstraint("company", "external_id", name="deals_by_external_id"),
+    Index("deals_by_change", "company", "status", "updated_at", "deal_id"),
+    Index("deals_by_customer", "company", "customer_id"),
+)
+DEAL_STEPS = Table(
+    "deal_steps",
+    METADATA,
+    company(),
+    Column("deal_id", String(64), primary_key=True),
+    Column("step", Integer(), primary_key=True),
+    Column("at", Moment(), nullable=False),
+    Column("what", String(40), nullable=False),
+    Column("before", String(40)),
+    Column("after", String(40)),
+    Column("note", String(2000)),
+)
+QUOTES = Table(
+    "quotes",
+    METADATA,
+    company(),
+    Column("quote_id", String(64), primary_key=True),
+    Column("customer_id", String(64), nullable=False),
+    Column("deal_id", String(64)),
+    Column("status", String(20), nullable=False),
+    Column("net", Money(), nullable=False),
+    Column("tax", Money(), nullable=False),
+    Column("total", Money(), nullable=False),
+    Column("valid_until", _DAY),
+    Column("revision", Integer(), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("updated_at", Moment(), nullable=False),
+)
+ORDERS = Table(
+    "orders",
+    METADATA,
+    company(),
+    Column("order_id", String(64), primary_key=True),
+    Column("external_id", String(200)),
+    Column("customer_id", String(64), nullable=False),
+    Column("deal_id", String(64)),
+    Column("quote_id", String(64)),
+    Column("status", String(20), nullable=False),
+    Column("priority", String(20), nullable=False),
+    Column("payment_status", String(20), nullable=False),
+    Column("net", Money(), nullable=False),
+    Column("tax", Money(), nullable=False),
+    Column("total", Money(), nullable=False),
+    Column("delivery_date", _DAY, nullable=False),
+    Column("note", String(2000)),
+    Column("ordered_on", _DAY, nullable=False),
+    Column("shipped_at", Moment()),
+    Column("shipped_after", Integer()),  # seconds since it was made
+    Column("revision", Integer(), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("updated_at", Moment(), nullable=False),
+    UniqueConstraint("company", "external_id", name="orders_by_external_id"),
+    Index("orders_by_change", "company", "updated_at", "order_id"),
+    Index("orders_by_day", "company", "ordered_on"),
+    Index("orders_by_customer", "company", "customer_id", "created_at", "order_id"),
+    Index("orders_by_deal", "company", "deal_id"),
+    Index("orders_by_quote", "company", "quote_id"),
+)
+LINES = Table(
+    "sale_lines",
+    METADATA,
+    company(),
+    Column("owner_id", String(64), primary_key=True),  # a deal's, quote's or order's
+    Column("line", Integer(), primary_key=True),
+    Column("product_id", String(64), nullable=False),
+    Column("name", String(300), nullable=False),
+    Column("quantity", Quantity(), nullable=False),
+    Column("unit_price", Money(), nullable=False),
+    Column("discount_percent", Money(), nullable=False),
+    Column("tax_rate", Money(), nullable=False),
+    Column("net", Money(), nullable=False),
+    Column("tax", Money(), nullable=False),
+)
+METRICS = Table(
+    "customer_metrics",
+    METADATA,
+    company(),
+    Column("customer_id", String(64), primary_key=True),
+    Column("orders", Integer(), nullable=False),
+    Column("revenue", Money(), nullable=False),
+    Column("average_order_value", Money(), nullable=False),
+    Column("last_order_at", Moment()),
+)
+SALES_TABLES = (PRODUCTS, DEALS, DEAL_STEPS, QUOTES, ORDERS, LINES, METRICS)
