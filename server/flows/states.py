@@ -28,7 +28,9 @@ RUN: Mapping[State, frozenset[State]] = {
     "queued": frozenset({"running", "cancelling", "cancelled", "failed"}),
     "running": frozenset({"waiting", "completed", "failed", "compensating", "cancelling"}),
     "waiting": frozenset({"running", "failed", "compensating", "cancelling"}),
-    "compensating": frozenset({"compensated", "compensation_failed"}),
+    "compensating": frozenset(
+        {"compensated", "compensation_failed", "running"}
+    ),  # running: from a step that is done again
     "cancelling": frozenset({"cancelled", "compensation_failed"}),
     # A person retries it, or has it undone. What was completed is undone only with the run that it is a part of.
     "failed": frozenset({"running", "compensating", "cancelling"}),
