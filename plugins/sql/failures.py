@@ -23,6 +23,8 @@ from server.sdk import OUTCOME_UNKNOWN, CrossdockError, Permanent, Retryable, co
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy.engine import Connection
+
 RECORD_REFUSED = code(
     "RECORD_REFUSED", "The other system refuses this record: a value does not fit, or a rule forbids it."
 )
@@ -59,6 +61,18 @@ def named_failures(*, may_write: bool) -> Iterator[None]:
         raise failure from error
     except SQLAlchemyError as error:
         raise Permanent(f"the statement cannot be made: {type(error).__name__}", source="sql") from error
+
+
+@contextmanager
+def driver_failures(connection: Connection) -> Iterator[None]:
+    """Let errors of the driver itself look as they do when SQLAlchemy was asked."""
+    try:
+        yield
+    except connection.dialect.loaded_dbapi.Error as error:
+        lost = connection.dialect.is_disconnect(error, connection.connection, None)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost) from error
 
 
 def unknown() -> Retryable:

@@ -37,7 +37,10 @@ class PlainRows:
             wanted = mode == "update_only"
             chosen = [number for number in chosen if self._is_there(self._key(records[number])) is wanted]
         sql, order = self._sql(mode, fields)
-        rows = [tuple([self._bound(records[number][each]) for each in order]) for number in chosen]
+        rows = [
+            tuple([value if type(value := records[number][each]) in _PLAIN else self._bound(value) for each in order])
+            for number in chosen
+        ]
         if rows and sql:
             self._connection.exec_driver_sql(sql, rows)
         return set(chosen)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.sql.connecting import reading
 from plugins.sql.discovering import tables_of
-from plugins.sql.failures import named_failures
+from plugins.sql.failures import driver_failures, named_failures
 from plugins.sql.statements import problems_of
 from plugins.sql.wrapping import Wrapped, partitions_of
 from server.sdk import CURSOR_MISSING, Page, Permanent, Source, as_json, code, packed, unpacked
@@ -164,15 +164,18 @@ def _run(
 
 
 def _streamed(connection: Connection, query: Query, size: int) -> Iterator[list[Row]]:
-    streaming = connection.execution_options(stream_results=True, max_row_buffer=max(size, _FETCHED))
+    at_once = size * max(1, -(-_FETCHED // size))
+    streaming = connection.execution_options(stream_results=True, max_row_buffer=at_once)
     with streaming.execute(query.clause, query.values) as result:
         made = _made(result)
-        while True:
-            with named_failures(may_write=False):
-                found = result.fetchmany(size)
-            if not found:
-                return
-            yield made(found)
+        with named_failures(may_write=False):
+            found: Sequence[Any] = result.fetchmany(at_once)
+        while found:
+            for start in range(0, len(found), size):
+                yield made(found[start : start + size])
+            # SQLAlchemy has a few rows of its own at first; from now on the driver is asked: nobody needs rows made of its rows
+            with named_failures(may_write=False), driver_failures(connection):
+                found = result.cursor.fetchmany(at_once) if result.cursor is not None else ()
 
 
 def _made(result: CursorResult[Any]) -> Callable[[Sequence[Any]], list[Row]]:
@@ -183,7 +186,7 @@ def _made(result: CursorResult[Any]) -> Callable[[Sequence[Any]], list[Row]]:
     converters = _converters(result)
 
     def made(found: Sequence[Any]) -> list[Row]:
-        rows = [dict(zip(names, row, strict=True)) for row in found]
+        rows = [dict(zip(names, row)) for row in found]  # noqa: B905 - as many as there are; to ask costs a third
         for name, convert in converters.items():
             for row in rows:
                 value = row[name]

@@ -39,9 +39,10 @@ class PostgresRows:
     def write(self, mode: Mode, fields: tuple[str, ...], records: Sequence[Row]) -> set[int]:
         """Write records of the same fields; return the indexes of those that changed the table."""
         result = self._run(self._sql(mode, fields), records, fields)
-        if mode == "append":
-            return set(range(len(records)))
-        return {row[0] for row in result}
+        if mode == "update_only":
+            return {row[0] for row in result}
+        # mostly all of them changed it, so those that did not are fewer to tell
+        return set(range(len(records))).difference([] if mode == "append" else [row[0] for row in result])
 
     def remove(self, keys: Sequence[Key]) -> set[int]:
         """Delete by key; return the indexes of those that were there."""
@@ -85,7 +86,7 @@ class PostgresRows:
             sets = ", ".join(f"{_name(each)} = EXCLUDED.{_name(each)}" for each in others)
             act = f"DO UPDATE SET {sets} WHERE true{self._differs(others, 'EXCLUDED')}"
         done = f", done AS ({insert} ON CONFLICT ({key}) {act} RETURNING {', '.join(f't.{_name(each)}' for each in self._match_on)})"
-        return f"{done} SELECT r.{_ORDINAL} FROM r JOIN done AS t ON {self._same()}"
+        return f"{done} SELECT r.{_ORDINAL} FROM r WHERE NOT EXISTS (SELECT FROM done AS t WHERE {self._same()})"
 
     def _differs(self, fields: Sequence[str], other: str) -> str:
         """Leave a row alone that has these values already: no write, no trigger, no dead row."""

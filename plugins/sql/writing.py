@@ -214,6 +214,8 @@ def _grouped(
     to: Destination, records: Sequence[Row]
 ) -> tuple[dict[int, CrossdockError], dict[tuple[str, ...], list[int]]]:
     """Return what fails before it is sent, and the indexes of the records by their fields."""
+    if records and _are_alike(records, to.match_on):
+        return {}, {tuple(records[0]): list(range(len(records)))}
     failed: dict[int, CrossdockError] = {}
     groups: dict[tuple[str, ...], list[int]] = {}
     for number, record in enumerate(records):
@@ -222,6 +224,16 @@ def _grouped(
             continue
         groups.setdefault(tuple(record), []).append(number)
     return failed, groups
+
+
+def _are_alike(records: Sequence[Row], match_on: Sequence[str]) -> bool:
+    """Say whether all have the same fields, and values in those of match_on: a look at a batch instead of at each."""
+    first = records[0].keys()
+    return (
+        first >= set(match_on)
+        and all(each.keys() == first for each in records)
+        and not any(None in [record[name] for record in records] for name in match_on)
+    )
 
 
 def _stage_name(to: Destination) -> str:
