@@ -66,6 +66,11 @@ class TokenAuthentication:
             until, known = self._known.get(digest(credential), (0.0, None))
         return known if self._monotonic() < until else None
 
+    def knew(self, credential: str) -> bool:
+        """Say whether a token was somebody's when it was last looked up: to look again is worth while."""
+        with self._lock:
+            return SHAPE.fullmatch(credential) is not None and digest(credential) in self._known
+
     def _look_up(self, key: bytes, now: float) -> Principal | None:
         with self._engine.connect() as connection:
             row = connection.execute(text(_FIND), {"hash": key}).first()

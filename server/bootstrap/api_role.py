@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from server.access.api import Access
 from server.access.api import blueprint as access_room
 from server.access.authentication import TokenAuthentication, local_admin
+from server.access.recalling import Recalling
 from server.access.throttle import AuthenticationFailures
 from server.authoring.api import blueprint as definitions_room
 from server.authoring.examining import World
@@ -23,6 +24,7 @@ from server.integrations.api import blueprint as integrations_room
 from server.integrations.buckets import Buckets
 from server.integrations.discovery import Discovery
 from server.integrations.discovery_api import blueprint as discovery_room
+from server.integrations.outboxes import nudge_at_once
 from server.integrations.sharers import Sharers
 from server.integrations.spec import plugin_facts
 from server.integrations.usecases import ByHand
@@ -96,7 +98,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     store = shared.tenant
     tokens, together = TokenAuthentication(shared.engine), Together(store, shared.publisher)
     authenticate: Authenticate = tokens if principal is None else _Always(principal)
-    caller = caller_of(shared)
+    caller = caller_of(shared, partial(nudge_at_once, shared.engine, shared.hint))
     backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher, together, BRANCHES),
@@ -123,7 +125,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     failures = AuthenticationFailures(hints.connect(settings.redis_url) if settings.redis_url else None)
     feeds = Feeds(shared.engine, store, authenticate, failures)
     directs: list[Direct] = [Stream(feeds, Sockets(feeds)), _inbound(shared)]
-    doors = [PublishDoor(together, tokens.known, [metrics.observe])]
+    doors = [PublishDoor(together, Recalling(tokens), [metrics.observe])]
     return Api(shared, settings, store, authenticate, failures, rooms, [metrics.observe], directs, doors)
 
 

@@ -1,6 +1,6 @@
 """The quick way to publish: a request of the usual form is answered on the event loop, without the application and its threads.
 
-It takes what is plain in every respect: our JSON in a small body, a token that was looked up lately, no key, no hop, no encoding.
+It takes what is plain in every respect: our JSON in a small body, a token that was somebody's lately, no key, no hop, no encoding.
 All else, whatever is wrong with it, is handed over before anything was done, so that it is refused by the application alone. What
 was stored or may have been stored is answered here: handed over, it would be published twice.
 """
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -31,6 +31,7 @@ from server.web.direct import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
     from server.events.intake import Intake
     from server.events.together import Lead, Together
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 16 * 1024
 """Of a body: more takes long to read for a loop that others wait for."""
+LOOKS = 4
+"""Looks at tokens under way at once, of the thousands that may be in use."""
 MOST_WAITING = 1024
 """Requests that wait for their turn; more go to the application, which answers that they are too many."""
 _TYPES = frozenset((intake.JSON, f"{intake.JSON}; charset=utf-8", f"{intake.JSON};charset=utf-8"))
@@ -52,17 +55,29 @@ _REQUEST_ID, _CORRELATION_ID = guard.REQUEST_ID.lower(), guard.CORRELATION_ID.lo
 _TRACED = {"http.request.method": METHOD, "url.path": PATH}
 
 
+class Recall(Protocol):
+    """What `access` implements: who presents a token, asked without waiting in a thread."""
+
+    def known(self, credential: str | None) -> Principal | None:
+        """Return who, if that was looked up just now."""
+        ...
+
+    async def again(self, credential: str | None, executor: Executor) -> Principal | None:
+        """Look once more for one that was somebody's lately; None for all others."""
+        ...
+
+
 class PublishDoor:
-    """Implements `web.direct.Door`. `known` tells who presents a token, of those that need no look into the database."""
+    """Implements `web.direct.Door`."""
 
     def __init__(
         self,
         together: Together,
-        known: Callable[[str | None], Principal | None],
+        tokens: Recall,
         observers: Sequence[Callable[[Served], None]] = (),
     ) -> None:
         self._together = together
-        self._known = known
+        self._tokens = tokens
         self._observers = observers
         self._waiting: dict[Offer[bytes], asyncio.Future[None]] = {}
         self._done: deque[Offer[bytes]] = deque()
@@ -72,6 +87,7 @@ class PublishDoor:
         self._loop = loop
         self._woken = False
         self._threads = ThreadPoolExecutor(LEADERS, "publish")
+        self._looking = ThreadPoolExecutor(LOOKS, "publish-token")
 
     def takes(self, scope: Any) -> bool:
         """Say whether it is a request to publish."""
@@ -80,8 +96,11 @@ class PublishDoor:
     async def answer(self, scope: Any, body: bytes) -> Plain | None:
         """Publish what a plain request brings."""
         headers = None if scope.query_string else plain_headers(scope.headers, body)
-        who = None if headers is None else self._known(guard.token_of(headers.get("authorization")))
-        if headers is None or who is None or len(self._waiting) >= MOST_WAITING:
+        if headers is None or len(self._waiting) >= MOST_WAITING:
+            return None
+        token = guard.token_of(headers.get("authorization"))
+        who = self._tokens.known(token) or await self._tokens.again(token, self._looking)
+        if who is None:
             return None
         now = made(headers.get("x-correlation-id", ""), headers.get("traceparent", ""))
         now.principal = who

@@ -20,6 +20,7 @@ from server import bootstrap
 from server.access.authentication import TTL
 from server.events.together import WAIT_SECONDS
 from server.kernel.errors import Unavailable
+from server.kernel.ids import read
 from server.runtime.ports import free_port
 from tests.support.product import until
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from server.access.authentication import TokenAuthentication
     from server.events.door import PublishDoor
     from server.web.direct import Plain
     from tests.api.world import Place, World
@@ -294,8 +296,22 @@ def test_one_that_waits_too_long_is_told_so_and_leaves_the_line(inside: Inside, 
     until(lambda: inside.door._together._lines == {})
 
 
-def test_a_token_is_trusted_no_longer_by_the_door(inside: Inside, world: World) -> None:
-    assert inside.ask(Case()) != [None]
-    inside.api.authenticate._monotonic = lambda: time.monotonic() + TTL  # type: ignore[attr-defined]
-    assert inside.ask_now(Case()) == [None]
-    inside.api.authenticate._monotonic = time.monotonic  # type: ignore[attr-defined]
+def test_the_door_looks_again_once_for_all_and_trusts_a_token_no_longer_than_the_application(
+    inside: Inside, world: World
+) -> None:
+    headers, token_id = world.token(inside.place.scope, "operator")
+    case = Case(headers=headers)
+    assert inside.ask(case) == [None]  # it was never seen: the application looks, and counts what is nobody's
+    tokens: TokenAuthentication = inside.api.authenticate  # type: ignore[assignment]
+    tokens(headers["Authorization"].removeprefix("Bearer "))
+    looks: list[bytes] = []
+    look_up = tokens._look_up
+    tokens._look_up = lambda key, now: (looks.append(key), look_up(key, now))[1]  # type: ignore[method-assign]
+    tokens._monotonic = lambda: time.monotonic() + TTL
+    assert None not in inside.ask_now(*[case] * 10)
+    assert len(looks) == 1
+    with world.product.tx(inside.place.scope) as tx:
+        tx.run("UPDATE tokens SET revoked_at = now() WHERE id = :id", id=read("tok", token_id))
+    tokens._monotonic = lambda: time.monotonic() + 2 * TTL
+    assert inside.ask_now(*[case] * 3) == [None] * 3
+    tokens._look_up, tokens._monotonic = look_up, time.monotonic  # type: ignore[method-assign]
