@@ -24,7 +24,7 @@ ORIGIN_REFUSED = code(
 PATH_INVALID = code("PATH_INVALID", "A path into an answer is no JMESPath, or cannot be followed in what came.")
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+PLACEHOLDER = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -116,14 +116,14 @@ def filled(template: Any, names: Mapping[str, Any]) -> Any:
         return [filled(each, names) for each in template]
     if not isinstance(template, str) or "{{" not in template:
         return template
-    whole = _PLACEHOLDER.fullmatch(template)
+    whole = PLACEHOLDER.fullmatch(template)
     if whole:
         return Path(whole[1]).of(names)
-    found = [Path(each).of(names) for each in _PLACEHOLDER.findall(template)]
+    found = [Path(each).of(names) for each in PLACEHOLDER.findall(template)]
     if any(each is None for each in found):
         return None
     values = iter(found)
-    return _PLACEHOLDER.sub(lambda _: written(next(values)), template)
+    return PLACEHOLDER.sub(lambda _: written(next(values)), template)
 
 
 def filled_path(template: str, names: Mapping[str, Any]) -> str:
@@ -140,7 +140,7 @@ def filled_path(template: str, names: Mapping[str, Any]) -> str:
             raise Permanent(f"{found[1][:100]} gives nothing for the path", code=PATH_INVALID, source="http")
         return quote(written(value), safe="")
 
-    return _PLACEHOLDER.sub(fill, template)
+    return PLACEHOLDER.sub(fill, template)
 
 
 def written(value: Any) -> str:

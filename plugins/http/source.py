@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.http.asking import Ask, Path, filled, filled_path, followed
 from plugins.http.bounds import filter_of, names_of, span_of
+from plugins.http.checking import path_problems
 from plugins.http.export import read_export
 from plugins.http.options import SOURCE, seconds
 from plugins.http.paging import Window as TimeWindow
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from plugins.http.asking import Page as Answer
     from plugins.http.paging import Pager
     from plugins.http.sending import Wire
-    from server.sdk import Context, Key, Row
+    from server.sdk import Context, FieldError, Key, Row
 
 LIST = reading("resource.list", "Read the records of one resource, page after page, as its pagination says.", SOURCE)
 _ABSENT = "UPSTREAM_NOT_FOUND"
@@ -53,6 +54,10 @@ class ResourceList(Source):
     cursors = frozenset({"fields", "token", "none"})
     snapshots = True
     fetches = True
+
+    def problems(self, options: Mapping[str, Any]) -> Sequence[FieldError]:
+        """Refuse what is no path into an answer."""
+        return list(path_problems(options))
 
     def read(self, request: ReadRequest, context: Context) -> Generator[Page, None, None]:
         """Yield pages; see `Source.read`.

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from plugins.http.asking import Ask, Path, filled, filled_path
+from plugins.http.checking import mode_problems, path_problems
 from plugins.http.options import TARGET
 from plugins.http.sending import read_exact
 from plugins.http.source import row_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from plugins.http.sending import Wire
-    from server.sdk import Action, Context, CrossdockError, Key, Mode, Row
+    from server.sdk import Action, Context, CrossdockError, FieldError, Key, Mode, Row
 
 RECORD_REFUSED = code(
     "RECORD_REFUSED", "The other system refuses this record: a value does not fit, or a rule forbids it."
@@ -62,6 +63,10 @@ class ResourceWrite(Target):
     modes: ClassVar[frozenset[Mode]] = frozenset({"append", "insert_only", "update_only", "upsert"})
     actions: ClassVar[frozenset[Action]] = frozenset({"delete", "archive"})
     looks_up = True
+
+    def problems(self, options: Mapping[str, Any], match_on: Sequence[str], mode: Mode) -> Sequence[FieldError]:  # noqa: ARG002
+        """Refuse what is no path into an answer, and a mode for which a request is missing."""
+        return [*path_problems(options), *mode_problems(options, mode)]
 
     def record_schema(self, options: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the base's signature
         """Take any record: what the API wants is known to it alone."""

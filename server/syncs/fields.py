@@ -13,14 +13,16 @@ from server.documents.scalars import Duration, text_of
 from server.documents.values import Config
 from server.integrations.fallback import split_call
 from server.kernel.errors import code
+from server.sdk.sources import Source
 from server.syncs.cron import LONGEST, CronError, read, zone
+from server.syncs.job import DEFAULT_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from server.documents.catalog import OperationFacts
     from server.documents.checking import Checker
-    from server.sdk.sources import Source
+    from server.sdk.schemas import FieldError
     from server.sdk.targets import Target
 
 NO_SOURCE = code("NO_SOURCE", "A sync job cannot read by this operation; the message lists those by which it can.")
@@ -174,13 +176,34 @@ class End(FieldType):
             message = f"no sync job {'reads' if self.side == 'source' else 'writes'} by this operation"
             checker.error(refusal, call, f"{message}; by {', '.join(sorted(able)) or 'no other of this plugin either'}")
         elif whole(options):
-            for each in explain(found.options_schema, plain(options)):
+            wrong = list(explain(found.options_schema, plain(options)))
+            if not wrong and whole(node):
+                self._check_by_plugin(node, plain(options), found, checker)
+            for each in wrong:
                 place = at(options, each.pointer)
                 key = place.key(each.key) if each.key is not None and isinstance(place, MappingNode) else None
                 near = each.suggestion or (
                     nearest(each.key or "", {field.name for field in self.own.fields}) if key else None
                 )
                 checker.error(OPTION, key or place, f"{node.text('call')}: {each.message}", near)
+
+    def _check_by_plugin(
+        self, node: MappingNode, options: dict[str, Any], found: Source | Target, checker: Checker
+    ) -> None:
+        """Let the plugin say what no schema can: that the SQL is none, or that a mode lacks a request."""
+        try:
+            problems = list(_problems(node, options, found))
+        except Exception as error:  # noqa: BLE001 - the border to a plugin: what breaks in it is told, the rest still checked
+            message = f"{node.text('call')} broke while it checked its options: {type(error).__name__}"
+            checker.error(OPTION, node.get("call") or node, message)
+            return
+        for pointer, message in problems:
+            steps = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
+            if steps and steps[0] in {each.name for each in self.own.fields} and node.get(steps[0]) is None:
+                continue  # ours, and missing: that has its own finding
+            place = at(node, steps)
+            key = place.key(steps[-1]) if steps and isinstance(place, MappingNode) else None
+            checker.error(OPTION, key or place, f"{node.text('call')}: {message}")
 
     def schema(self) -> dict[str, Any]:
         """Return the schema: our fields, and whatever the operation takes."""
@@ -197,6 +220,14 @@ class End(FieldType):
     def below(self) -> Iterator[tuple[str, Field]]:
         """Yield our fields."""
         return self.own.below()
+
+
+def _problems(node: MappingNode, options: dict[str, Any], found: Source | Target) -> Sequence[FieldError]:
+    if isinstance(found, Source):
+        return found.problems(options)
+    mode: Any = node.text("mode") or DEFAULT_MODE
+    match_on = node.get("match_on")
+    return found.problems(options, [] if match_on is None else plain(match_on), "upsert" if mode == "mirror" else mode)
 
 
 def operations_of(call: str | None, checker: Checker) -> Mapping[str, OperationFacts]:

@@ -204,3 +204,101 @@ def test_a_refused_row_is_expected_with_its_code_and_a_deleted_one_by_its_number
     )
     report = run_tests(checked(text).documents, catalog(), KINDS)
     assert [each.differences for each in report.outcomes] == [()]
+
+
+PLUGINS = plugin_facts({name: plugin for name, plugin in discover().items() if name in ("sql", "http")})
+ENDS = """\
+kind: Integration
+name: db
+plugin: sql
+config: {url: "sqlite:///a.db"}
+---
+kind: Integration
+name: api
+plugin: http
+config: {base_url: "https://api.example.com"}
+---
+kind: SyncJob
+name: copies
+source:
+  call: db.query.read
+  sql: SELECT id FROM a WHERE b = :b
+  params: {b: 1}
+  primary_key: [id]
+target:
+  call: api.resource.write
+  path: /as
+  find: {path: "/as/{{ record.id }}"}
+  update: {path: "/as/{{ found.id }}"}
+  match_on: [id]
+"""
+FIND = ENDS[ENDS.index("  find:") : ENDS.index("  match_on")]
+READS_API = (
+    ENDS[: ENDS.index("kind: SyncJob")]
+    + """\
+kind: SyncJob
+name: back
+source:
+  call: api.resource.list
+  path: /as
+  pagination: {kind: cursor, param: after, next: meta.next}
+  primary_key: [id]
+target: {call: db.table.write, table: a, match_on: [id]}
+"""
+)
+
+
+def told(text: str) -> list[str]:
+    return [str(each) for each in check([File("a.yaml", text.encode())], FixedCatalog(plugins=PLUGINS), KINDS).findings]
+
+
+def test_ends_of_real_plugins_pass() -> None:
+    assert told(ENDS) == []
+    assert told(READS_API) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "place", "word"),
+    [
+        (ENDS, "SELECT id FROM a WHERE b = :b", "DELETE FROM a", "a.yaml:15:8", "SELECT"),
+        (ENDS, "b = :b", "b = :c", "a.yaml:16:11", ":c has no value here"),
+        (ENDS, "{b: 1}", "{b: 1, d: 2}", "a.yaml:16:21", "no parameter of that name"),
+        (ENDS, "  params: {b: 1}\n", "", "a.yaml:14:3", ":b has no value here"),
+        (ENDS, "params:", "parms:", "a.yaml:16:3", "parms"),
+        (ENDS, '  update: {path: "/as/{{ found.id }}"}\n', "", "a.yaml:21:9", '"update"'),
+        (ENDS, "{{ record.id }}", "{{ record..id }}", "a.yaml:21:16", "no JMESPath"),
+        (
+            ENDS.replace(FIND, ""),
+            "  match_on",
+            "  mode: update_only\n  bulk: {size: 5}\n  match_on",
+            "a.yaml:22:9",
+            "bulk",
+        ),
+        (READS_API, "next: meta.next", "next: meta..next", "a.yaml:16:50", "no JMESPath"),
+        (READS_API, "kind: cursor, param: after, ", "kind: cursor, ", "a.yaml:16:15", "param"),
+        (READS_API, "kind: cursor", "kind: coursor", "a.yaml:16:22", "did you mean cursor"),
+        (
+            READS_API,
+            "table: a,",
+            "table: a, mode: replace, add_columns: true,",
+            "a.yaml:18:70",
+            "columns are not added",
+        ),
+    ],
+)
+def test_what_a_plugin_knows_of_its_options_is_told_at_its_place(
+    text: str, old: str, new: str, place: str, word: str
+) -> None:
+    assert text.count(old) == 1
+    findings = told(text.replace(old, new))
+    assert [each for each in findings if place in each and word in each], findings
+
+
+def test_a_plugin_that_breaks_while_it_checks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = PLUGINS["sql"].operations["query.read"].source
+
+    def broken(_options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(source, "problems", broken)
+    assert [each for each in told(ENDS) if "a.yaml:14:9" in each and "ZeroDivisionError" in each]
