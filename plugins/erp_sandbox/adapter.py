@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from plugins.erp_sandbox import sales
-from plugins.erp_sandbox.desk import SOURCE, named_failures, working
+from plugins.erp_sandbox.desk import SOURCE, named_failures
+from plugins.erp_sandbox.opening import working
 from plugins.erp_sandbox.outbox import ErpOutbox
 from plugins.erp_sandbox.syncing import CustomersRead, CustomersWrite
 from server.sdk import Adapter, CrossdockError, Permanent, Transaction, measured

@@ -18,7 +18,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from plugins.erp_sandbox.migrating import migrate
 from plugins.erp_sandbox.tables import CALLS, OUTBOX
 from server.sdk import OUTCOME_UNKNOWN, CrossdockError, Permanent, Retryable, code
 
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Connection
 
-    from server.sdk import CallRequest, Context
+    from server.sdk import CallRequest
 
     Work = Callable[["Desk", Mapping[str, Any]], dict[str, Any]]
 
@@ -115,32 +114,6 @@ class Desk:
                 message = "the connection was lost while committing"
                 raise Retryable(message, code=OUTCOME_UNKNOWN, source=SOURCE) from error
             raise
-
-
-def company_of(context: Context) -> str:
-    """Return whose rows they are: no workspace sees another's."""
-    tenant = context.tenant
-    return f"{tenant.organization}/{tenant.workspace}/{context.config.get('company', 'main')}"
-
-
-def engine_of(context: Context) -> Engine:
-    """Return the database, its tables made."""
-    url = context.config.get("url")
-    engine = context.store() if url is None else context.sql(url)
-    migrate(engine)
-    return engine
-
-
-@contextmanager
-def working(context: Context, *, writes: bool = False) -> Iterator[Desk]:
-    """Open a desk; it is closed when the block ends well, and leaves nothing behind otherwise."""
-    with named_failures(), engine_of(context).connect() as connection:
-        if writes and connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        key = context.idempotency_key
-        desk = Desk(connection, company_of(context), context.clock.now(), context.correlation_id, key)
-        yield desk
-        desk.close()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from plugins.erp_sandbox.desk import working
+from plugins.erp_sandbox.opening import working
 from plugins.erp_sandbox.tables import OUTBOX
 from server.sdk import Emitted, Outbox
 

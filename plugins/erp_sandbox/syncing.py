@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal, select, tuple_
 
-from plugins.erp_sandbox.desk import SOURCE, working
-from plugins.erp_sandbox.rows import values_of
+from plugins.erp_sandbox.desk import SOURCE
+from plugins.erp_sandbox.opening import working
+from plugins.erp_sandbox.records import values_of
 from plugins.erp_sandbox.sales import customers
 from plugins.erp_sandbox.tables import CUSTOMERS
 from server.sdk import (

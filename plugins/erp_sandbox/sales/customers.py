@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, insert, select, update
 
-from plugins.erp_sandbox.rows import values_of
-from plugins.erp_sandbox.tables import CENT, CUSTOMERS
+from plugins.erp_sandbox.records import cents, moment, paged, values_of
+from plugins.erp_sandbox.tables import CUSTOMERS
 from server.sdk import CrossdockError, Permanent
 from server.sdk.ports import CUSTOMER_CONFLICT, CUSTOMER_UNKNOWN
 from server.sdk.ports.sales import FIELDS
@@ -43,8 +42,8 @@ def shown(row: Found[Any] | Mapping[str, Any]) -> dict[str, Any]:
     values.pop("company")
     for money in ("credit_limit", "balance"):
         values[money] = f"{values[money]:.2f}"
-    for moment in ("created_at", "updated_at"):
-        values[moment] = values[moment].astimezone(UTC).isoformat().replace("+00:00", "Z")
+    for at in ("created_at", "updated_at"):
+        values[at] = moment(values[at])
     return values
 
 
@@ -105,7 +104,7 @@ def write(desk: Desk, records: Sequence[Mapping[str, Any]], match_on: str, mode:
 def _values(record: Mapping[str, Any]) -> dict[str, Any]:
     values = {key: record[key] for key in FIELDS if key in record}
     if "credit_limit" in values:
-        values["credit_limit"] = Decimal(str(values["credit_limit"])).quantize(CENT)
+        values["credit_limit"] = cents(values["credit_limit"])
     return values
 
 
@@ -174,25 +173,9 @@ def archive(desk: Desk, rows: Sequence[Found[Any]]) -> list[dict[str, Any]]:
 
 def search(desk: Desk, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a page of customers in the order of their last change."""
-    column, limit = CUSTOMERS.c, int(given.get("limit", 50))
-    query = select(CUSTOMERS).where(column.company == desk.company)
-    for name in ("email", "city", "state"):
-        if name in given:
-            query = query.where(column[name] == given[name])
+    column = CUSTOMERS.c
+    where = [column[name] == given[name] for name in ("email", "city", "state") if name in given]
     if "text" in given:
-        query = query.where(column.name.icontains(given["text"], autoescape=True))
-    if "cursor" in given:
-        query = query.where(tuple_(column.updated_at, column.customer_id) > _position(given["cursor"]))
-    rows = desk.connection.execute(query.order_by(column.updated_at, column.customer_id).limit(limit + 1)).all()
-    more = rows[limit - 1] if len(rows) > limit else None
-    following = None if more is None else f"{more.updated_at.isoformat()}~{more.customer_id}"
-    return {"customers": [shown(row) for row in rows[:limit]], "next": following}
-
-
-def _position(cursor: str) -> Any:
-    moment, _, customer_id = cursor.partition("~")
-    try:
-        at = datetime.fromisoformat(moment).astimezone(UTC)
-    except ValueError as error:
-        raise Permanent("the cursor is none that a search gave", source="erp_sandbox") from error
-    return tuple_(bindparam("at", at, CUSTOMERS.c.updated_at.type), bindparam("after", customer_id))
+        where.append(column.name.icontains(given["text"], autoescape=True))
+    found, following = paged(desk, CUSTOMERS, given, *where, by=("updated_at", "customer_id"))
+    return {"customers": [shown(each) for each in found], "next": following}
