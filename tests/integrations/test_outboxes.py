@@ -1,0 +1,151 @@
+"""Events of a system's own outbox: fetched after each call, stored once, whoever dies, and one that is refused holds up no other."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from server import bootstrap
+from server.integrations import outboxes
+from server.integrations.aggregate import Integration
+from server.integrations.outboxes import Nudges, Outboxes
+from server.integrations.repository import INTEGRATIONS
+from server.integrations.usecases import ByHand
+from server.kernel.errors import Unavailable
+from server.kernel.ids import new_uuid, show
+from server.store import Cause
+from tests.support.product import Product
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from server.store import Scope
+
+ANNA = Cause("user:anna", "cor_1")
+
+
+class Fetching:
+    """An embedded ERP, calls to it, and the drain of its outbox."""
+
+    def __init__(self, product: Product) -> None:
+        self.product = product
+        core = product.core
+        self.nudges = Nudges(core.hint)
+        self.caller = bootstrap.caller_of(core, self.nudges)
+        making = bootstrap.making_of(core)
+        self.outboxes = Outboxes(core.engine, core.publisher, making, self.caller, self.nudges, self.because)
+        self.hand = ByHand(core.engine, core.secrets, core.plugins, self.caller, core.networks.policy)
+        self.asked: list[str] = []
+        url = make_url(product.settings.database_url).set(drivername="postgresql")
+        self.plain = url.render_as_string(hide_password=False)
+
+    def because(self, _conn: Any, _workspace: int, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        self.asked += keys
+        return {"step-1": {"causation_id": "run_1", "extensions": {"crossdockpath": "flow/f"}}}
+
+    def add(self, scope: Scope | None = None) -> None:
+        integration = Integration(new_uuid())
+        integration.create("erp", {"name": "erp", "plugin": "erp_sandbox"}, 1, {})
+        integration.activate()
+        with self.product.core.engine.begin(scope or self.product.scope, ANNA) as tx:
+            INTEGRATIONS.add(tx, integration)
+
+    def upsert(self, identity: str, key: str | None = None, scope: Scope | None = None) -> None:
+        given = {"external_id": identity, "name": "ACME"}
+        self.hand.call(scope or self.product.scope, ANNA, "erp", "customers.upsert", given, key=key)
+
+    def drain(self) -> None:
+        self.outboxes.drain()
+        until = time.monotonic() + 10
+        while self.outboxes.holding.room < outboxes.AT_ONCE and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def events(self) -> list[Any]:
+        return list(
+            self.product.rows("SELECT * FROM events WHERE source = 'integration/erp' ORDER BY recorded_at, subject")
+        )
+
+    def waiting(self) -> int:
+        with psycopg.connect(self.plain) as connection:
+            return len(connection.execute("SELECT 1 FROM plugin_erp_sandbox.outbox").fetchall())
+
+
+@pytest.fixture
+def erp(database_url: str) -> Iterator[Fetching]:
+    product = Product(database_url)
+    fetching = Fetching(product)
+    fetching.add()
+    yield fetching
+    with psycopg.connect(fetching.plain, autocommit=True) as connection:  # one database serves all tests of this room
+        connection.execute("DROP SCHEMA IF EXISTS plugin_erp_sandbox CASCADE")
+    fetching.caller.close()
+    product.close()
+
+
+def test_a_call_s_event_is_stored_with_its_correlation_and_what_it_followed_from(erp: Fetching) -> None:
+    erp.upsert("C-1", key="step-1")
+    erp.drain()
+    [event] = erp.events()
+    assert (event.type, event.correlation_id, event.causation_id) == ("customer.created", "cor_1", "run_1")
+    assert (event.extensions, erp.asked, erp.waiting()) == ({"crossdockpath": "flow/f"}, ["step-1"], 0)
+    [due] = erp.product.rows("SELECT due_at > now() AS later, leased, claims FROM due WHERE kind = 'outbox'")
+    assert (due.later, due.leased, due.claims) == (True, False, 0)
+
+
+def test_what_was_fetched_and_not_forgotten_is_stored_once(erp: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    erp.upsert("C-1")
+    with monkeypatch.context() as patched:
+        patched.setattr(outboxes, "_taken", _dies)
+        erp.drain()
+    assert (len(erp.events()), erp.waiting()) == (1, 1)
+    erp.upsert("C-2")
+    with erp.product.core.engine.connect() as conn:
+        conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'outbox'")
+    erp.drain()
+    assert (len(erp.events()), erp.waiting()) == (2, 0)
+
+
+def test_a_refused_event_is_a_dead_letter_that_can_be_replayed_and_the_others_go_on(erp: Fetching) -> None:
+    schema = {"type": "object", "properties": {"external_id": {"const": "C-2"}}}
+    client = erp.product.client()
+    made = client.post("/api/v1/event-types", json={"name": "customer.created", "schema": schema})
+    assert made.status_code == 201, made.json
+    erp.upsert("C-1")
+    erp.upsert("C-2")
+    erp.drain()
+    assert (len(erp.events()), erp.waiting()) == (1, 0)
+    [letter] = erp.product.rows("SELECT * FROM dead_letters")
+    assert (letter.kind, letter.owner, letter.reason) == ("outbox", "integration/erp", "schema")
+    assert letter.error["details"]["event"]["data"]["external_id"] == "C-1"
+    retry = f"/api/v1/dead-letters/{show('dead', letter.id)}/retry"
+    assert client.post(retry).status_code == 422, "it is refused as before"
+    looser = client.put(
+        "/api/v1/event-types/customer.created@1",
+        json={
+            "name": "customer.created",
+            "version": 1,
+            "schema": {"type": "object", "properties": {"external_id": {}}},
+        },
+        headers={"If-Match": '"1"'},
+    )
+    assert looser.status_code == 200, looser.json
+    assert client.post(retry).status_code in (200, 202)
+    assert len(erp.events()) == 2
+
+
+def test_workspaces_keep_to_themselves(erp: Fetching) -> None:
+    rival = erp.product.workspace("rival", "main")
+    erp.add(rival)
+    erp.upsert("C-1", scope=rival)
+    erp.upsert("C-2")
+    erp.drain()
+    owners = {row.workspace_id: row.subject for row in erp.events()}
+    assert len(owners) == len(set(owners.values())) == 2
+
+
+def _dies(*_: Any) -> None:
+    raise Unavailable("the worker dies here", source="test")
