@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from plugins.erp_sandbox.desk import Desk
 
 Record = dict[str, Any]
+NOTHING = Decimal("0.0000")
 _MOST_VALUES = 500
 _PAGE = 50
 

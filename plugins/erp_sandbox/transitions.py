@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plugins.erp_sandbox.desk import SOURCE
-from server.sdk import Permanent
+from plugins.erp_sandbox.records import refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +28,5 @@ class Transitions:
         """
         after = self.moves[verb].get(status)
         if after is None:
-            message = f"a {self.noun} that is {status} does not allow: {verb}"
-            raise Permanent(message, code=self.code, source=SOURCE, status=status)
+            raise refused(self.code, f"a {self.noun} that is {status} does not allow: {verb}", status=status)
         return after

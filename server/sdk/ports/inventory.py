@@ -85,7 +85,7 @@ STOCK = answer(
     },
 )
 _RESERVATION = answer(
-    {"order_id": ID, "status": {"enum": ["held", "shipped", "released", "none"]}, "change": CHANGE},
+    {"order_id": ID, "status": {"enum": ["none", "held", "picking", "shipped", "released"]}, "change": CHANGE},
     {"items": listed(PUT)},
 )
 _BY_ORDER = given({"order_id": ID}, ["order_id"])

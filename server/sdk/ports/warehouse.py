@@ -6,11 +6,14 @@ from typing import Any
 
 from server.kernel.errors import code
 from server.sdk.ports.inventory import PUT
-from server.sdk.ports.orders import ORDER_UNKNOWN
+from server.sdk.ports.orders import ORDER_STATUS, ORDER_UNKNOWN
 from server.sdk.ports.port import Port, write
 from server.sdk.ports.shapes import CHANGE, ID, MOMENT, answer, given, listed, or_null
 
 NOTHING_RESERVED = code("NOTHING_RESERVED", "The order has nothing reserved that could be picked.")
+RESERVATION_STALE = code(
+    "RESERVATION_STALE", "The order's items have changed since they were reserved: release and reserve anew."
+)
 PICKING_EXISTS = code("PICKING_EXISTS", "The order is being picked already; `details.picking_id` names it.")
 PICKING_UNKNOWN = code("PICKING_UNKNOWN", "The ERP has no such picking.")
 PICKING_STATUS = code("PICKING_STATUS", "The picking's status, in `details.status`, does not allow this.")
@@ -36,7 +39,7 @@ WAREHOUSE = Port(
             "Pick what is reserved for an order.",
             given({"order_id": ID}, ["order_id"]),
             answer(_PICKING, _MORE),
-            (ORDER_UNKNOWN, NOTHING_RESERVED, PICKING_EXISTS),
+            (ORDER_UNKNOWN, ORDER_STATUS, NOTHING_RESERVED, RESERVATION_STALE, PICKING_EXISTS),
             undo="warehouse.cancel_picking",
         ),
         write(

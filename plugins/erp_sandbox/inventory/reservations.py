@@ -1,0 +1,134 @@
+"""What is reserved for orders. One reservation an order; each of its changes is made with the order locked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, update
+
+from plugins.erp_sandbox import records
+from plugins.erp_sandbox.inventory import sold, stock
+from plugins.erp_sandbox.inventory.stock import Change, Why
+from plugins.erp_sandbox.inventory.tables import RESERVATIONS, RESERVED_GOODS
+from plugins.erp_sandbox.records import Record, number, refused
+from plugins.erp_sandbox.transitions import Transitions
+from server.sdk.ports.inventory import STOCK_BOUND, STOCK_RESERVED
+from server.sdk.ports.warehouse import NOTHING_RESERVED, RESERVATION_STALE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+    from plugins.erp_sandbox.desk import Desk
+
+MOVES: Mapping[str, Mapping[str, str]] = {
+    "reserve": {"none": "held", "released": "held"},
+    "release": {"held": "released", "none": "none", "released": "released"},
+    "pick": {"held": "picking"},
+    "put back": {"picking": "held"},
+    "ship": {"picking": "shipped"},
+    "take back": {"shipped": "picking"},
+}
+_RESERVING = Transitions("reservation", STOCK_RESERVED, MOVES)
+_RELEASING = Transitions("reservation", STOCK_BOUND, MOVES)
+_PICKING = Transitions("reservation", NOTHING_RESERVED, MOVES)
+
+
+def status_of(desk: Desk, order_id: str) -> str:
+    """Return how far the reservation of an order is, `none` where there is none."""
+    found = records.one(desk, RESERVATIONS, order_id=order_id)
+    return "none" if found is None else str(found["status"])
+
+
+def goods_of(desk: Desk, order_id: str) -> dict[str, Decimal]:
+    """Return what is reserved for an order: quantities by product."""
+    goods = records.many(desk, RESERVED_GOODS, RESERVED_GOODS.c.order_id == order_id)
+    return {each["product_id"]: each["quantity"] for each in goods}
+
+
+def shown_goods(goods: Mapping[str, Decimal]) -> list[Record]:
+    """Return goods as the ports have them."""
+    return [{"product_id": product_id, "quantity": number(quantity)} for product_id, quantity in sorted(goods.items())]
+
+
+def reserve(desk: Desk, given: Mapping[str, Any]) -> Record:
+    """Reserve all the goods of an order, or none."""
+    order_id = given["order_id"]
+    sold.order_to_come(desk, order_id)
+    before = status_of(desk, order_id)
+    after = _RESERVING.after(before, "reserve")
+    goods = sold.goods_of(desk, order_id)
+    changes = {product_id: Change(reserved=quantity) for product_id, quantity in goods.items()}
+    stock.change(desk, changes, Why("reserved", f"order/{order_id}"))
+    whose = {"company": desk.company, "order_id": order_id}
+    if before == "none":
+        records.add(desk, RESERVATIONS, {**whose, "status": after, "updated_at": desk.now})
+    else:
+        _set(desk, order_id, after)
+    records.add(desk, RESERVED_GOODS, *({**whose, "product_id": each, "quantity": goods[each]} for each in goods))
+    return {"order_id": order_id, "status": after, "change": "created", "items": shown_goods(goods)}
+
+
+def release(desk: Desk, given: Mapping[str, Any]) -> Record:
+    """Give back what is held; what never was, or was given back already, is fine."""
+    order_id = given["order_id"]
+    sold.find_order(desk, order_id, lock=True)
+    before = status_of(desk, order_id)
+    after = _RELEASING.after(before, "release")
+    goods = goods_of(desk, order_id) if after != before else {}
+    if after != before:
+        changes = {product_id: Change(reserved=-quantity) for product_id, quantity in goods.items()}
+        stock.change(desk, changes, Why("released", f"order/{order_id}"))
+        this = (RESERVED_GOODS.c.company == desk.company, RESERVED_GOODS.c.order_id == order_id)
+        desk.connection.execute(delete(RESERVED_GOODS).where(*this))
+        _set(desk, order_id, after)
+    change = "none" if after == before else "updated"
+    return {"order_id": order_id, "status": after, "change": change, "items": shown_goods(goods)}
+
+
+def pick(desk: Desk, order_id: str) -> dict[str, Decimal]:
+    """Bind what is held for a locked order to a picking; return what it is.
+
+    Raises:
+        Permanent: NOTHING_RESERVED, RESERVATION_STALE.
+
+    """
+    after = _PICKING.after(status_of(desk, order_id), "pick")
+    goods = goods_of(desk, order_id)
+    if goods != sold.goods_of(desk, order_id):
+        raise refused(RESERVATION_STALE, "the order's items have changed since they were reserved", order_id=order_id)
+    _set(desk, order_id, after)
+    return goods
+
+
+def put_back(desk: Desk, order_id: str) -> None:
+    """Unbind what was picked for a locked order; it stays held."""
+    _set(desk, order_id, _PICKING.after(status_of(desk, order_id), "put back"))
+
+
+def ship(desk: Desk, order_id: str, reference: str) -> None:
+    """Let what was picked for a locked order leave the stock."""
+    _leave(desk, order_id, "ship", Why("shipped", reference), -1)
+
+
+def take_back(desk: Desk, order_id: str, reference: str) -> None:
+    """Let what was shipped for a locked order be in stock, reserved and picked again."""
+    _leave(desk, order_id, "take back", Why("taken_back", reference), 1)
+
+
+def come_back(desk: Desk, order_id: str, reference: str) -> None:
+    """Let what was shipped for a locked order be in stock again, for anybody."""
+    changes = {product_id: Change(on_hand=quantity) for product_id, quantity in goods_of(desk, order_id).items()}
+    stock.change(desk, changes, Why("returned", reference))
+
+
+def _leave(desk: Desk, order_id: str, verb: str, why: Why, sign: int) -> None:
+    after = _PICKING.after(status_of(desk, order_id), verb)
+    goods = goods_of(desk, order_id)
+    stock.change(desk, {each: Change(quantity * sign, quantity * sign) for each, quantity in goods.items()}, why)
+    _set(desk, order_id, after)
+
+
+def _set(desk: Desk, order_id: str, status: str) -> None:
+    this = (RESERVATIONS.c.company == desk.company, RESERVATIONS.c.order_id == order_id)
+    desk.connection.execute(update(RESERVATIONS).where(*this).values(status=status, updated_at=desk.now))
