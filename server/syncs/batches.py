@@ -95,6 +95,34 @@ class Outcome:
     keys: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """What a page leaves in the ledger, once it is written: hash and mapping version by key, and the keys that go."""
+
+    known: Mapping[str, tuple[bytes, int]]
+    gone: frozenset[str]
+
+    def over(self, known: Mapping[str, tuple[bytes, int]]) -> dict[str, tuple[bytes, int]]:
+        """Return what will be known then, where this is known now."""
+        found = {**known, **self.known}
+        for each in self.gone & found.keys():
+            del found[each]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A page that was mapped: what is to be written of it, and what has become of the rest."""
+
+    made: list[Made]
+    done: Outcome
+
+    def leaves(self, version: int) -> Leaves:
+        """Return what the ledger has of this page when it is written."""
+        known = {each.key: (each.hash, version) for each in self.made if each.key is not None}
+        return Leaves(known, frozenset(key for key, _ in self.done.gone if key is not None))
+
+
 def digest(value: Any) -> str:
     """Return what tells one page of a run from the others: short, and the same for the same JSON."""
     return blake2b(orjson.dumps(value, default=as_json), digest_size=10).hexdigest()

@@ -18,6 +18,7 @@ from server.kernel.ids import show
 from server.sdk.sources import BROKEN_ROW
 from server.store.values import write_json
 from server.syncs import ledger
+from server.syncs.readable import shapes_of
 from server.syncs.refused import Refused
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.shapes import Change, Shape
@@ -68,8 +69,10 @@ class Drift:
         self._kept: _Kept | None = None
         self._lock = threading.Lock()
 
-    def vet(self, rows: Sequence[Row], refused: list[Refused]) -> Sequence[Row]:
-        """Return the rows that go on; what the job refuses of them is added to `refused`.
+    def vet(
+        self, rows: Sequence[Row], refused: list[Refused], shapes: Sequence[tuple[Any, ...]] | None = None
+    ) -> Sequence[Row]:
+        """Return the rows that go on; what the job refuses of them is added to `refused`. `shapes` has one for each row.
 
         Raises:
             Permanent: SCHEMA_CHANGED, the job is frozen; nothing of these rows was written.
@@ -78,7 +81,8 @@ class Drift:
         if self._job.schema_drift == "ignore" and self._job.map is not None:
             return rows  # the map takes what it names
         seen = self._seen
-        fresh = [row for row in rows if (*row, *map(type, row.values())) not in seen]
+        shown = shapes_of(rows) if shapes is None else shapes
+        fresh = [row for row, shape in zip(rows, shown, strict=True) if shape not in seen]
         if fresh:
             with self._lock:
                 bad = self._look(fresh)

@@ -11,31 +11,32 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.errors import Permanent, Postponed, Retryable, code
+from server.kernel.errors import Postponed, Retryable
 from server.kernel.ids import show
 from server.sdk.sources import ReadRequest
 from server.sdk.targets import Destination
 from server.syncs import batches, ledger, parked, parts, progress, references, refused, windows
-from server.syncs.batches import Outcome
+from server.syncs.ahead import Ahead
+from server.syncs.batches import Look, Outcome
+from server.syncs.guarding import Guarded
 from server.syncs.images import Images
+from server.syncs.readable import keys_of, shapes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from sqlalchemy.engine import Connection
 
     from server.queue.claims import Claim
     from server.sdk.sources import Key, Page, Row
     from server.store import Store
+    from server.syncs.batches import Leaves
     from server.syncs.drift import Drift
     from server.syncs.ends import SourceEnd, TargetEnd
     from server.syncs.job import Job
     from server.syncs.progress import Progress
 
-GUARD_STOPPED = code("GUARD_STOPPED", "The run stopped before it did damage: a share is above its guard.")
-RECORDS_REFUSED = code("RECORDS_REFUSED", "A record was refused, and the job says that the run fails then.")
 SLICE_SECONDS = 5.0
-_HUNDRED = 100
 
 
 def destination_of(job: Job, run: str = "", epoch: int = 0) -> Destination:
@@ -44,7 +45,7 @@ def destination_of(job: Job, run: str = "", epoch: int = 0) -> Destination:
     return Destination(options=job.target.options, match_on=job.target.match_on, mode=mode, run=run, epoch=epoch)
 
 
-class Slice:
+class Slice(Guarded):
     """A slice of a run under way: `work` returns whether the run has ended."""
 
     def __init__(
@@ -115,7 +116,7 @@ class Slice:
     def _read(self) -> bool:
         """Read and write the windows of the run; say whether the last one was read to its end."""
         while True:
-            if not (parts.read(self) if self.job.source.partitions > 1 else self._pages()):
+            if not (parts.read(self) if self.job.source.partitions > 1 else self.read_ahead(self.request())):
                 return False
             cursor = self.job.source.cursor
             following = windows.following(cursor, self.run.bounds) if cursor else None
@@ -128,16 +129,26 @@ class Slice:
             if following is None:
                 return True
 
-    def _pages(self) -> bool:
-        pages = self.source.pages(self.request())
+    def read_ahead(self, request: ReadRequest, part: dict[str, Any] | None = None) -> bool:
+        """Write and record pages, each while the next one is read and mapped; say whether the last one was among them."""
+        found = Ahead(self._looked(request), lambda: time.monotonic() <= self.until)
+        try:
+            for page, look in found:
+                self._finish_page(page, look, part)
+        finally:
+            found.close()
+        return found.ended
+
+    def _looked(self, request: ReadRequest) -> Generator[tuple[Page, Look], None, None]:
+        pages = self.source.pages(request)
+        before = None
         try:
             for page in pages:
-                self.page(page)
-                if time.monotonic() > self.until:
-                    return False
+                look = self._look(page.rows, before)
+                before = look.leaves(self.run.definition_version) if self.keeps else None
+                yield page, look
         finally:
             pages.close()
-        return True
 
     def request(self) -> ReadRequest:
         """Return what the source is asked for: the window under way, from the last page's position on."""
@@ -161,9 +172,9 @@ class Slice:
         is_due = at is None or (self.run.now - at).total_seconds() >= delete.every
         return "snapshot" if is_due or self.job.target.mode == "mirror" else "finish"
 
-    def page(self, page: Page, part: dict[str, Any] | None = None) -> None:
+    def _finish_page(self, page: Page, look: Look, part: dict[str, Any] | None) -> None:
         """Write a page and record it: of the whole window, or of a part."""
-        done = self._written(page.rows, self._place(part))
+        done = self._write(look, self._place(part))
         with self.lock:
             removed = [each for each in done.gone if self._vet_deletes(len(done.gone))]
             tombstones = self._of_tombstones(page.deleted)
@@ -186,20 +197,28 @@ class Slice:
 
     def _written(self, rows: Sequence[Row], place: batches.Place) -> Outcome:
         """Map and write rows; nothing of it is recorded yet."""
+        return self._write(self._look(rows), place)
+
+    def _look(self, rows: Sequence[Row], before: Leaves | None = None) -> Look:
+        """Map rows. `before` is what the page before, which is perhaps not written yet, will have left in the ledger."""
         done = Outcome(read=len(rows))
+        shapes = shapes_of(rows)
         if self.drift is not None:
-            with self.lock:
-                rows = self.drift.vet(rows, done.refused)
-        known = {}
-        skips = self.keeps and self.job.target.skip_unchanged
-        if skips or self.job.references:
-            fields = self.job.source.primary_key
-            keys = [ledger.key_of([row.get(each) for each in fields]) for row in rows]
-            done.keys = keys if self.job.references else []
+            rows = self.drift.vet(rows, done.refused, shapes)
+        skips, fields = self.keeps and self.job.target.skip_unchanged, self.job.source.primary_key
+        known: dict[str, tuple[bytes, int]] = {}
+        keys = [each for each in keys_of(fields, rows) if each is not None] if skips or self.job.references else []
         if skips:
             with self.store.connect() as conn:
                 known = ledger.known(conn, self.run, keys)
-        made = batches.prepare(self.job, self.run.definition_version, rows, self._shown, known, done)
+            if before is not None:
+                known = before.over(known)
+        done.keys = keys if self.job.references else []
+        made = batches.prepare(self.job, self.run.definition_version, rows, self._shown, known, done, frozenset(shapes))
+        return Look(made, done)
+
+    def _write(self, look: Look, place: batches.Place) -> Outcome:
+        made, done = look.made, look.done
         if self.job.references and made:
             with self.store.connect() as conn:
                 made = references.resolve(conn, self.run.workspace_id, self.job, made, done)
@@ -348,30 +367,3 @@ class Slice:
                 progress.save(conn, self.run)
             self._vet_refused(done)
         return False
-
-    def _vet_changes(self, more: int) -> None:
-        share = self.job.guards.max_change_percent
-        if share < _HUNDRED and self._above(self.run.written + more, share):
-            raise self._stopped("changed", self.run.written + more, share)
-
-    def _vet_deletes(self, more: int) -> bool:
-        delete = self.job.target.delete
-        if more and delete is not None and self._above(self.run.deleted + more, delete.max_percent):
-            raise self._stopped("deleted", self.run.deleted + more, delete.max_percent)
-        return True
-
-    def _vet_refused(self, done: Outcome) -> None:
-        if done.refused and self.job.on_record_error == "fail":
-            first = done.refused[0].error
-            message = f"a record was refused: {first.message}"
-            raise Permanent(message, code=RECORDS_REFUSED, source="sync", first=first.failure.as_dict())
-        if done.refused and self._above(self.run.refused, self.job.guards.max_error_percent):
-            raise self._stopped("refused", self.run.refused, self.job.guards.max_error_percent)
-
-    def _above(self, number: int, percent: Any) -> bool:
-        """Compare with the records known; while none is known there is no share of anything."""
-        return self.run.known > 0 and number * _HUNDRED > percent * self.run.known
-
-    def _stopped(self, what: str, number: int, percent: Any) -> Permanent:
-        message = f"{number} records {what} of {self.run.known} known are more than {percent} %"
-        return Permanent(message, code=GUARD_STOPPED, source="sync", what=what, number=number, known=self.run.known)

@@ -49,17 +49,12 @@ def _part(one: Slice, number: int, *, first: bool) -> None:
     part = _parts(one)[number]
     if not first and time.monotonic() > one.until:
         return
-    pages = one.source.pages(replace(one.request(), partition=part["of"], position=part["position"]))
     try:
-        for page in pages:
-            one.page(page, part)
-            if time.monotonic() > one.until:
-                return
+        if not one.read_ahead(replace(one.request(), partition=part["of"], position=part["position"]), part):
+            return
     except BaseException:  # whatever it is, it goes on up; the other parts stop at their next page
         one.until = 0.0
         raise
-    finally:
-        pages.close()
     with one.lock, one.store.connect() as conn:
         progress.fence(conn, one.claim)
         part["done"] = True

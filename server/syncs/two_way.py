@@ -7,6 +7,7 @@ own writing from an edit.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -117,11 +118,11 @@ class TwoWay(Slice):
         self._finish()
         return True
 
-    def page(self, page: Page, part: dict[str, Any] | None = None) -> None:
+    def _page(self, page: Page) -> None:
         """Sync the records of a page, of either side, and record it."""
         is_back = self.run.phase == "back"
         done = self._of_target(page.rows) if is_back else self._of_source(page.rows)
-        self._advance(page, part)
+        self._advance(page, None)
         with self.store.connect() as conn:
             progress.fence(conn, self.claim)
             self._keep_done(conn, done)
@@ -129,6 +130,17 @@ class TwoWay(Slice):
             if self.run.high is not None:
                 self._go_on(conn)
         self._vet_refused(done.outcome)
+
+    def _pages(self) -> bool:
+        pages = self.source.pages(self.request())
+        try:
+            for page in pages:
+                self._page(page)
+                if time.monotonic() > self.until:
+                    return False
+        finally:
+            pages.close()
+        return True
 
     def _direction(self) -> bool:
         """Read one side to its end; say whether there was time."""

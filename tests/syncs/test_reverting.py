@@ -11,6 +11,7 @@ from server.app import create_app
 from server.config import Settings
 from server.syncs import changes, differences, engine, progress, records_api
 from server.syncs.filling import Filler
+from server.syncs.guarding import GUARD_STOPPED
 from server.syncs.records_api import RUN_UNDER_WAY, Records
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.reverting import NOT_REVERTIBLE
@@ -39,7 +40,9 @@ def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
 @pytest.fixture
 def api(syncing: Syncing) -> Client:
     core = syncing.product.core
-    records = Records(core.tenant, core.hint, bootstrap.making_of(core), syncing.caller, Filler(core.tenant, core.admit))
+    records = Records(
+        core.tenant, core.hint, bootstrap.making_of(core), syncing.caller, Filler(core.tenant, core.admit)
+    )
     scopes = {"main": syncing.scope, "rival": syncing.product.workspace("rival", "rival")}
     app = create_app(Frame(Settings(), core.tenant, [records_api.blueprint(records)], scopes))
     return Client(app.test_client(), "operator")
@@ -254,7 +257,7 @@ def test_a_repair_keeps_to_the_guards_and_a_compare_goes_on_after_each_page(
     syncing.new("UPDATE shop.customers SET name = 'all'")
     assert reconcile(api, syncing).result["differing"] == 25
     row = reconcile(api, syncing, repair=True)
-    assert (row.state, row.error["code"]) == ("failed", engine.GUARD_STOPPED)
+    assert (row.state, row.error["code"]) == ("failed", GUARD_STOPPED)
     assert set(syncing.customers()) == {"all"}
 
 

@@ -12,7 +12,7 @@ from server.kernel.errors import Retryable
 from server.queue import claims
 from server.sdk import Batch, one_by_one
 from server.syncs import batches, engine, progress
-from server.syncs.engine import GUARD_STOPPED
+from server.syncs.guarding import GUARD_STOPPED
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.runs import KIND, start_run
 from tests.support.product import Product, until
