@@ -51,4 +51,4 @@ RESERVED_GOODS = Table(
     Column("quantity", Quantity(), nullable=False),
     CheckConstraint("quantity > 0", name="reserved_goods_are_some"),
 )
-TABLES = [STOCK, STOCK_MOVES, RESERVATIONS, RESERVED_GOODS]
+INVENTORY_TABLES = (STOCK, STOCK_MOVES, RESERVATIONS, RESERVED_GOODS)

@@ -46,7 +46,7 @@ BOM_TOO_DEEP = code("BOM_TOO_DEEP", "Bills of materials stand more than 20 level
 MATERIALS_SHORT = code(
     "MATERIALS_SHORT", "The materials do not suffice; `details.missing` names each product and how much lacks."
 )
-PRODUCTION_TOO_MUCH = code("PRODUCTION_TOO_MUCH", "More would be made than was ordered.")
+PRODUCTION_TOO_MUCH = code("PRODUCTION_TOO_MUCH", "More would be made than was ordered, or than can be counted.")
 CAPACITY_SHORT = code("CAPACITY_SHORT", "There is no room for it within a year.")
 
 PRODUCTION_STATUSES = (
@@ -60,7 +60,7 @@ PRODUCTION_STATUSES = (
     "cancelled",
 )
 _STATUS = {"enum": list(PRODUCTION_STATUSES)}
-_SETS = {"enum": ["scheduled", "waiting_materials", "on_hold", "in_progress"]}
+_SETS = {"enum": ["planned", "scheduled", "waiting_materials", "on_hold", "in_progress"]}
 PRODUCTION_ORDER = answer(
     {
         "production_order_id": ID,
@@ -75,7 +75,6 @@ PRODUCTION_ORDER = answer(
         "produced": AMOUNT_OF_GOODS,
         "stocked": AMOUNT_OF_GOODS,
         "rejected": AMOUNT_OF_GOODS,
-        "rework_of": or_null(ID),
         "scheduled_start": or_null(DAY),
         "scheduled_end": or_null(DAY),
         "materials": listed(PUT),
@@ -153,7 +152,7 @@ PRODUCTION = Port(
                 ["product_id", "quantity"],
             ),
             _with({"materials": listed(PUT)}),
-            (ORDER_UNKNOWN, PRODUCT_UNKNOWN, PRODUCT_NOT_STOCKED, BOM_TOO_DEEP),
+            (ORDER_UNKNOWN, PRODUCT_UNKNOWN, PRODUCT_NOT_STOCKED, BOM_TOO_DEEP, PRODUCTION_TOO_MUCH),
             undo="production.cancel_order",
             events=("production.order.created",),
         ),

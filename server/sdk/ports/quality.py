@@ -9,7 +9,6 @@ from __future__ import annotations
 from server.kernel.errors import code
 from server.sdk.ports.inventory import PRODUCTION_UNKNOWN, STOCK_SHORT
 from server.sdk.ports.port import Port, read, write
-from server.sdk.ports.production import BOM_TOO_DEEP
 from server.sdk.ports.products import PRODUCT_UNKNOWN
 from server.sdk.ports.shapes import (
     AMOUNT_OF_GOODS,
@@ -31,6 +30,7 @@ from server.sdk.ports.shapes import (
 INSPECTION_UNKNOWN = code("INSPECTION_UNKNOWN", "The ERP has no such inspection.")
 INSPECTION_STATUS = code("INSPECTION_STATUS", "The inspection's status, in `details.status`, does not allow this.")
 INSPECTION_TOO_MUCH = code("INSPECTION_TOO_MUCH", "More would be inspected than the production order has made.")
+INSPECTION_OF_NO_ORDER = code("INSPECTION_OF_NO_ORDER", "Only what a production order has made can be made again.")
 CHECKPOINT_UNKNOWN = code("CHECKPOINT_UNKNOWN", "The inspection has no such checkpoint.")
 
 INSPECTION_STATUSES = ("open", "passed", "failed", "handled")
@@ -126,8 +126,8 @@ QUALITY = Port(
         ),
         write(
             "quality.handle_failure",
-            "Say what becomes of goods that failed. They leave the stock where they lay in it; `scrap` ends there, `rework` orders that"
-            " they be made good without new materials, `remake` that others be made.",
+            "Say what becomes of goods that failed. They leave the stock where they lay in it; `scrap` ends there; for `rework` and"
+            " `remake` the production order has to make as much again, for `remake` with new materials.",
             given(
                 {"inspection_id": ID, "action": {"enum": ["scrap", "rework", "remake"]}, "note": text(500)},
                 ["inspection_id", "action"],
@@ -137,11 +137,11 @@ QUALITY = Port(
                     "inspection_id": ID,
                     "status": {"enum": list(INSPECTION_STATUSES)},
                     "action": {"enum": ["scrap", "rework", "remake"]},
-                    "production_order_id": {**or_null(ID), "description": "The new one."},
+                    "production_order_id": or_null(ID),
                 }
             ),
-            (INSPECTION_UNKNOWN, INSPECTION_STATUS, STOCK_SHORT, BOM_TOO_DEEP),
-            events=("stock.updated", "production.order.created"),
+            (INSPECTION_UNKNOWN, INSPECTION_STATUS, INSPECTION_OF_NO_ORDER, STOCK_SHORT),
+            events=("stock.updated", "production.order.completed", "order.ready.for.fulfillment"),
         ),
     ),
 )
