@@ -5,8 +5,10 @@ operations that it answers from the port (`SALES["customers.get"]`), so that a f
 another. The codes stand in the modules of the ports.
 """
 
+from .ai import AI
 from .deals import DEALS
 from .finance import FINANCE
+from .hr import HR
 from .inventory import INVENTORY
 from .logistics import LOGISTICS
 from .orders import ORDERS
@@ -14,6 +16,7 @@ from .port import Port, Promise
 from .procurement import PROCUREMENT
 from .production import PRODUCTION
 from .products import PRODUCTS
+from .projects import NOTIFICATIONS, PROJECTS
 from .quality import MAINTENANCE, QUALITY
 from .sales import CUSTOMER_CONFLICT, CUSTOMER_UNKNOWN, SALES
 from .warehouse import WAREHOUSE
@@ -31,21 +34,29 @@ PORTS: tuple[Port, ...] = (
     QUALITY,
     MAINTENANCE,
     PROCUREMENT,
+    HR,
+    PROJECTS,
+    NOTIFICATIONS,
+    AI,
 )
 
 __all__ = [
+    "AI",
     "CUSTOMER_CONFLICT",
     "CUSTOMER_UNKNOWN",
     "DEALS",
     "FINANCE",
+    "HR",
     "INVENTORY",
     "LOGISTICS",
     "MAINTENANCE",
+    "NOTIFICATIONS",
     "ORDERS",
     "PORTS",
     "PROCUREMENT",
     "PRODUCTION",
     "PRODUCTS",
+    "PROJECTS",
     "QUALITY",
     "SALES",
     "WAREHOUSE",
