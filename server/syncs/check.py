@@ -12,6 +12,7 @@ from server.documents.nodes import ListNode, MappingNode, ScalarNode, plain, who
 from server.documents.schemas import compiled
 from server.events.matching import matches
 from server.events.spec import ENVELOPE_SCHEMA
+from server.events.subscribing import body_of, check_pins
 from server.kernel.errors import code
 from server.kernel.policies import parse_duration
 from server.syncs.cron import CronError, read
@@ -22,7 +23,7 @@ from server.syncs.reference_fields import check_references, map_without_referenc
 from server.syncs.schedule import shortest_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from server.documents.checking import Checker
     from server.documents.nodes import Node
@@ -241,6 +242,7 @@ def _check_events(root: MappingNode, source: MappingNode | None, checker: Checke
     on_event, key = _mapping(root, "on_event"), root.key("on_event")
     if key is not None and root.get("events") is None:
         checker.error(CONTRADICTION, key, '"on_event" goes with "events"')
+    pins = check_pins(root, checker)
     one = on_event.get("one") if on_event is not None else None
     if one is None:
         return
@@ -249,21 +251,16 @@ def _check_events(root: MappingNode, source: MappingNode | None, checker: Checke
         checker.error(CANNOT, one, f"{source.text('call')} cannot read one record")
     if source is not None and source.get("primary_key") is None:
         checker.error(MISSING_KEY, source, '"primary_key" is missing in source: one record is read by it')
-    for name, schema in _schemas(root, checker):
+    for name, schema in _schemas(root, pins, checker):
         check_reads(one, EVENT_PLACE, {"event": ENVELOPE_SCHEMA, "data": schema}, name, checker)
 
 
-def _schemas(root: MappingNode, checker: Checker) -> Iterator[tuple[str, Any]]:
-    """Yield each known event type that the job takes, with its newest schema."""
+def _schemas(root: MappingNode, pins: Mapping[str, int], checker: Checker) -> Iterator[tuple[str, Any]]:
+    """Yield each known event type that the job takes, with the schema of the version that it gets."""
     patterns = _texts(root.get("events"))
     for name in sorted(checker.catalog.names("EventType")):
         if any(matches(pattern, name) for pattern in patterns):
-            body = max(checker.catalog.bodies("EventType", name), key=_version, default=None)
+            body = body_of(name, pins, checker)
             schema = body.get("schema") if body is not None else None
             if isinstance(schema, dict) and compiled(schema) is not None:
                 yield name, schema
-
-
-def _version(body: Any) -> int:
-    version = body.get("version", 1)
-    return version if isinstance(version, int) else 1

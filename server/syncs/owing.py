@@ -11,9 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from server.events.envelope import from_json
-from server.events.matching import matches
+from server.events.matching import matches, pins_of
 from server.events.routes import routes_version
 from server.events.stopping import stops_of
+from server.events.upcasting import Ladders
 from server.kernel.errors import CrossdockError, code
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES
@@ -24,7 +25,7 @@ from server.syncs.job import Job, job_of
 from server.syncs.runs import NewRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -63,6 +64,7 @@ class Route:
     version: int
     held: bool
     job: Job
+    pins: Mapping[str, int]
 
     @property
     def settle(self) -> timedelta:
@@ -96,6 +98,7 @@ class Owing:
         self._clock = clock
         self._hint = hint
         self._routes: dict[int, Routes] = {}
+        self._ladders = Ladders()
 
     def __call__(self, tx: Tx, events: Sequence[Event]) -> None:
         """Write the runs that the events owe."""
@@ -115,7 +118,7 @@ class Owing:
                 whole[route.job_id] = (event, route)
             else:
                 try:
-                    key = key_of(route.job, event)
+                    key = key_of(route.job, self._asked_for(tx, event, route))
                 except CrossdockError as error:
                     new.append(_run(event, route, failure=error.failure))
                 else:
@@ -127,6 +130,13 @@ class Owing:
         runs.start(tx.conn, new)
         if new:
             tx.after_commit("hint", self._hint)
+
+    def _asked_for(self, tx: Tx, event: Event, route: Route) -> Event:
+        """Return the event in the version that the job asks for, else in the newest."""
+        if event.schema_version is None:
+            return event
+        ladder = self._ladders.of(tx.conn, event.workspace_id, routes_version(tx), event.type)
+        return ladder.lift(event, route.pins.get(event.type))
 
     def _current(self, tx: Tx) -> Routes:
         version = routes_version(tx)
@@ -162,7 +172,10 @@ def _read(tx: Tx) -> list[Route]:
            WHERE workspace_id = :workspace_id AND deleted_at IS NULL
              AND state IN ('active', 'failing', 'paused', 'disabled') AND body -> 'events' IS NOT NULL"""
     )
-    return [Route(row.id, row.definition_version, row.state in HELD_STATES, job_of(row.body)) for row in rows]
+    return [
+        Route(row.id, row.definition_version, row.state in HELD_STATES, job_of(row.body), pins_of(row.body["events"]))
+        for row in rows
+    ]
 
 
 def _run(event: Event, route: Route, **more: Any) -> NewRun:

@@ -231,7 +231,12 @@ SYNC_JOB = Kind(
             *head_fields("SyncJob"),
             ACTIVE,
             Field("schedule", _SCHEDULE, "When it runs."),
-            Field("events", ListOf(EventTypeName(wildcards=True), 1, 100), "It runs also when one of these happens."),
+            Field(
+                "events",
+                ListOf(EventTypeName(wildcards=True, pins=True), 1, 100),
+                "It runs also when one of these happens. Events of an older version come as the newest, by its `upcast`; "
+                "`order.created@1` asks for version 1 and nothing newer.",
+            ),
             Field("on_event", _ON_EVENT, "What an event does; without this it starts a whole run."),
             Field("source", _SOURCE, "Where rows come from.", required=True),
             Field("map", RecordMap(job.PLACE), "The record made of a row; without it the row is the record."),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from server.documents.expressions import check_map_reads, check_reads, check_template_reads
 from server.documents.fields import CONTRADICTION, WRONG_VALUE
 from server.documents.findings import nearest, shown
-from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode, at, plain, whole
+from server.documents.nodes import MappingNode, Node, ScalarNode, at, plain, whole
 from server.documents.scalars import refuse_credential
 from server.documents.schemas import compiled, violations
-from server.documents.values import UNKNOWN_REFERENCE
 from server.events.matching import matches, pins_of
 from server.events.spec import ENVELOPE_SCHEMA
+from server.events.subscribing import body_of, check_pins, patterns_of
 from server.integrations.auth_fields import header_of
 from server.integrations.spec import takes_webhooks
 from server.kernel.errors import Permanent, code
@@ -107,59 +107,18 @@ def _own_headers(root: MappingNode) -> dict[str, ScalarNode]:
     return {str(key.value).lower(): key for key, _ in headers.entries} if isinstance(headers, MappingNode) else {}
 
 
-def _patterns(root: MappingNode) -> list[tuple[str, ScalarNode]]:
-    """Return the types and patterns without the versions that are asked for."""
-    events = root.get("events")
-    items = events.items if isinstance(events, ListNode) else []
-    return [
-        (item.value.partition("@")[0], item)
-        for item in items
-        if isinstance(item, ScalarNode) and isinstance(item.value, str) and not item.broken
-    ]
-
-
-def _pins(root: MappingNode, checker: Checker) -> dict[str, int]:
-    """Return the versions that types are asked for in; one that nobody knows is an error."""
-    pins: dict[str, int] = {}
-    for type_, node in _patterns(root):
-        version = str(node.value).partition("@")[2]
-        if not version.isdecimal() or version.startswith("0") or "*" in type_:
-            continue  # none, or one whose form is wrong
-        known = sorted(_version_of(body) for body in checker.catalog.bodies("EventType", type_))
-        if pins.setdefault(type_, int(version)) != int(version):
-            checker.error(CONTRADICTION, node, f"{type_} is asked for in version {pins[type_]} already")
-        elif int(version) not in known:
-            shown_ = f"its versions are {', '.join(map(str, known))}" if known else "there is no EventType of this name"
-            checker.error(UNKNOWN_REFERENCE, node, f"{type_} has no version {version}: {shown_}")
-    return pins
-
-
 def _subscribed(root: MappingNode, checker: Checker) -> Iterator[tuple[str, Any]]:
     """Yield each known event type that the webhook takes, with the body that it gets; warn of names nearly known."""
     known = sorted(checker.catalog.names("EventType"))
-    patterns, pins = _patterns(root), _pins(root, checker)
+    patterns, pins = patterns_of(root), check_pins(root, checker)
     for text, node in patterns:
         if "*" not in text and text not in known and (near := nearest(text, known)):
             checker.warning(UNKNOWN_EVENT_TYPE, node, f"there is no EventType {shown(text)}", near)
     for name in known:
         if any(matches(text, name) for text, _ in patterns):
-            body = _body_of(name, pins, checker)
+            body = body_of(name, pins, checker)
             if body is not None:
                 yield name, body
-
-
-def _body_of(type_: str, pins: Mapping[str, int], checker: Checker) -> Any:
-    """Return the version of an event type that the webhook gets: the one that it asks for, else the newest."""
-    bodies = checker.catalog.bodies("EventType", type_)
-    wanted = pins.get(type_)
-    return max(
-        (each for each in bodies if wanted is None or _version_of(each) == wanted), key=_version_of, default=None
-    )
-
-
-def _version_of(body: Any) -> int:
-    version = body.get("version", 1)
-    return version if isinstance(version, int) else 1
 
 
 def _check_against(root: MappingNode, name: str, body: Any, checker: Checker) -> None:
@@ -186,14 +145,14 @@ def _check_against(root: MappingNode, name: str, body: Any, checker: Checker) ->
 
 
 def _check_tests(root: MappingNode, checker: Checker) -> None:
-    patterns, pins = _patterns(root), pins_of(str(node.value) for _, node in _patterns(root))
+    patterns, pins = patterns_of(root), pins_of(str(node.value) for _, node in patterns_of(root))
     for event, data in given_events(root):
         type_ = str(event.value)
         if not any(matches(text, type_) for text, _ in patterns):
             near = nearest(type_, [text for text, _ in patterns if "*" not in text])
             checker.error(WRONG_VALUE, event, f"the webhook does not take events of type {shown(type_)}", near)
             continue
-        body = _body_of(type_, pins, checker)
+        body = body_of(type_, pins, checker)
         schema = body.get("schema") if body else None
         validator = compiled(schema) if isinstance(schema, dict) else None
         if data is None or validator is None or not whole(data):

@@ -80,6 +80,7 @@ GOOD = [
     but("grace: 2h", "grace: 2h, jitter: 10m"),
     but("batch: {size: 500}", "batch: {size: 100}\npriority: low\nactive: false"),
     but("overlap: skip", "overlap: queue"),
+    but("[legacy.customer.changed]", "[legacy.customer.changed@1]"),
     but("overlap: skip", "overlap: cancel"),
     but("tests:\n", "tests:\n  - {name: none, given: {rows: [{id: 1, name: null}]}, expect: {refused: [{row: 0}]}}\n"),
 ]
@@ -132,6 +133,7 @@ WRONG = [
     (but(DELETE, "").replace("mode: upsert ", "mode: mirror "), "MISSING_KEY", "mirror"),
     (but("events: [legacy.customer.changed]", ""), "CONTRADICTION", "on_event"),
     (but("data.customer_id", "data.customerid"), "PATH_UNKNOWN", "customerid"),
+    (but("[legacy.customer.changed]", "[legacy.customer.changed@2]"), "UNKNOWN_REFERENCE", "its versions are 1"),
     (but("data.customer_id", "row.id"), "EXPR_UNKNOWN_ROOT", "row"),
     (but("{one: data.customer_id}", "{run: false}"), "WRONG_VALUE", "true"),
     (but("row.city", "run.city"), "PATH_UNKNOWN", "city"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,9 +65,23 @@ class Bench:
             if action == "resume":
                 release(tx, job.id)
 
-    def publish(self, *data: Any, type_: str = "customer.changed") -> None:
+    def publish(self, *data: Any, type_: str = "customer.changed", version: int | None = None) -> None:
+        new = [NewEvent(type=type_, data=to_json(each), schema_version=version) for each in data]
         with self.store.begin(self.scope, ANNA) as tx:
-            self.publisher.publish(tx, [NewEvent(type=type_, data=to_json(each)) for each in data])
+            self.publisher.publish(tx, new)
+
+    def type(self, version: int, **body: Any) -> None:
+        """Declare a version of `customer.changed`."""
+        whole = {"name": "customer.changed", "version": version, "schema": {"type": "object"}, **body}
+        with self.store.begin(self.scope, ANNA) as tx:
+            touch_routes(tx)
+            tx.run(
+                """INSERT INTO definitions (organization_id, workspace_id, kind, name, version, origin, hash, body, updated_by)
+                   VALUES (:org, :workspace_id, 'EventType', :name, 1, 'api', 'h', CAST(:body AS json), 'anna')""",
+                org=self.scope.organization_id,
+                name=f"customer.changed@{version}",
+                body=json.dumps(whole),
+            )
 
     def rows(self, sql: str) -> Sequence[Any]:
         with self.store.connect() as conn:
@@ -146,6 +161,26 @@ def test_an_event_syncs_the_one_record_that_it_is_about(bench: Bench) -> None:
     bench.begin()
     bench.publish({"id": 7})
     assert [run.key for run in bench.runs()] == [[7], ["C-8"], [7]]
+
+
+@pytest.mark.parametrize(
+    ("events", "key"), [("customer.*", [70]), ("customer.changed@1", [7]), ("customer.changed@2", [70])]
+)
+def test_an_event_of_an_older_version_comes_as_the_job_asks_for_it(bench: Bench, events: str, key: list[int]) -> None:
+    bench.type(1)
+    bench.type(2, upcast={"id": "data.number"})
+    bench.job(**{**ONE, "events": [events]})
+    bench.publish({"id": 7, "number": 70}, version=1)
+    assert [run.key for run in bench.runs()] == [key]
+
+
+def test_an_event_that_no_upcaster_can_lift_leaves_a_failed_run(bench: Bench) -> None:
+    bench.type(1)
+    bench.type(2, upcast={"id": {"from": "data.number", "required": True}})
+    bench.job(**ONE)
+    bench.publish({"id": 7}, version=1)
+    [run] = bench.runs()
+    assert (run.state, run.error["code"]) == ("failed", "EXPR_MISSING")
 
 
 @pytest.mark.parametrize("data", [{}, {"id": None}, {"id": [1, 2]}, {"id": {"a": 1}}, {"id": True}, {"id": 1.5}])
