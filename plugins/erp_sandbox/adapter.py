@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from plugins.erp_sandbox import sales
+from plugins.erp_sandbox import ai, finance, people, sales
 from plugins.erp_sandbox.desk import SOURCE, named_failures
 from plugins.erp_sandbox.opening import working
 from plugins.erp_sandbox.outbox import ErpOutbox
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from server.sdk import CallRequest, Context, Health
 
 
-_MODULES = (sales,)
+_MODULES = (sales, finance, people, ai)
 _READS: dict[str, Work] = {name: work for module in _MODULES for name, work in module.READS.items()}
 _WRITES: dict[str, Work] = {name: work for module in _MODULES for name, work in module.WRITES.items()}
 

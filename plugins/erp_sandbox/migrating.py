@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, inspect, select, text
 
 from plugins.erp_sandbox.finance.tables import FINANCE_TABLES
+from plugins.erp_sandbox.people.tables import PEOPLE_TABLES
 from plugins.erp_sandbox.sales.tables import SALES_TABLES
 from plugins.erp_sandbox.tables import CALLS, CUSTOMERS, METADATA, OUTBOX, VERSIONS
 
@@ -31,7 +32,11 @@ def _sales_and_finance(connection: Connection) -> None:
     METADATA.create_all(connection, tables=[*SALES_TABLES, *FINANCE_TABLES])
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _sales_and_finance)
+def _people(connection: Connection) -> None:
+    METADATA.create_all(connection, tables=PEOPLE_TABLES)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _sales_and_finance, _people)
 """A step that is released never changes; a table that a later step alters is written out in the step that made it."""
 
 

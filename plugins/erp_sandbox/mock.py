@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import create_engine, delete, insert, select
 
 from plugins.erp_sandbox.migrating import migrate
+from plugins.erp_sandbox.people import sample
 from plugins.erp_sandbox.sales.customers import shown
 from plugins.erp_sandbox.tables import CALLS, CUSTOMERS
 from server.sdk import Mock, Scenario, SourceStage, TargetStage
@@ -69,6 +70,9 @@ class ErpSandboxMock(Mock):
         with self._engine.begin() as connection:
             connection.execute(delete(CALLS))
             connection.execute(delete(CUSTOMERS))
+            for table, row in sample.rows(_COMPANY, _START):
+                connection.execute(delete(table))
+                connection.execute(insert(table), [row])
             if ticks:
                 connection.execute(insert(CUSTOMERS), [_customer(number, tick) for number, tick in enumerate(ticks)])
 
