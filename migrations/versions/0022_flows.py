@@ -50,6 +50,7 @@ CREATE TABLE flow_runs (
   principal text NOT NULL,
   correlation_id text NOT NULL,
   cancelled_at timestamptz, cancelled_by text,
+  resume_from text,  -- the step that is done again, with all behind it, once what they did is undone
   deadline timestamptz,  -- when it is over, whatever it waits for
   created_at timestamptz NOT NULL DEFAULT now(),
   started_at timestamptz,

@@ -10,6 +10,7 @@ from server import reactions
 from server.access.references import resolve_config
 from server.events import alerts
 from server.flows.causes import because
+from server.flows.drain import Flows
 from server.flows.waking import Waking
 from server.integrations.endpoints import Endpoints
 from server.integrations.outboxes import Nudges, Outboxes
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 from server.bootstrap.shared import Core, caller_of, core, making_of
 
-LEDGER_CONNECTIONS = 7  # three threads of deliveries, four of sync runs
+LEDGER_CONNECTIONS = 9  # three threads of deliveries, four of sync runs, two that record flow runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
         partial(drain_replays, shared.engine, shared.reopening),
         Runs(shared.engine, ledger, making, caller, shared.admit).drain,
         Waking(shared.engine, shared.hint).drain,
+        Flows(shared.engine, ledger, making, caller, shared.publisher, shared.clock, shared.hint).drain,
         Outboxes(shared.engine, shared.publisher, making, caller, nudges, because).drain,
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, chores)

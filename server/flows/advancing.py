@@ -106,6 +106,10 @@ class Course:
         self._dirty.clear()
         return changed
 
+    def pending(self) -> Iterable[Row]:
+        """Return the rows that `take` would return, and leave them to it."""
+        return self._dirty.values()
+
     def changed(self, row: Row) -> None:
         """Note that a row is to be stored."""
         self._dirty[row.path] = row

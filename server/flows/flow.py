@@ -229,6 +229,10 @@ class Flow:
     by_id: Mapping[str, Step] = field(default_factory=dict)
     order: Mapping[str, int] = field(default_factory=dict)
     """Where each step stands in the file, nested ones too, from 0."""
+    parents: Mapping[str, str] = field(default_factory=dict)
+    """By the id of each nested step that of the step in which it stands."""
+    waits: bool = False
+    """Whether any step waits for events, a person or a run of another flow."""
 
 
 def flow_of(body: Mapping[str, Any]) -> Flow:
@@ -253,6 +257,8 @@ def flow_of(body: Mapping[str, Any]) -> Flow:
         output=compile_map(body["output"], roots) if "output" in body else None,
         by_id={step.id: step for step in every},
         order={step.id: number for number, step in enumerate(every)},
+        parents={inner.id: step.id for step in every for inner in step.inner},
+        waits=any(isinstance(step.work, Wait | Approve | Child) for step in every),
     )
 
 

@@ -38,7 +38,9 @@ SELECT g.*, CASE WHEN g.state = 'failed' THEN now() END
 FROM unnest(%(ids)s::uuid[], %(workspaces)s::bigint[], %(flows)s::uuid[], %(versions)s::int[], %(states)s::text[],
             %(causes)s::text[], %(events)s::uuid[], %(keys)s::text[], %(data)s::json[], %(errors)s::json[],
             %(parents)s::uuid[], %(paths)s::text[], %(depths)s::int[], %(priorities)s::int[], %(trails)s::text[],
-            %(hops)s::int[], %(principals)s::text[], %(correlations)s::text[]) AS g
+            %(hops)s::int[], %(principals)s::text[], %(correlations)s::text[])
+  AS g(id, workspace_id, flow_id, definition_version, state, cause, event_uid, key, data, error, parent_id, parent_path, depth,
+       priority, trail, hops, principal, correlation_id)
 ON CONFLICT (workspace_id, flow_id, key) WHERE key IS NOT NULL AND state NOT IN ('compensated', 'cancelled') DO NOTHING
 RETURNING id
 """

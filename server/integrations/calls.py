@@ -140,6 +140,11 @@ class Caller:
         except CrossdockError as error:  # another is at work, or the database is away: what was done stays done
             log.warning("the result of a fallback was not kept", code=error.code, source=call.source)
 
+    def writes(self, call: Call) -> bool:
+        """Say whether the call may change something over there."""
+        operation = self._adapter(call).operation(call.operation)
+        return operation is None or operation.writes
+
     def health(self, call: Call) -> Health:
         """Ask how the other system is; whatever goes wrong is `unhealthy` with the failure in its details."""
         began = time.monotonic()

@@ -1,0 +1,195 @@
+"""The worker's part: runs that are due are claimed, a few more than are worked on, and each has a thread until it waits or has ended."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from server.flows import progress
+from server.flows.calling import Calls
+from server.flows.flow import Flow, flow_of
+from server.flows.progress import TakenOver
+from server.flows.recording import Recorder
+from server.flows.starting import KIND
+from server.flows.working import AtWork
+from server.integrations.holding import Holding
+from server.integrations.pinned import body_of
+from server.kernel.errors import Failure, Unavailable, code
+from server.kernel.lifecycle import HELD_STATES
+from server.queue import claims
+from server.store.scopes import scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from sqlalchemy.engine import Connection
+
+    from server.events.publishing import Publisher
+    from server.flows.progress import Loaded
+    from server.integrations.calls import Caller
+    from server.integrations.making import Making
+    from server.kernel.clock import Clock
+    from server.queue.claims import Claim
+    from server.store import Scope, Store
+
+log = structlog.get_logger("crossdock.flows")
+FLOW_POISON = code("FLOW_POISON", "The run was claimed again and again without an outcome; the worker's log says how.")
+FLOW_DEFINITION_GONE = code("FLOW_DEFINITION_GONE", "The definition that the run of a flow began with is not kept.")
+AT_ONCE = 16
+AHEAD = 16
+"""Runs that are claimed and loaded while others are worked on."""
+MOST_CLAIMS = 50
+_FLOWS = 2_000
+_SCOPES = 10_000
+_STATE_SECONDS = 1.0
+_LONGEST_PAUSE = 6
+
+
+class Flows:
+    """Works on runs. One per worker process."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Store,
+        making: Making,
+        caller: Caller,
+        publisher: Publisher,
+        clock: Clock,
+        hint: Callable[[], None],
+    ) -> None:
+        self.store, self.publisher, self.clock, self.hint = store, publisher, clock, hint
+        self.recorder = Recorder(ledger)
+        self.calls = Calls(store, making, caller)
+        self.holding = Holding(store, KIND, AT_ONCE + AHEAD)
+        self._loaded: queue.SimpleQueue[Loaded] = queue.SimpleQueue()
+        self._feeding = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._flows: dict[tuple[UUID, int], Flow | None] = {}
+        self._scopes: dict[int, Scope] = {}
+        self._rests: dict[UUID, tuple[float, bool]] = {}
+
+    def drain(self) -> int:
+        """Claim runs that are due, as far as there is room; return how many.
+
+        Raises:
+            Unavailable: the database is away.
+
+        """
+        with self._feeding:
+            return self._feed()
+
+    def rests(self, run: Loaded) -> bool:
+        """Say whether the flow of a run is paused: its runs stop after the step that they are at."""
+        known = self._rests.get(run.flow_id)
+        now = time.monotonic()
+        if known is None or known[0] < now:
+            with self.store.connect() as conn:
+                state = conn.exec_driver_sql(
+                    "SELECT state FROM flows WHERE workspace_id = %s AND id = %s", (run.workspace_id, run.flow_id)
+                ).scalar()
+            if len(self._rests) >= _FLOWS:
+                self._rests.clear()
+            known = self._rests[run.flow_id] = (now + _STATE_SECONDS, state in HELD_STATES)
+        return known[1]
+
+    def _feed(self) -> int:
+        room = self.holding.room
+        mine = self.holding.take(room) if room else []
+        if not mine:
+            return 0
+        try:
+            with self.store.connect() as conn:
+                loaded = progress.load(conn, mine)
+                for each in loaded:
+                    self._know(conn, each)
+                gone = {each.ref for each in mine} - {each.id for each in loaded}
+                claims.finish(conn, KIND, [each for each in mine if each.ref in gone])
+        except BaseException:  # whatever it is: what is not begun must not be renewed
+            for claim in mine:
+                self.holding.let_go(claim)
+            raise
+        for claim in mine:
+            if claim.ref in gone:
+                self.holding.let_go(claim)
+        for each in loaded:
+            self._loaded.put(each)
+        self._begin_threads(len(loaded))
+        return len(mine)
+
+    def _know(self, conn: Connection, run: Loaded) -> None:
+        """Read the definition and the workspace of a run, if they are not known yet."""
+        key = (run.flow_id, run.definition_version)
+        if key not in self._flows:
+            if len(self._flows) >= _FLOWS:
+                self._flows.clear()
+            body = body_of(conn, run.workspace_id, "flow", run.flow_id, run.definition_version)
+            self._flows[key] = None if body is None else flow_of(body)
+        if run.workspace_id not in self._scopes:
+            if len(self._scopes) >= _SCOPES:
+                self._scopes.clear()
+            self._scopes[run.workspace_id] = scope_of(conn, run.workspace_id)
+
+    def _begin_threads(self, wanted: int) -> None:
+        for _ in range(min(wanted, AT_ONCE - len(self._threads))):
+            thread = threading.Thread(target=self._work, daemon=True, name="flow")
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while True:
+            run = self._loaded.get()
+            try:
+                self._one(run)
+            except TakenOver:
+                log.info("another worker has taken the run over", run=run.run.id)
+            except Unavailable as error:  # its lease ends, and it is due again
+                log.warning("a run waits", code=error.code, run=run.run.id)
+            except Exception:  # the border of one run: what breaks it must not stop the others
+                log.exception("a run broke", run=run.run.id, flow=run.flow_name)
+                self._put_off(run.claim)
+            finally:
+                self.holding.let_go(run.claim)
+            self._refill()
+
+    def _one(self, run: Loaded) -> None:
+        flow = self._flows.get((run.flow_id, run.definition_version))
+        if flow is None:
+            with self.store.connect() as conn:
+                self._know(conn, run)
+            flow = self._flows[run.flow_id, run.definition_version]
+        run.run.deadline = run.run.deadline or (
+            self.clock.now() + timedelta(seconds=flow.timeout) if flow is not None else None
+        )
+        at_work = AtWork(self, run, flow or Flow(run.flow_name, ()), self._scopes[run.workspace_id])
+        if flow is None:
+            message = "the definition that the run began with is not kept"
+            at_work.abandon(Failure(FLOW_DEFINITION_GONE, message, "flow"))
+        elif run.claim.claims > MOST_CLAIMS:
+            at_work.abandon(Failure(FLOW_POISON, "claimed again and again without an outcome", "flow"))
+        else:
+            at_work.work()
+
+    def _refill(self) -> None:
+        """Claim more before all threads have nothing to do."""
+        if self._loaded.qsize() < AHEAD // 2 and self._feeding.acquire(blocking=False):
+            try:
+                self._feed()
+            except Unavailable as error:
+                log.warning("no runs can be claimed for now", code=error.code)
+            finally:
+                self._feeding.release()
+
+    def _put_off(self, claim: Claim) -> None:
+        until = self.clock.now() + timedelta(seconds=2.0 ** min(claim.claims, _LONGEST_PAUSE))
+        try:
+            with self.store.connect() as conn:
+                claims.postpone(conn, KIND, [claim], [until])
+        except Unavailable as error:  # its lease ends, and it is due again
+            log.warning("a run waits", code=error.code, run=str(claim.ref))
