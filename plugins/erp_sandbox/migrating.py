@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, inspect, select, text
 
 from plugins.erp_sandbox.finance.tables import FINANCE_TABLES
+from plugins.erp_sandbox.inventory.tables import INVENTORY_TABLES
+from plugins.erp_sandbox.logistics.tables import LOGISTICS_TABLES
 from plugins.erp_sandbox.people.tables import PEOPLE_TABLES
+from plugins.erp_sandbox.procurement.tables import PROCUREMENT_TABLES
+from plugins.erp_sandbox.production.tables import PRODUCTION_TABLES
+from plugins.erp_sandbox.quality.tables import QUALITY_TABLES
 from plugins.erp_sandbox.sales.tables import SALES_TABLES
 from plugins.erp_sandbox.tables import CALLS, CUSTOMERS, METADATA, OUTBOX, VERSIONS
+from plugins.erp_sandbox.warehouse.tables import WAREHOUSE_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +42,17 @@ def _people(connection: Connection) -> None:
     METADATA.create_all(connection, tables=PEOPLE_TABLES)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _sales_and_finance, _people)
+def _stock_and_production(connection: Connection) -> None:
+    stock = (*INVENTORY_TABLES, *WAREHOUSE_TABLES, *LOGISTICS_TABLES)
+    METADATA.create_all(connection, tables=[*stock, *PRODUCTION_TABLES, *QUALITY_TABLES, *PROCUREMENT_TABLES])
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _first,
+    _sales_and_finance,
+    _people,
+    _stock_and_production,
+)
 """A step that is released never changes; a table that a later step alters is written out in the step that made it."""
 
 

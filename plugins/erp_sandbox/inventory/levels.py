@@ -11,6 +11,7 @@ from plugins.erp_sandbox.inventory import sold, stock
 from plugins.erp_sandbox.inventory.stock import Change, Why
 from plugins.erp_sandbox.inventory.tables import STOCK, STOCK_MOVES
 from plugins.erp_sandbox.records import NOTHING, Record, number, parts, values_of
+from plugins.erp_sandbox.sales.pricing import products_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +33,7 @@ def summed(items: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
 
 def checked(desk: Desk, asked: Mapping[str, Decimal]) -> Record:
     """Say of each product whether so much of it is available."""
-    kinds = sold.products(desk, asked)
+    kinds = products_of(desk, asked)
     levels = stock.levels(desk, asked)
     there, lacking = [], []
     for product_id, quantity in asked.items():

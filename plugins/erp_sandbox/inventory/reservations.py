@@ -72,7 +72,7 @@ def reserve(desk: Desk, given: Mapping[str, Any]) -> Record:
 def release(desk: Desk, given: Mapping[str, Any]) -> Record:
     """Give back what is held; what never was, or was given back already, is fine."""
     order_id = given["order_id"]
-    sold.find_order(desk, order_id, lock=True)
+    sold.lock_order(desk, order_id)
     before = status_of(desk, order_id)
     after = _RELEASING.after(before, "release")
     goods = goods_of(desk, order_id) if after != before else {}

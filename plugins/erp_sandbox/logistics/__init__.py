@@ -10,6 +10,7 @@ from plugins.erp_sandbox import records
 from plugins.erp_sandbox.inventory import reservations, sold
 from plugins.erp_sandbox.logistics.tables import SHIPMENT_STEPS, SHIPMENTS
 from plugins.erp_sandbox.records import Record, refused
+from plugins.erp_sandbox.sales import orders
 from plugins.erp_sandbox.transitions import Transitions
 from plugins.erp_sandbox.warehouse import PACKING, locked, packing_of
 from plugins.erp_sandbox.warehouse.tables import PACKINGS
@@ -56,7 +57,7 @@ def _ship(desk: Desk, given: Mapping[str, Any]) -> Record:
     }
     records.add(desk, SHIPMENTS, shipment)
     _seen(desk, shipment_id, "shipped", {})
-    sold.set_order_status(desk, order, "shipped")
+    orders.move(desk, order["order_id"], "shipped")
     shown = records.shown(SHIPMENTS, shipment)
     desk.emit("shipment.created", f"shipment/{shipment_id}", shown)
     return {**shown, "change": "created"}
@@ -72,7 +73,7 @@ def _cancel(desk: Desk, given: Mapping[str, Any]) -> Record:
         reservations.take_back(desk, shipment["order_id"], f"shipment/{shipment['shipment_id']}")
         packing = packing_of(desk, shipment["packing_id"])
         records.change(desk, PACKINGS, packing, status=PACKING.after(packing["status"], "take back"))
-        _follow(desk, shipment, "ready")
+        orders.move(desk, shipment["order_id"], "ready")
         _moved(desk, shipment, after, {})
     order_id = shipment["order_id"]
     return {"shipment_id": shipment["shipment_id"], "status": after, "change": change, "order_id": order_id}
@@ -88,7 +89,7 @@ def _update(desk: Desk, given: Mapping[str, Any]) -> Record:
     if after == "returned":
         reservations.come_back(desk, shipment["order_id"], f"shipment/{shipment['shipment_id']}")
     if after == "delivered":
-        _follow(desk, shipment, "delivered")
+        orders.move(desk, shipment["order_id"], "delivered")
     now = _moved(desk, shipment, after, given)
     return {**records.shown(SHIPMENTS, now), "change": "updated"}
 
@@ -104,12 +105,6 @@ def _track(desk: Desk, given: Mapping[str, Any]) -> Record:
 
 def _unknown(given: Mapping[str, Any]) -> Exception:
     return refused(SHIPMENT_UNKNOWN, "there is no such shipment", **given)
-
-
-def _follow(desk: Desk, shipment: Record, status: str) -> None:
-    order = sold.find_order(desk, shipment["order_id"], lock=True)
-    if order is not None:
-        sold.set_order_status(desk, order, status)
 
 
 def _moved(desk: Desk, shipment: Record, status: str, given: Mapping[str, Any]) -> Record:

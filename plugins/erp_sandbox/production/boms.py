@@ -13,6 +13,7 @@ from plugins.erp_sandbox.inventory import levels, sold
 from plugins.erp_sandbox.inventory.reservations import shown_goods
 from plugins.erp_sandbox.production.tables import BOM_PARTS, BOMS
 from plugins.erp_sandbox.records import NOTHING, Record, number, parts, refused
+from plugins.erp_sandbox.sales.pricing import products_of
 from plugins.erp_sandbox.tables import PART
 from server.sdk.ports.production import BOM_CYCLE, BOM_TOO_DEEP, BOM_UNKNOWN, PRODUCTION_TOO_MUCH
 
@@ -143,7 +144,7 @@ def requirements(desk: Desk, product_id: str, quantity: Decimal) -> Record:
         Permanent: BOM_UNKNOWN.
 
     """
-    sold.products(desk, [product_id])
+    products_of(desk, [product_id])
     graph = graph_below(desk, [product_id])
     if product_id not in graph.components:
         raise refused(BOM_UNKNOWN, "the product has no bill of materials", product_id=product_id)

@@ -12,9 +12,9 @@ from plugins.erp_sandbox.inventory.reservations import shown_goods
 from plugins.erp_sandbox.production import boms
 from plugins.erp_sandbox.production.tables import PRODUCTION_DAYS, PRODUCTION_MATERIALS, PRODUCTION_ORDERS
 from plugins.erp_sandbox.records import NOTHING, Record, number, parts, refused
+from plugins.erp_sandbox.sales import orders as sales_orders
 from plugins.erp_sandbox.transitions import Transitions
 from server.sdk.ports.inventory import PRODUCTION_STATUS, PRODUCTION_UNKNOWN
-from server.sdk.ports.orders import ORDER_UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +50,8 @@ STATUS = Transitions(
 def create(desk: Desk, given: Mapping[str, Any]) -> Record:
     """Order that something be made, with the materials that it takes today."""
     order_id = given.get("order_id")
-    if order_id is not None and sold.find_order(desk, order_id) is None:
-        raise refused(ORDER_UNKNOWN, "there is no such order", order_id=order_id)
+    if order_id is not None:
+        sales_orders.find(desk, order_id)
     sold.stocked(desk, [given["product_id"]])
     quantity = parts(given["quantity"])
     values = {

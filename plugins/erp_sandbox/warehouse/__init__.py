@@ -50,7 +50,7 @@ def locked(desk: Desk, table: Table, key: str, value: str) -> Record | None:
     found = records.one(desk, table, lock=False, **{key: value})
     if found is None:
         return None
-    sold.find_order(desk, found["order_id"], lock=True)
+    sold.lock_order(desk, found["order_id"])
     return records.one(desk, table, lock=True, **{key: value})
 
 

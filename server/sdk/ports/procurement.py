@@ -7,7 +7,7 @@ from typing import Any
 from server.kernel.errors import code
 from server.sdk.ports.inventory import ASKED, PRODUCT_NOT_STOCKED, PUT
 from server.sdk.ports.port import Port, read, write
-from server.sdk.ports.products import PRODUCT_UNKNOWN
+from server.sdk.ports.products import PRODUCT_UNKNOWN, SUM_TOO_LARGE
 from server.sdk.ports.shapes import (
     AMOUNT,
     AMOUNT_OF_GOODS,
@@ -158,7 +158,14 @@ PROCUREMENT = Port(
                 "oneOf": [{"required": ["items"]}, {"required": ["requisition_id"]}],
             },
             _PURCHASE,
-            (SUPPLIER_UNKNOWN, PRODUCT_UNKNOWN, PRODUCT_NOT_STOCKED, REQUISITION_UNKNOWN, REQUISITION_STATUS),
+            (
+                SUPPLIER_UNKNOWN,
+                PRODUCT_UNKNOWN,
+                PRODUCT_NOT_STOCKED,
+                REQUISITION_UNKNOWN,
+                REQUISITION_STATUS,
+                SUM_TOO_LARGE,
+            ),
             undo="procurement.cancel_purchase_order",
             events=("purchase_order.created",),
         ),
