@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from server.kernel.errors import CrossdockError, Unavailable
+from server.kernel.errors import CrossdockError, Retryable, Unavailable
 from server.kernel.lifecycle import HELD_STATES
 from server.store import Cause, Scope
 from server.webhooks.inbound.endpoint import inbound_of
@@ -22,7 +22,7 @@ from server.webhooks.inbound.routes import Endpoint, Routes
 from server.webhooks.verifiers.registry import blocks, methods_of, verifier_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from concurrent.futures import Executor
 
     from server.access.secrets import Secrets
@@ -218,9 +218,26 @@ class Directory:
             except (CrossdockError, KeyError, ValueError) as error:  # of another release: the others go on
                 log.warning("an inbound webhook cannot be read", webhook=row.name, error=type(error).__name__)
         names = {name for _, webhook in views for name in webhook.secret_names}
-        values, ends = self._secrets.valid(tx, names) if names else ({}, None)
+        values, ends = self._values(tx, names) if names else ({}, None)
         fetch = self._fetch_for(tx.scope)
         return [_endpoint(row, webhook, _verifier(webhook, values, fetch, tx.scope)) for row, webhook in views], ends
+
+    def _values(self, tx: Tx, names: Collection[str]) -> tuple[dict[str, list[str]], float | None]:
+        """Return secrets and when the first of them ends; one that cannot be read is left out, and its webhooks alone cannot verify."""
+        try:
+            return self._secrets.valid(tx, names)
+        except Retryable as error:
+            log.warning("a secret cannot be read", workspace=str(tx.scope), code=error.code)
+        found: dict[str, list[str]] = {}
+        ends: list[float] = []
+        for name in sorted(names):
+            try:
+                values, end = self._secrets.valid(tx, [name])
+            except Retryable:
+                continue
+            found |= values
+            ends += [] if end is None else [end]
+        return found, min(ends, default=None)
 
 
 def _endpoint(row: Any, webhook: InboundWebhook, verifier: Verify | None) -> Endpoint:

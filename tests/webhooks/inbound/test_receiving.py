@@ -409,3 +409,19 @@ def test_requests_are_counted_by_webhook_and_outcome(product: Product) -> None:
         "duplicate": 1.0,
         "MALFORMED": 1.0,
     }
+
+
+def test_a_secret_that_cannot_be_read_stops_its_own_webhook_and_no_other(product: Product) -> None:
+    secret(product)
+    secret(product, name="BROKEN")
+    declare(product, "sound", verify=GITHUB)
+    declare(product, "open")
+    declare(product, "broken", verify={**GITHUB, "key": {"secret": "BROKEN"}})
+    with product.core.engine.connect() as conn:
+        conn.exec_driver_sql("UPDATE secrets SET key_id = 'gone' WHERE name = 'BROKEN'")
+    body = b'{"id": 1}'
+    assert product.receive("sound", body, signed(body)).status == 202
+    assert product.receive("open", body, JSON).status == 202
+    answer = product.receive("broken", body, signed(body))
+    assert (answer.status, answer.json["code"]) == (503, "NO_VERIFIER")
+    assert len(stored(product)) == 2
