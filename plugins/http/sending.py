@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,8 +25,9 @@ RECORDS_MISSING = code(
 )
 ANSWER_BROKEN = "ANSWER_BROKEN"
 
-# A number of so many digits loses some as a float; the search costs a millisecond per megabyte.
-_LONG_NUMBER = re.compile(rb"[0-9.]{16}")
+# A number of so many digits loses some as a float. To look for it so takes a third of what a regular expression takes.
+_DIGITS = bytes(0x30 if each in b"0123456789." else 0x20 for each in range(256))
+_LONG_NUMBER = b"0" * 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def read_exact(content: bytes) -> Any:
 
     """
     try:
-        if _LONG_NUMBER.search(content) is None:
+        if _LONG_NUMBER not in content.translate(_DIGITS):
             return orjson.loads(content)
         return json.loads(content, parse_float=Decimal, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

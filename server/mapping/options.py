@@ -6,13 +6,26 @@ are floats to most readers: that is for money. `number`, and a number without a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from .decimals import DIGITS, NUMBERS, Number, decimal, exact, fixed, parse_number, rounded, whole, writable
+from .decimals import (
+    DIGITS,
+    MOST_PLACES,
+    NUMBERS,
+    Number,
+    decimal,
+    exact,
+    fixed,
+    parse_number,
+    rounded,
+    whole,
+    writable,
+)
 from .errors import TYPE, VALUE, Refused
 from .functions.dates import format_with, read_date, read_moment, write_date
 from .functions.text import as_text
@@ -122,14 +135,17 @@ def _numeric(name: str, places: int | None) -> Convert:
 
 
 def _money(places: int) -> Convert:
-    """Round and write; a Decimal that has just these digits, as columns of databases do, is written as it is."""
+    """Round and write; what has just these digits already, as columns of databases and APIs do, is written as it is."""
     point = -places - 1
+    is_written = re.compile(rf"-?(?:0|[1-9][0-9]{{0,{DIGITS - MOST_PLACES - 1}}})\.[0-9]{{{places}}}").fullmatch
 
     def run(value: Any) -> str:
         if places and type(value) is Decimal:
             text = str(value)
             if len(text) <= DIGITS and text[point:][:1] == "." and text[point + 1 :].isdecimal():
                 return text
+        elif places and type(value) is str and is_written(value):
+            return value
         return fixed(rounded(_number(value), places))
 
     return run

@@ -6,6 +6,7 @@ import json
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -20,6 +21,9 @@ from server.mapping import (
     compile_map,
     compile_template,
 )
+from server.mapping.decimals import fixed, parse_number, rounded
+from server.mapping.errors import Refused
+from server.mapping.options import converter
 
 from .languages import NAMES, any_json, scraps, standard_expressions
 
@@ -184,3 +188,20 @@ def test_floats_are_calculated_with_as_the_decimals_that_they_print_as(whole: li
     assert run("add(p, p)", scope) == Decimal(repr(part)) * 2
     assert run(f"p == `{part!r}`", scope) is True
     assert run(f"p < add(`{part!r}`, 0.0001)", scope) is True
+
+
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30)
+    | st.from_regex(r"[+-]?[0-9]{1,20}(\.[0-9]{1,6})?(e[0-9])?", fullmatch=True),
+    st.integers(0, 6),
+)
+def test_money_that_is_written_already_stays_as_it_is(value, places) -> None:
+    convert = converter("decimal", places, None)
+    number = parse_number(value) if isinstance(value, str) else value
+    try:
+        wanted = fixed(rounded(number, places))
+    except Refused:
+        with pytest.raises(Refused):
+            convert(value)
+    else:
+        assert convert(value) == wanted
