@@ -135,7 +135,7 @@ class Runtime:
         while time.monotonic() < until and not self._wake.wait(
             _LOOK_SECONDS if self.parts.deliveries.awake else TIMER_SECONDS
         ):
-            with contextlib.suppress(Unavailable), self.parts.store.statements() as conn:
+            with contextlib.suppress(Unavailable), self.parts.deliveries.store.statements() as conn:  # by index: a backlog waits
                 if claims.others_due(conn, DELIVERY):
                     break
         self._wake.clear()

@@ -47,7 +47,7 @@ IN_FLIGHT = 1000
 BATCH = 100
 FLUSH_ROWS = 100
 FLUSH_SECONDS = 0.02
-ENOUGH = 150  # with that many in flight more is claimed only while the loop keeps up
+ENOUGH = 150  # with that many being sent more is claimed only while the loop keeps up
 _ROOM_SECONDS = 0.05
 _WORTH_ASKING = 5  # so many that have ended make room in lanes; for fewer the next look comes soon enough
 _AWAY_SECONDS = 0.5
@@ -94,6 +94,7 @@ class Deliveries:
         self._some = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = False
+        self._more = False  # whether there was as much to claim as there was room for
         # Threads of their own: look-ups and gates that hang fill the loop's, and leases must be renewed all the same.
         self._ledger = ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger")
 
@@ -150,7 +151,7 @@ class Deliveries:
 
     async def _claim(self) -> bool:
         """Claim and start what there is room for; tell whether it is worth asking again at once."""
-        if len(self.jobs) >= ENOUGH and (len(self.jobs) > IN_FLIGHT - BATCH or not await self.pace.keeps_up()):
+        if len(self.jobs) > IN_FLIGHT - BATCH or (len(self._tasks) >= ENOUGH and not await self.pace.keeps_up()):
             await self.pace.room(_ROOM_SECONDS)
         wanted = min(IN_FLIGHT - len(self.jobs), BATCH)
         if wanted <= 0:
@@ -168,7 +169,8 @@ class Deliveries:
             task.add_done_callback(self._tasks.discard)
         if jobs:
             self.pace.busy()
-        return len(jobs) == wanted
+        self._more = len(jobs) == wanted
+        return self._more
 
     def _claim_batch(self, limit: int) -> list[Job]:
         with self.store.statements() as conn:
@@ -254,6 +256,8 @@ class Deliveries:
     async def _flush(self) -> None:
         batch = self.outcomes
         self.outcomes = []
+        if self._more and len(batch) >= _WORTH_ASKING:  # the next are claimed while these are recorded
+            self.pace.ring()
         try:
             await self._book(self._record, batch)
         except Unavailable as error:
@@ -268,7 +272,7 @@ class Deliveries:
                 job is not None and job.claim.epoch == outcome.claim.epoch
             ):  # a short pause: it may be claimed anew already
                 del self.jobs[outcome.claim.ref]
-        if len(batch) >= _WORTH_ASKING:
+        if len(batch) >= _WORTH_ASKING and not self._more:  # there is room in their lanes again
             self.pace.ring()
 
     def _record(self, batch: list[Outcome]) -> None:
