@@ -57,7 +57,7 @@ def values_of(row: Any) -> Record:
 def shown(table: Table, record: Mapping[str, Any], *without: str) -> Record:
     """Return a record as JSON: money as text, quantities as numbers, moments as RFC 3339; not whose it is."""
     return {
-        column.name: _plain(column.type, record[column.name])
+        str(column.name): _plain(column.type, record[column.name])  # SQLAlchemy's names are of a kind of their own
         for column in table.c
         if column.name != "company" and column.name not in without
     }

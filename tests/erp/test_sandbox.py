@@ -8,62 +8,23 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import requests
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
-from plugins.erp_sandbox.adapter import ErpSandboxAdapter
 from plugins.erp_sandbox.migrating import STEPS, migrate
 from plugins.erp_sandbox.tables import METADATA
-from server.integrations.plugin_stores import PluginStores
 from server.kernel.clock import ManualClock
 from server.sdk import Batch, CallRequest, Context, Destination, Permanent, ReadRequest, Tenant, Window
+from tests.erp.calling import ERP, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy.engine import Engine
 
 ACME = {"external_id": "C-1", "name": "ACME", "email": "a@b.c", "credit_limit": "1200.50"}
-ERP = ErpSandboxAdapter()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """The same ERP on both kinds of database."""
-    if request.param == "sqlite":
-        engine = create_engine(f"sqlite:///{tmp_path / 'erp.db'}", connect_args={"timeout": 20})
-        yield engine
-        engine.dispose()
-        return
-    stores = PluginStores(request.getfixturevalue("sandbox_url"))
-    yield stores.engine("erp_sandbox")
-    stores.close()
-
-
-@pytest.fixture
-def context(engine: Engine) -> Context:
-    return Context(
-        correlation_id="cor_1",
-        tenant=Tenant("acme", "main"),
-        user=None,
-        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
-        http=requests.Session(),
-        clock=ManualClock(datetime(2026, 1, 1, tzinfo=UTC)),
-        config={},
-        store=lambda: engine,
-    )
-
-
-def call(context: Context, operation: str, **given: Any) -> dict[str, Any]:
-    request = CallRequest(operation, given)
-    assert ERP.validate(request).is_valid, ERP.validate(request).errors
-    return ERP.transform(ERP.execute(request, context))
 
 
 def events(context: Context) -> list[tuple[str, str]]:

@@ -127,7 +127,7 @@ DEALS = Port(
         write(
             "deals.win",
             "Win an open deal; one that is won stays so.",
-            given({"deal_id": ID}, ["deal_id"]),
+            one_of({"deal_id": ID, "external_id": EXTERNAL_ID}),
             DEAL,
             (DEAL_UNKNOWN, DEAL_CLOSED),
             events=("deal.won",),
@@ -135,7 +135,7 @@ DEALS = Port(
         write(
             "deals.lose",
             "Lose an open deal; one that is lost stays so.",
-            given({"deal_id": ID, "reason": text(500)}, ["deal_id"]),
+            one_of({"deal_id": ID, "external_id": EXTERNAL_ID}, {"reason": text(500)}),
             DEAL,
             (DEAL_UNKNOWN, DEAL_CLOSED),
         ),

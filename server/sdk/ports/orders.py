@@ -36,6 +36,7 @@ ORDER_UNKNOWN = code("ORDER_UNKNOWN", "The ERP has no such order.")
 ORDER_STATUS = code("ORDER_STATUS", "The order's status, in `details.status`, does not allow this.")
 ORDER_EXISTS = code("ORDER_EXISTS", "The deal or quote has an order already; `details.order_id` names it.")
 ORDER_CONFLICT = code("ORDER_CONFLICT", "Another order has this external id.")
+ORDER_CUSTOMER = code("ORDER_CUSTOMER", "The order is another customer's.")
 DEAL_NOT_WON = code("DEAL_NOT_WON", "Only a deal that is won becomes an order.")
 QUOTE_NOT_ACCEPTED = code("QUOTE_NOT_ACCEPTED", "Only a quote that the customer accepted becomes an order.")
 

@@ -31,6 +31,7 @@ from server.sdk.ports.shapes import (
 
 PRODUCT_UNKNOWN = code("PRODUCT_UNKNOWN", "The ERP has no such product.")
 PRODUCT_INVALID = code("PRODUCT_INVALID", "The product cannot be so; the message says why.")
+SUM_TOO_LARGE = code("SUM_TOO_LARGE", "The goods are worth more than the ERP can keep.")
 
 _KIND = {"enum": ["goods", "service"], "description": "Goods lie in stock, services do not."}
 _LEAD = {"type": "integer", "minimum": 0, "maximum": 730, "description": "Days from an order to its delivery."}

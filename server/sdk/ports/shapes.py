@@ -13,6 +13,11 @@ ID: Shape = {"type": "string", "minLength": 1, "maxLength": 64}
 EXTERNAL_ID: Shape = {"type": "string", "minLength": 1, "maxLength": 200}
 MONEY: Shape = {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,13})(\.[0-9]{1,2})?$"}
 """What is said to an ERP: not negative, up to two places."""
+POSITIVE: Shape = {
+    "type": "string",
+    "pattern": r"^([1-9][0-9]{0,13}(\.[0-9]{1,2})?|0\.(0[1-9]|[1-9][0-9]?))$",
+}
+"""More than nothing."""
 AMOUNT: Shape = {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{2}$"}
 """What an ERP says: two places, negative where something is owed the other way."""
 SIGNED: Shape = {"type": "string", "pattern": r"^-?(0|[1-9][0-9]{0,13})(\.[0-9]{1,2})?$"}
