@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0022"
-down_revision = "0018"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
@@ -60,6 +60,7 @@ CREATE INDEX flow_runs_by_flow ON flow_runs (workspace_id, flow_id, id);
 CREATE INDEX flow_runs_listed ON flow_runs (workspace_id, state, id);
 CREATE INDEX flow_runs_by_correlation ON flow_runs (workspace_id, correlation_id);
 CREATE INDEX flow_runs_by_event ON flow_runs (event_uid) WHERE event_uid IS NOT NULL;
+CREATE INDEX flow_runs_ended ON flow_runs (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX flow_runs_by_parent ON flow_runs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE UNIQUE INDEX flow_runs_by_key ON flow_runs (workspace_id, flow_id, key)
   WHERE key IS NOT NULL AND state NOT IN ('compensated', 'cancelled');

@@ -30,6 +30,7 @@ _COLUMNS = {
     "UNCHANGED": "unchanged",
     "REFUSED": "refused",
     "DELETED": "deleted",
+    "PARKED": "parked",
     "CREATED": "created_at",
     "ENDED": "ended_at",
 }

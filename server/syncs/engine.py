@@ -247,6 +247,7 @@ class Slice(Guarded):
         run.written += done.written
         run.unchanged += done.unchanged
         run.refused += len(done.refused)
+        run.parked += len(done.parked)
         run.deleted += len(gone)
         ledger.put(conn, run, done.entries)
         parked.note(conn, run, self.job, done)

@@ -32,7 +32,7 @@ _SAVE = """
 UPDATE sync_runs SET state = 'running', started_at = coalesce(started_at, now()), progressed_at = now(), phase = %(phase)s,
   bounds = %(bounds)s, position = %(position)s, high = %(high)s, token = %(token)s, batches = %(batches)s, total = %(total)s,
   known = %(known)s, read = %(read)s, written = %(written)s, unchanged = %(unchanged)s, refused = %(refused)s,
-  deleted = %(deleted)s, attempts = %(attempts)s, error = %(error)s
+  deleted = %(deleted)s, parked = %(parked)s, attempts = %(attempts)s, error = %(error)s
 WHERE workspace_id = %(workspace)s AND id = %(run)s
 """
 _END = "UPDATE sync_runs SET state = %(state)s, ended_at = now() WHERE workspace_id = %(workspace)s AND id = %(run)s"
@@ -51,10 +51,10 @@ ON CONFLICT (job_id) DO UPDATE SET snapshot_at = now(), run_id = excluded.run_id
 _PLAIN = (
     "workspace_id", "job_id", "job_name", "job_state", "definition_version", "state", "cause", "principal", "correlation_id", "now",
     "created_at", "started_at", "nominal", "key", "phase", "position", "token", "job_token", "snapshot_at", "batches", "total",
-    "known", "read", "written", "unchanged", "refused", "deleted", "attempts", "error", "kind", "options",
+    "known", "read", "written", "unchanged", "refused", "deleted", "parked", "attempts", "error", "kind", "options",
 )  # fmt: skip
 _SAVED = (
-    "phase", "batches", "total", "known", "read", "written", "unchanged", "refused", "deleted", "attempts",
+    "phase", "batches", "total", "known", "read", "written", "unchanged", "refused", "deleted", "parked", "attempts",
 )  # fmt: skip
 
 
@@ -98,6 +98,7 @@ class Progress:
     unchanged: int = 0
     refused: int = 0
     deleted: int = 0
+    parked: int = 0
     attempts: int = 0
     error: dict[str, Any] | None = field(default=None)
     kind: str = "sync"

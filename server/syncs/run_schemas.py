@@ -48,6 +48,9 @@ class RunSchema(Out):
     unchanged = fields.Integer(required=True)
     refused = fields.Integer(required=True)
     deleted = fields.Integer(required=True)
+    parked = fields.Integer(
+        required=True, metadata={"description": "Rows that wait for records of other jobs to which they refer."}
+    )
     total = fields.Integer(required=True, allow_none=True, metadata={"description": "Rows to read, where it is known."})
     percent = fields.Float(required=True, allow_none=True)
     rows_per_second = fields.Float(required=True, allow_none=True)

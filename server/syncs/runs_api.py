@@ -30,7 +30,7 @@ RUN_ENDED = code("RUN_ENDED", "The run has ended already.")
 _LISTING = "sync-runs"
 _FIELDS = """
 r.id, j.name AS job, r.kind, r.state, r.phase, r.cause, r.definition_version, r.nominal, r.key, r.batches, r.read, r.written, r.unchanged,
-r.refused, r.deleted, r.total, r.attempts, r.error, r.result, r.created_at, r.started_at, r.progressed_at, r.ended_at
+r.refused, r.deleted, r.parked, r.total, r.attempts, r.error, r.result, r.created_at, r.started_at, r.progressed_at, r.ended_at
 """
 _FROM = f"SELECT {_FIELDS} FROM sync_runs r JOIN sync_jobs j ON j.id = r.job_id WHERE r.workspace_id = :workspace_id"
 

@@ -92,7 +92,7 @@ def test_a_record_waits_until_the_other_is_written(syncing):
     order(syncing, 1, 1)
     order(syncing, 2, 2)
     row = syncing.run("orders")
-    assert (row.state, row.written, row.refused) == ("succeeded", 0, 0)
+    assert (row.state, row.written, row.refused, row.parked) == ("succeeded", 0, 0, row.read), row
     assert waiting(syncing) == ["[1]", "[2]"]
     order(syncing, 1, 1, "changed meanwhile")
     syncing.run()

@@ -1,0 +1,23 @@
+"""Sync runs count what they parked; two-way jobs know which records each side has no more; resolved conflicts are found by age."""
+
+from alembic import op
+
+revision = "0021"
+down_revision = "0018"
+branch_labels = None
+depends_on = None
+
+PARKED = "ALTER TABLE sync_runs ADD COLUMN parked bigint NOT NULL DEFAULT 0"
+GONE = """
+ALTER TABLE sync_bases
+  ADD COLUMN seen_by uuid,  -- the run whose snapshot of the source had it
+  ADD COLUMN seen_back_by uuid,  -- the run whose snapshot of the target had it
+  ADD COLUMN gone_at timestamptz  -- deleted on one side, and that was done on the other
+"""
+CONFLICTS = "CREATE INDEX sync_conflicts_resolved ON sync_conflicts (resolved_at) WHERE state = 'resolved'"
+
+
+def upgrade() -> None:
+    op.execute(PARKED)
+    op.execute(GONE)
+    op.execute(CONFLICTS)
