@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from server.documents.kinds import coming_kind
 from server.events.spec import EVENT_TYPE
+from server.flows.spec import FLOW
 from server.integrations.spec import INTEGRATION
 from server.syncs.spec import SYNC_JOB
 from server.webhooks.spec import INBOUND, OUTBOUND
 
 if TYPE_CHECKING:
     from server.documents.kinds import Kind
-
-FLOW = coming_kind("Flow", "A saga: an event starts steps across modules, each with its compensation.")
 
 
 def default_kinds() -> tuple[Kind, ...]:

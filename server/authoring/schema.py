@@ -10,6 +10,7 @@ from server.authoring.kinds import default_kinds
 from server.documents.expressions import DEFINITIONS
 from server.documents.kinds import json_default
 from server.documents.reading import SCHEMA_FILE
+from server.flows.step_fields import step_definition
 from server.syncs.reference_fields import DEFINITIONS as RECORD_MAPS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def definition_schema(kinds: Sequence[Kind] | None = None) -> dict[str, Any]:
             **{_key(kind): {**kind.object.schema(), "description": kind.about} for kind in built},
             **DEFINITIONS,
             **RECORD_MAPS,
+            **step_definition(),
         },
     }
 

@@ -33,13 +33,15 @@ class PluginFacts:
     """What a definition may know of a plugin: the JSON Schema of its `config`, its operations by `noun.verb`.
 
     `endpoint(config)` returns the base URL to which webhooks of an integration with this config go, or None when the
-    plugin takes none; it is called with a config that fits the schema.
+    plugin takes none; it is called with a config that fits the schema. `transactions` says whether several calls can be made in
+    one; None where nobody knows.
     """
 
     name: str
     config_schema: Mapping[str, Any] = field(default_factory=dict)
     operations: Mapping[str, OperationFacts] = field(default_factory=dict)
     endpoint: Callable[[Mapping[str, Any]], str | None] = _no_endpoint
+    transactions: bool | None = None
 
 
 class Catalog(Protocol):

@@ -17,6 +17,7 @@ from server.documents.scalars import Choice, Duration, Integer, Number, Url, tex
 from server.documents.values import Config, is_env, is_secret
 from server.integrations.fallback import FALLBACK, split_call
 from server.kernel.errors import Permanent, code
+from server.sdk.adapter import Adapter
 from server.transport.urls import vet_url
 
 if TYPE_CHECKING:
@@ -225,7 +226,8 @@ def _facts_of(plugin: Plugin) -> PluginFacts:
         )
         for each in adapter.operations
     }
-    return PluginFacts(plugin.name, plugin.config_schema, operations, endpoint)
+    transactions = type(adapter).transaction is not Adapter.transaction
+    return PluginFacts(plugin.name, plugin.config_schema, operations, endpoint, transactions)
 
 
 INTEGRATION = Kind(

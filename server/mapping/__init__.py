@@ -13,7 +13,7 @@ from .functions import FUNCTIONS, Function, Param
 from .maps import CompiledMap, MapProblem, Place, check_map, compile_map
 from .options import OPTIONS, VALUE_TYPES
 from .places import PLACES
-from .schemas import PathProblem, check_map_paths, check_paths
+from .schemas import PathProblem, check_map_paths, check_paths, items_schema
 from .templates import Template, compile_template
 
 __all__ = [
@@ -38,4 +38,5 @@ __all__ = [
     "compile_expression",
     "compile_map",
     "compile_template",
+    "items_schema",
 ]

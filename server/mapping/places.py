@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+_FLOW = frozenset(("event", "data", "steps", "run"))
+ITEM = "item"
+_IN_FLOWS: dict[str, frozenset[str]] = {
+    "flow": _FLOW,
+    "flow_undo": _FLOW | {"result"},
+    "flow_error": _FLOW | {"error"},
+    "flow_wait_for": _FLOW | {"arrived"},
+}
 PLACES: dict[str, frozenset[str]] = {
     "event_type": frozenset(("event", "data")),
     "outbound_webhook": frozenset(("event", "data")),
@@ -10,9 +18,8 @@ PLACES: dict[str, frozenset[str]] = {
     "inbound_webhook_answer": frozenset(("request", "headers", "params", "body", "events")),
     "sync_job": frozenset(("row", "run")),
     "sync_job_on_event": frozenset(("event", "data")),
-    "flow": frozenset(("event", "data", "steps", "run")),
-    "flow_undo": frozenset(("event", "data", "steps", "run", "result")),
     "integration_fallback": frozenset(("input", "operation", "error")),
-    "flow_wait_for": frozenset(("event", "data", "steps", "run", "arrived")),
+    "flow_start": frozenset(("event", "data")),
+    **_IN_FLOWS,
+    **{f"{name}_item": roots | {ITEM} for name, roots in _IN_FLOWS.items()},
 }
-ITEM = "item"

@@ -75,6 +75,17 @@ def check_map_paths(compiled: CompiledMap, schemas: Mapping[str, Any]) -> list[t
     return problems
 
 
+def items_schema(expression: Expression, schemas: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the schema of the items of the list that an expression gives; None when nothing certain is known of them."""
+    scope = _scope({root: shape_of(schema, schema) for root, schema in schemas.items()})
+    items = items_of(_Walk().shape(expression.tree, scope, 0))
+    if items is None or len(items) != 1 or "items_shape" in items[0].node:
+        return None
+    document = items[0].document
+    shared = document.get("$defs") if isinstance(document, dict) else None
+    return {**items[0].node, **({"$defs": shared} if shared else {})}
+
+
 def _scope(shapes: dict[str, Shape]) -> Shape:
     """Return the shape of the scope; it is open, since unknown roots are found elsewhere."""
     scope = made_object(shapes)

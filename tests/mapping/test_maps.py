@@ -291,10 +291,16 @@ def test_options_types_and_places_are_data_for_the_reference() -> None:
         "inbound_webhook_answer": {"request", "headers", "params", "body", "events"},
         "sync_job": {"row", "run"},
         "sync_job_on_event": {"event", "data"},
+        "integration_fallback": {"input", "operation", "error"},
+        "flow_start": {"event", "data"},
         "flow": {"event", "data", "steps", "run"},
         "flow_undo": {"event", "data", "steps", "run", "result"},
-        "integration_fallback": {"input", "operation", "error"},
+        "flow_error": {"event", "data", "steps", "run", "error"},
         "flow_wait_for": {"event", "data", "steps", "run", "arrived"},
+        "flow_item": {"event", "data", "steps", "run", "item"},
+        "flow_undo_item": {"event", "data", "steps", "run", "result", "item"},
+        "flow_error_item": {"event", "data", "steps", "run", "error", "item"},
+        "flow_wait_for_item": {"event", "data", "steps", "run", "arrived", "item"},
     } == PLACES
 
 
