@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from server.access.secrets import purge
+from server.flows.forgetting import forget as forget_flows
+from server.flows.holding import release_strays as release_flows
 from server.integrations.token_rows import purge as purge_tokens
 from server.operations import retention
 from server.replays.drain import forget as forget_replays
@@ -62,6 +64,8 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
         chore("tick-sync-jobs", SYNC_TICK_SECONDS, partial(ticks.tick, engine, shared.clock, shared.hint)),
         chore("release-sync-runs", PURGE_SECONDS, partial(release_strays, engine, shared.hint)),
         chore("sweep-parked-records", SWEEP_SECONDS, partial(sweep, engine, shared.hint)),
+        chore("release-flow-runs", PURGE_SECONDS, partial(release_flows, engine, shared.hint)),
+        chore("forget-flow-runs", FORGET_SECONDS, partial(forget_flows, engine, days)),
         chore("forget-sync-work", FORGET_SECONDS, partial(forget_syncs, engine, days)),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

@@ -13,13 +13,15 @@ from server.access.secrets import Secrets
 from server.events.catalogue import Catalogue
 from server.events.publishing import Publisher
 from server.flows.owing import Owing as FlowOwing
+from server.flows.reopening import ReopeningRuns
+from server.flows.starting import KIND as FLOW
 from server.integrations import outboxes
 from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
 from server.integrations.credentials import Keychain
 from server.integrations.gates import SharedGate
-from server.integrations.keys import SqlKeys
+from server.integrations.keys import SqlKeys, Times
 from server.integrations.making import Making
 from server.integrations.places import Places
 from server.integrations.plugin_stores import PluginStores
@@ -32,7 +34,7 @@ from server.operations import checks
 from server.operations.flights import Flights
 from server.operations.health import Health
 from server.operations.integrations import externals
-from server.queue import hints
+from server.queue import claims, hints
 from server.store import Cause, Store
 from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
@@ -117,6 +119,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
             "inbound": ReopeningRequests(hint),
             reactions.KIND: reactions.Reopening(),
             RECORD: ReopeningRecords(hint),
+            FLOW: ReopeningRuns(hint),
             outboxes.KIND: outboxes.ReopeningEvents(publisher),
         },
         admit=Admitting(timed, hint),
@@ -137,7 +140,7 @@ def caller_of(shared: Core, after: Callable[[Call], None] | None = None) -> Call
     return Caller(
         clock=shared.clock,
         gate=shared.gate,
-        keys=SqlKeys(shared.engine),
+        keys=SqlKeys(shared.engine, Times(lease=claims.LEASE_SECONDS)),  # whoever takes work over finds its keys free
         keychain=shared.keychain,
         files=shared.settings.files,
         stores=PluginStores(shared.settings.database_url),

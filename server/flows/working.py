@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -20,7 +21,7 @@ from server.flows.rows import Ended
 from server.flows.states import ENDED
 from server.flows.tasks import Next, moment
 from server.flows.waits import NewWait
-from server.kernel.errors import CrossdockError
+from server.kernel.errors import CrossdockError, Unavailable
 from server.kernel.ids import read, show
 from server.store import Cause
 from server.store.values import read_json
@@ -118,8 +119,8 @@ class AtWork:
         if self._under_way:
             seconds = (following.until - now).total_seconds() if following.until is not None else _LOOK_SECONDS
             return self._collect(min(max(seconds, 0.005), _LOOK_SECONDS))
-        if following.until is not None:
-            time.sleep(max((following.until - now).total_seconds(), 0.001))
+        wanted = min(filter(None, (following.until, self._look_at)), default=now)
+        time.sleep(min(max((wanted - now).total_seconds(), 0.0), SHORT.total_seconds()))
         return True
 
     def _make(self, task: Task) -> Came:
@@ -243,8 +244,11 @@ class AtWork:
                     child = begin_child(tx, self.run, task.path, work.flow, task.row.input)
                     tx.after_commit("hint", self.parts.hint)
                     self.course.started(task.path, show("run", child))
+        except Unavailable:
+            raise
         except CrossdockError as error:
-            self.course.refused(task.path, error.failure, now)
+            refuse = partial(undoing.refused, self.course) if task.what == "undo" else self.course.refused
+            refuse(task.path, error.failure, now)
             return
         if task.what == "undo":
             undoing.asked(self.course, task.path)

@@ -1,0 +1,25 @@
+"""Runs that ended long ago are forgotten, and their idempotency keys with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from server.store import Store
+
+_AT_ONCE = 500
+# The run of a `flow` step stays as long as the one that may yet undo it.
+_FORGET = f"""
+WITH old AS (
+  SELECT id FROM flow_runs r WHERE ended_at < now() - make_interval(days => %(days)s)
+    AND NOT EXISTS (SELECT FROM flow_runs p WHERE p.id = r.parent_id AND p.ended_at IS NULL)
+  ORDER BY ended_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED
+), steps AS (DELETE FROM flow_steps WHERE run_id IN (SELECT id FROM old))
+DELETE FROM flow_runs WHERE id IN (SELECT id FROM old)
+"""
+
+
+def forget(store: Store, days: int) -> int:
+    """Delete some of the runs that ended more than so many days ago; return how many."""
+    with store.connect() as conn:
+        return conn.exec_driver_sql(_FORGET, {"days": days}).rowcount
