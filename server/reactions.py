@@ -15,6 +15,7 @@ import structlog
 
 from server.events import queries as event_store
 from server.events.envelope import from_json
+from server.flows import holding as held_runs
 from server.kernel.errors import CrossdockError, Failure
 from server.queue import claims, dead_letters
 from server.queue.dead_letters import DeadLetter
@@ -103,6 +104,13 @@ def end_sync_job(services: Services, tx: Tx, event: Event) -> bool:
     return wake_sync_job(services, tx, event)
 
 
+def wake_flow(services: Services, tx: Tx, event: Event) -> bool:
+    """Let the runs go that were held while the flow stood still."""
+    if held_runs.release(tx, _aggregate_of(event)):
+        tx.after_commit("hint", services.hint)
+    return False
+
+
 def _aggregate_of(event: Event) -> UUID:
     return UUID(from_json(event.data)["aggregate_id"])
 
@@ -121,6 +129,9 @@ REACTIONS: dict[str, Callable[[Services, Tx, Event], bool]] = {
     "crossdock.sync_job.paused": reschedule_sync_job,
     "crossdock.sync_job.disabled": reschedule_sync_job,
     "crossdock.sync_job.archived": end_sync_job,
+    "crossdock.flow.activated": wake_flow,
+    "crossdock.flow.resumed": wake_flow,
+    "crossdock.flow.archived": wake_flow,
 }
 
 

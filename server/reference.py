@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import server
 from server.authoring.reference import reference_page
 from server.config import Settings
+from server.flows.aggregate import Flow
 from server.integrations.aggregate import Integration
 from server.integrations.plugins import discover
 from server.kernel.errors import declared_codes
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from server.kernel.lifecycle import Declared
 
 ROOT = Path(__file__).resolve().parents[1]
-AGGREGATES: tuple[type[Declared], ...] = (Integration, Webhook, SyncJob)
+AGGREGATES: tuple[type[Declared], ...] = (Integration, Webhook, SyncJob, Flow)
 _MADE = "<!-- Made by `python -m server.reference`; a test holds it equal to the code. Do not edit. -->\n"
 
 

@@ -10,6 +10,8 @@ from server.authoring.planning import OWNED_ELSEWHERE, STILL_REFERRED, plan
 from server.authoring.queries import Write
 from server.authoring.references import references_of
 from server.events.routes import lock_routes, touch_routes
+from server.flows.aggregate import Flow
+from server.flows.repository import FLOWS
 from server.integrations.aggregate import Integration
 from server.integrations.repository import INTEGRATIONS
 from server.kernel.errors import Conflict, Invalid, code
@@ -38,9 +40,15 @@ REPOSITORIES: dict[str, SqlRepository[Any]] = {
     "Integration": INTEGRATIONS,
     "Webhook": WEBHOOKS,
     "SyncJob": SYNC_JOBS,
+    "Flow": FLOWS,
 }
 """Which kinds declare an aggregate; the others live in the definitions alone."""
-AGGREGATES: dict[str, type[Declared]] = {"Integration": Integration, "Webhook": Webhook, "SyncJob": SyncJob}
+AGGREGATES: dict[str, type[Declared]] = {
+    "Integration": Integration,
+    "Webhook": Webhook,
+    "SyncJob": SyncJob,
+    "Flow": Flow,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,11 @@ class Folder:
         """Which addresses the workspace may reach."""
         return self.below.addresses
 
+    @property
+    def min_interval(self) -> float:
+        """The shortest pause between two times of a schedule, in seconds."""
+        return self.below.min_interval
+
     def names(self, kind: str) -> Collection[str]:
         """Return the names in the folder and in the workspace."""
         return {*self._bodies.get(kind, {}), *self.below.names(kind)}

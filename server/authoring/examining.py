@@ -30,10 +30,11 @@ _MOST_ERRORS = 100
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a check knows besides the database: the installed plugins, and which addresses a workspace may reach."""
+    """What a check knows besides the database: the installed plugins, which addresses a workspace may reach, and how often jobs run."""
 
     plugins: Callable[[], Mapping[str, PluginFacts]]
     addresses: Callable[[Tx], AddressPolicy]
+    min_interval: float = 0.0
 
 
 def catalog(tx: Tx, world: World, *, without: str | None = None) -> FixedCatalog:
@@ -42,7 +43,7 @@ def catalog(tx: Tx, world: World, *, without: str | None = None) -> FixedCatalog
     for each in queries.held(tx).values():
         if each.live and each.origin != without:
             definitions.setdefault((each.kind, str(each.body["name"])), []).append(each.body)
-    return FixedCatalog(world.plugins(), definitions, world.addresses(tx))
+    return FixedCatalog(world.plugins(), definitions, world.addresses(tx), world.min_interval)
 
 
 def examine(tx: Tx, world: World, kind: str, body: Mapping[str, Any]) -> Definition:

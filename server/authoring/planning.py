@@ -35,7 +35,7 @@ STILL_REFERRED = code("STILL_REFERRED", "Another definition refers to it; change
 API = "api"
 _NOT_OURS = frozenset({"map", "upcast", "tests", "schema", "example", "metadata", "request"})
 """Fields of a definition in which `secret` is a name of the user's data, not a reference to a secret."""
-ORDER = {"EventType": 0, "Integration": 1, "Webhook": 2, "SyncJob": 3}
+ORDER = {"EventType": 0, "Integration": 1, "Webhook": 2, "SyncJob": 3, "Flow": 4}
 """What is referred to comes first, and goes last."""
 
 

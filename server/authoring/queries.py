@@ -198,6 +198,8 @@ def states(tx: Tx) -> dict[Key, str]:
            UNION ALL SELECT 'Webhook', name, state FROM webhooks
            WHERE workspace_id = :workspace_id AND deleted_at IS NULL
            UNION ALL SELECT 'SyncJob', name, state FROM sync_jobs
+           WHERE workspace_id = :workspace_id AND deleted_at IS NULL
+           UNION ALL SELECT 'Flow', name, state FROM flows
            WHERE workspace_id = :workspace_id AND deleted_at IS NULL"""
     )
     return {(row.kind, row.name): row.state for row in rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from server.flows.written import written_steps
 from server.integrations.fallback import split_call
 from server.syncs.reference_fields import job_names
 
@@ -61,6 +62,16 @@ def _of_sync_job(body: Mapping[str, Any]) -> Iterator[Reference]:
     yield from (("SyncJob", name) for name in job_names(body.get("map")) if name != body.get("name"))
 
 
+def _of_flow(body: Mapping[str, Any]) -> Iterator[Reference]:
+    yield from _types(body.get("events", ()))
+    for step in written_steps(body.get("steps")):
+        for called in (step, step.get("undo"), step.get("on_error")):
+            yield from _of_fallback({"fallback": called})
+        yield from _types([(step.get("emit") or {}).get("type"), (step.get("wait_for") or {}).get("event")])
+        if "flow" in step:
+            yield "Flow", step["flow"]
+
+
 def _of_fallback(body: Mapping[str, Any]) -> Iterator[Reference]:
     fallback = body.get("fallback")
     call = split_call(fallback.get("call", "")) if isinstance(fallback, dict) else None
@@ -76,4 +87,5 @@ _BY_KIND: dict[str, Callable[[Mapping[str, Any]], Iterator[Reference]]] = {
     "Integration": _of_fallback,
     "Webhook": _of_webhook,
     "SyncJob": _of_sync_job,
+    "Flow": _of_flow,
 }

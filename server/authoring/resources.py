@@ -75,6 +75,7 @@ NOUNS = (
     ),
     Noun("webhooks", "Webhook", "definitions:read", "webhooks:operate", schemas.ResourceSchema, schemas.ResourcePage),
     Noun("sync-jobs", "SyncJob", "definitions:read", "syncs:operate", schemas.ResourceSchema, schemas.ResourcePage),
+    Noun("flows", "Flow", "definitions:read", "flows:operate", schemas.ResourceSchema, schemas.ResourcePage),
     Noun("event-types", "EventType", "events:read", None, schemas.EventTypeSchema, schemas.EventTypePage),
 )
 

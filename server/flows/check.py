@@ -13,6 +13,7 @@ from server.events.subscribing import body_of, check_pins, patterns_of
 from server.flows.facts import operation_of, schema_of_event, transactions_of
 from server.flows.reading import check_reading
 from server.flows.step_fields import MOST_STEPS, kind_of
+from server.flows.written import written_steps
 from server.integrations.fallback import split_call
 from server.kernel.errors import code
 
@@ -242,23 +243,10 @@ def _reached(name: str, checker: Checker, seen: set[str]) -> set[str]:
         return seen
     seen.add(name)
     for body in checker.catalog.bodies("Flow", name):
-        for each in flows_of(body.get("steps")):
-            _reached(each, checker, seen)
+        for step in written_steps(body.get("steps")):
+            if isinstance(step.get("flow"), str):
+                _reached(step["flow"], checker, seen)
     return seen
-
-
-def flows_of(steps: Any) -> Iterator[str]:
-    """Yield the flows that steps start, of a body that need not have been checked."""
-    for value in steps if isinstance(steps, list) else ():
-        if not isinstance(value, dict):
-            continue
-        if isinstance(value.get("flow"), str):
-            yield value["flow"]
-        branches = value.get("parallel")
-        yield from flows_of(value.get("steps"))
-        yield from flows_of(value.get("choose"))
-        for each in branches.values() if isinstance(branches, dict) else ():
-            yield from flows_of(each)
 
 
 def _check_tests(root: MappingNode, every: list[MappingNode], checker: Checker) -> None:

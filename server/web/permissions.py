@@ -29,6 +29,7 @@ _TABLE: dict[str, tuple[Role, str]] = {
     "webhooks:operate": ("operator", "pause, resume, trigger and test webhooks"),
     "integrations:operate": ("operator", "pause, resume and test integrations"),
     "syncs:operate": ("operator", "run, pause and resume sync jobs"),
+    "flows:operate": ("operator", "start, cancel, retry and decide runs of flows, pause and resume flows"),
     "deliveries:retry": ("operator", "retry, replay and discard deliveries and dead letters"),
     "secrets:list": ("operator", "see the names and dates of secrets, never their values"),
     "definitions:apply": ("editor", "apply, roll back and remove definitions"),
