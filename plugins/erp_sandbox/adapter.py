@@ -7,11 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from plugins.erp_sandbox import ai, finance, people, sales
+from plugins.erp_sandbox import (
+    ai,
+    finance,
+    inventory,
+    logistics,
+    people,
+    procurement,
+    production,
+    quality,
+    sales,
+    warehouse,
+)
 from plugins.erp_sandbox.desk import SOURCE, named_failures
 from plugins.erp_sandbox.opening import working
 from plugins.erp_sandbox.outbox import ErpOutbox
-from plugins.erp_sandbox.syncing import CustomersRead, CustomersWrite
+from plugins.erp_sandbox.reading import READ
+from plugins.erp_sandbox.seeding import SEED, answered
+from plugins.erp_sandbox.syncing import CustomersWrite
 from server.sdk import Adapter, CrossdockError, Permanent, Transaction, measured
 from server.sdk.ports import PORTS
 
@@ -23,9 +36,11 @@ if TYPE_CHECKING:
     from server.sdk import CallRequest, Context, Health
 
 
-_MODULES = (sales, finance, people, ai)
+_MODULES = (sales, finance, inventory, warehouse, logistics, production, quality, procurement, people, ai)
 _READS: dict[str, Work] = {name: work for module in _MODULES for name, work in module.READS.items()}
-_WRITES: dict[str, Work] = {name: work for module in _MODULES for name, work in module.WRITES.items()}
+_WRITES: dict[str, Work] = {name: work for module in _MODULES for name, work in module.WRITES.items()} | {
+    SEED.name: answered
+}
 
 
 def _written(desk: Desk, request: CallRequest) -> dict[str, Any]:
@@ -73,8 +88,8 @@ class ErpSandboxAdapter(Adapter):
 
     id = "erp_sandbox"
     version = "0.1.0"
-    operations = tuple(operation for port in PORTS for operation in port if operation.name in {*_READS, *_WRITES})
-    sources = (CustomersRead(),)
+    operations = (*(each for port in PORTS for each in port if each.name in {*_READS, *_WRITES}), SEED)
+    sources = READ
     targets = (CustomersWrite(),)
     outbox = ErpOutbox()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import create_engine, delete, insert, select
 
+from plugins.erp_sandbox import mock_company
 from plugins.erp_sandbox.migrating import migrate
 from plugins.erp_sandbox.people import sample
 from plugins.erp_sandbox.sales.customers import shown
@@ -21,13 +22,12 @@ from server.sdk import Mock, Scenario, SourceStage, TargetStage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_COMPANY = "default/default/main"
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _SEEDED = 3
 
 
 class ErpSandboxMock(Mock):
-    """Three customers, C-0 to C-2."""
+    """Three customers, C-0 to C-2, and a company around them."""
 
     folder: Path
 
@@ -70,7 +70,7 @@ class ErpSandboxMock(Mock):
         with self._engine.begin() as connection:
             connection.execute(delete(CALLS))
             connection.execute(delete(CUSTOMERS))
-            for table, row in sample.rows(_COMPANY, _START):
+            for table, row in sample.rows(mock_company.COMPANY, _START):
                 connection.execute(delete(table))
                 connection.execute(insert(table), [row])
             if ticks:
@@ -81,6 +81,8 @@ class ErpSandboxMock(Mock):
             connection.execute("PRAGMA journal_mode = WAL")
         migrate(self._engine)
         self._fill(range(_SEEDED))
+        with self._engine.begin() as connection:
+            mock_company.make(connection, _START)
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -91,7 +93,7 @@ class ErpSandboxMock(Mock):
 def _customer(number: int, tick: int) -> dict[str, Any]:
     at = _START + timedelta(seconds=tick)
     return {
-        "company": _COMPANY,
+        "company": mock_company.COMPANY,
         "customer_id": f"cus_{number:04d}",
         "external_id": f"C-{number}",
         "name": f"Customer {number}",
