@@ -113,6 +113,12 @@ class Settings:
         "never.",
         _span,
     )
+    sync_min_interval: float = _setting(
+        "CROSSDOCK_SYNC_MIN_INTERVAL",
+        60.0,
+        "Shortest pause between two times of a sync job's schedule, such as `5m`: a definition with a shorter one is refused.",
+        _span,
+    )
     log_level: str = _setting(
         "CROSSDOCK_LOG_LEVEL", "info", f"Least level that is logged: {', '.join(_LEVELS)}.", _level
     )

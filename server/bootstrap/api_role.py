@@ -111,7 +111,9 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         discovery_room(Discovery(store, making_of(shared), caller)),
         integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, shared.networks.policy)),
         operations_room(Operations(store, health_of(shared, caller), backlog, settings.metrics_token)),
-        definitions_room(store, World(lambda: plugin_facts(shared.plugins), shared.networks.of)),
+        definitions_room(
+            store, World(lambda: plugin_facts(shared.plugins), shared.networks.of, shared.settings.sync_min_interval)
+        ),
     ]
     preview = Preview(store, making_of(shared), caller, shared.clock, shared.admit)
     rooms += [

@@ -113,4 +113,8 @@ def local_catalog(shell: Shell) -> Any:
     from server.transport.addresses import AddressPolicy  # noqa: PLC0415
 
     allowed = (*shell.settings.allow_networks, *LOOPBACK)
-    return FixedCatalog(plugins=plugin_facts(discover()), addresses=AddressPolicy(allowed))
+    return FixedCatalog(
+        plugins=plugin_facts(discover()),
+        addresses=AddressPolicy(allowed),
+        min_interval=shell.settings.sync_min_interval,
+    )

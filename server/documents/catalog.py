@@ -57,6 +57,11 @@ class Catalog(Protocol):
         """Which addresses the workspace may reach."""
         ...
 
+    @property
+    def min_interval(self) -> float:
+        """The shortest pause between two times of a schedule, in seconds."""
+        ...
+
     def names(self, kind: str) -> Collection[str]:
         """Return the names of the definitions of a kind."""
         ...
@@ -73,6 +78,7 @@ class FixedCatalog:
     plugins: Mapping[str, PluginFacts] = field(default_factory=dict)
     definitions: Mapping[tuple[str, str], Collection[Mapping[str, Any]]] = field(default_factory=dict)
     addresses: AddressPolicy = field(default_factory=AddressPolicy)
+    min_interval: float = 0.0
 
     def names(self, kind: str) -> Collection[str]:
         """Return the names of the definitions of a kind."""

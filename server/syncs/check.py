@@ -34,6 +34,7 @@ CANNOT = code("CANNOT", "The source or the target cannot do what the sync job as
 _BLIND = ("append", "replace")
 _TIMES = ("datetime", "file_time")
 _MAP_OPTIONS = frozenset(("from", "each", "value"))
+_MINUTE = 60.0
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -233,7 +234,17 @@ def _check_schedule(schedule: MappingNode | None, checker: Checker) -> None:
         spread = timedelta(seconds=parse_duration(str(schedule.text("jitter") or "0s")))
     except (CronError, ValueError, OverflowError):
         return  # each has its finding
-    if spread and spread >= (interval := shortest_interval(cron, _ANY_DAY)):
+    least = checker.catalog.min_interval
+    if not spread and least <= _MINUTE:
+        return  # no two times are closer than that
+    interval = shortest_interval(cron, _ANY_DAY)
+    if interval.total_seconds() < least:
+        message = (
+            f"the times are {interval.total_seconds():.0f} s apart; {least:.0f} s is the least here"
+            " (CROSSDOCK_SYNC_MIN_INTERVAL)"
+        )
+        checker.error(WRONG_VALUE, schedule.get("cron") or schedule, message)
+    if spread and spread >= interval:
         message = f"the times are {interval.total_seconds():.0f} s apart: jitter must be shorter than that"
         checker.error(WRONG_VALUE, jitter or schedule, message)
 

@@ -15,7 +15,7 @@ from server.documents.reading import File
 from server.integrations.plugins import discover
 from server.integrations.spec import plugin_facts
 from server.syncs.job import OF_SOURCE, OF_TARGET, job_of
-from tests.syncs.worlds import EXAMPLE, KINDS, body, catalog, checked
+from tests.syncs.worlds import EVENT, EXAMPLE, KINDS, body, catalog, checked
 
 SOURCE = "primary_key: [id]\n"
 CURSOR = 'cursor: {fields: [updated_at, id], initial: "2026-01-01T00:00:00Z", lookback: 5m, settle: 10s}'
@@ -304,3 +304,16 @@ def test_a_plugin_that_breaks_while_it_checks_is_named(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(source, "problems", broken)
     assert [each for each in told(ENDS) if "a.yaml:14:9" in each and "ZeroDivisionError" in each]
+
+
+def test_a_schedule_that_is_closer_than_the_server_allows_is_refused() -> None:
+    every_five = but('"*/15 6-22 * * 1-6"', '"*/5 * * * *"')
+
+    def findings(least: float) -> list[str]:
+        world = FixedCatalog(plugins=catalog().plugins, min_interval=least)
+        files = [File("a.yaml", every_five.encode()), File("b.yaml", EVENT.removeprefix("\n---\n").encode())]
+        return [str(each) for each in check(files, world, KINDS).findings]
+
+    assert findings(300.0) == []
+    [found] = findings(301.0)
+    assert "300 s apart; 301 s is the least here (CROSSDOCK_SYNC_MIN_INTERVAL)" in found
