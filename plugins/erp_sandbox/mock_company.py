@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from plugins.erp_sandbox.desk import Desk
 from plugins.erp_sandbox.finance import invoices, payments
+from plugins.erp_sandbox.production import sample
 from plugins.erp_sandbox.sales import deals, orders, products, quotes
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _ITEMS = [{"product_id": "prd_0001", "quantity": 5}, {"product_id": "prd_0002", 
 def make(connection: Connection, now: datetime) -> None:
     """Fill the tables behind the customers `cus_0000` to `cus_0002`, which are there."""
     desk = Desk(connection, COMPANY, now, "cor_mock", None, new_id=_counting())
-    for part in (_sold, _booked):
+    for part in (_sold, _booked, sample.mock):
         part(desk)
 
 

@@ -1,6 +1,6 @@
 """A small company to try things with: products, customers and deals. Seeded again, nothing changes.
 
-`sandbox.seed` makes it for a workspace, `seed(desk)` for tests. Modules add their part to `PARTS`.
+`sandbox.seed` makes it for a workspace, `seed(desk)` for tests.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from plugins.erp_sandbox.production import sample
 from plugins.erp_sandbox.records import one
 from plugins.erp_sandbox.sales import customers, deals, products
 from plugins.erp_sandbox.sales.tables import DEALS
@@ -15,7 +16,7 @@ from server.sdk import Operation
 from server.sdk.ports.shapes import ID, answer, given
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from plugins.erp_sandbox.desk import Desk
 
@@ -57,10 +58,6 @@ class Seeded:
     deals: dict[str, str] = field(default_factory=dict)
 
 
-PARTS: list[Callable[[Desk, Seeded], None]] = []
-"""What other modules seed, in this order, before the deals are made."""
-
-
 def seed(desk: Desk, size: int = 1) -> Seeded:
     """Make the company, with `size` open deals `D-1` and on."""
     made = Seeded()
@@ -69,8 +66,7 @@ def seed(desk: Desk, size: int = 1) -> Seeded:
     written = customers.write(desk, [{**each, "credit_limit": "10000000.00"} for each in _CUSTOMERS], "external_id")
     ids = zip((each["external_id"] for each in _CUSTOMERS), written.ids, strict=True)
     made.customers = {name: str(customer_id) for name, customer_id in ids}
-    for part in PARTS:
-        part(desk, made)
+    sample.seed(desk, made.products, size)
     for number in range(1, size + 1):
         made.deals[f"D-{number}"] = _deal(desk, made, number)
     return made
