@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import create_engine, delete, insert, select
 
-from plugins.erp_sandbox import mock_company
+from plugins.erp_sandbox import mock_company, mock_stage
 from plugins.erp_sandbox.migrating import migrate
 from plugins.erp_sandbox.people import sample
 from plugins.erp_sandbox.sales.customers import shown
@@ -46,10 +46,10 @@ class ErpSandboxMock(Mock):
     def play(self, scenario: Scenario) -> None:
         self._scenario = scenario
 
-    def source(self, operation: str, ticks: Sequence[int]) -> SourceStage:  # noqa: ARG002 - it has one
-        """Hold one customer for each tick."""
-        self._fill(list(ticks))
-        return SourceStage(options={}, primary_key=("customer_id",), cursor=("updated_at",))
+    def source(self, operation: str, ticks: Sequence[int]) -> SourceStage:
+        """Hold one row for each tick."""
+        with self._engine.begin() as connection:
+            return mock_stage.stage(connection, operation, _START, ticks)
 
     def target(self, operation: str) -> TargetStage:  # noqa: ARG002 - it has one
         """Hold nobody."""
@@ -70,8 +70,10 @@ class ErpSandboxMock(Mock):
         with self._engine.begin() as connection:
             connection.execute(delete(CALLS))
             connection.execute(delete(CUSTOMERS))
-            for table, row in sample.rows(mock_company.COMPANY, _START):
+            people = sample.rows(mock_company.COMPANY, _START)
+            for table in {table for table, _ in people}:
                 connection.execute(delete(table))
+            for table, row in people:
                 connection.execute(insert(table), [row])
             if ticks:
                 connection.execute(insert(CUSTOMERS), [_customer(number, tick) for number, tick in enumerate(ticks)])

@@ -1,15 +1,15 @@
-"""Customers as a source and as a target of sync jobs."""
+"""Customers as a target of sync jobs."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import select
 
 from plugins.erp_sandbox.desk import SOURCE
 from plugins.erp_sandbox.opening import working
-from plugins.erp_sandbox.records import values_of
+from plugins.erp_sandbox.reading import ERP_FIELD
 from plugins.erp_sandbox.sales import customers
 from plugins.erp_sandbox.tables import CUSTOMERS
 from server.sdk import (
@@ -17,91 +17,25 @@ from server.sdk import (
     Dataset,
     Destination,
     Key,
-    Page,
     Permanent,
-    ReadRequest,
     Row,
     Schema,
-    Source,
     Target,
     WriteResult,
     code,
-    packed,
-    unpacked,
 )
 from server.sdk.ports import SALES
-from server.sdk.ports.sales import CUSTOMER, FIELDS
+from server.sdk.ports.sales import FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import Select
 
     from plugins.erp_sandbox.desk import Desk
     from server.sdk import Action, Context, CrossdockError
 
 CUSTOMER_INVALID = code("CUSTOMER_INVALID", "A customer's record breaks a rule; `details.errors` names each place.")
-CUSTOMER_FIELD = code("CUSTOMER_FIELD", "Customers cannot be ordered or found by this field.")
-_ORDERED = ("updated_at", "created_at", "customer_id")
-
-
-class CustomersRead(Source):
-    """Customers in the order of their last change, a page a transaction; a change moves a customer to the end."""
-
-    operation = SALES["customers.search"]
-    options_schema = {  # noqa: RUF012 - a constant of the base's making
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "city": {"type": "string", "minLength": 1, "maxLength": 200},
-            "state": {"enum": ["active", "archived"]},
-        },
-    }
-    cursors = frozenset({"fields", "none"})
-    snapshots = True
-    fetches = True
-
-    def read(self, request: ReadRequest, context: Context) -> Generator[Page, None, None]:
-        """Yield the customers of the window."""
-        order = [_column(each) for each in request.order]
-        position = request.position
-        while True:
-            query = _chosen(select(CUSTOMERS), request).order_by(*order).limit(request.size)
-            if position is not None:
-                query = query.where(tuple_(*order) > tuple_(*_bound(order, unpacked(position))))
-            with working(context) as desk:
-                rows = [_row(each) for each in desk.connection.execute(_own(query, desk))]
-            if not rows:
-                return
-            position = packed(rows[-1][each] for each in request.order)
-            yield Page(rows, position)
-            if len(rows) < request.size:
-                return
-
-    def count(self, request: ReadRequest, context: Context) -> int:
-        """Count the customers of the window."""
-        with working(context) as desk:
-            query = _own(_chosen(select(func.count()).select_from(CUSTOMERS), request), desk)
-            return int(desk.connection.execute(query).scalar_one())
-
-    def keys(self, request: ReadRequest, context: Context) -> Iterator[Sequence[Key]]:
-        """Yield the keys of all customers that fit the options."""
-        everything = ReadRequest(options=request.options, primary_key=request.primary_key, size=request.size)
-        for page in self.read(everything, context):
-            yield [tuple(row[each] for each in request.primary_key) for row in page.rows]
-
-    def fetch(self, request: ReadRequest, keys: Sequence[Key], context: Context) -> Sequence[Row]:
-        """Return the customers with these keys."""
-        columns = [_column(each) for each in request.primary_key]
-        wanted = [tuple_(*_bound(columns, each)) for each in keys]
-        with working(context) as desk:
-            query = _own(select(CUSTOMERS).where(tuple_(*columns).in_(wanted)), desk)
-            return [_row(each) for each in desk.connection.execute(query)]
-
-    def discover(self, options: Mapping[str, Any], context: Context) -> Sequence[Dataset]:  # noqa: ARG002 - there is one
-        """Return the one dataset that there is."""
-        key, cursor = ("customer_id",), ("updated_at", "created_at")
-        return [Dataset(name="customers", options=options, schema=CUSTOMER, primary_key=key, cursor=cursor)]
 
 
 class CustomersWrite(Target):
@@ -184,42 +118,12 @@ def _record() -> Schema:
 def _match(to: Destination) -> str:
     if len(to.match_on) != 1 or to.match_on[0] not in customers.MATCHES:
         message = f"customers are matched on one of {', '.join(customers.MATCHES)}"
-        raise Permanent(message, code=CUSTOMER_FIELD, source=SOURCE)
+        raise Permanent(message, code=ERP_FIELD, source=SOURCE)
     return to.match_on[0]
-
-
-def _column(name: str) -> ColumnElement[Any]:
-    if name not in _ORDERED:
-        message = f"customers are ordered by {', '.join(_ORDERED)} only"
-        raise Permanent(message, code=CUSTOMER_FIELD, source=SOURCE)
-    return CUSTOMERS.c[name]
-
-
-def _bound(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> list[Any]:
-    """Return the values typed as their columns, so that moments compare as moments in every database."""
-    return [literal(value, column.type) for column, value in zip(columns, values, strict=True)]
-
-
-def _chosen(query: Select[Any], request: ReadRequest) -> Select[Any]:
-    for name, value in request.options.items():
-        query = query.where(CUSTOMERS.c[name] == value)
-    window = request.window
-    for bound, than in (("after", "__gt__"), ("since", "__ge__"), ("until", "__lt__")) if window else ():
-        values = getattr(window, bound)
-        if window is not None and values is not None:
-            columns = [_column(each) for each in window.fields[: len(values)]]
-            query = query.where(getattr(tuple_(*columns), than)(tuple_(*_bound(columns, values))))
-    return query
 
 
 def _own(query: Select[Any], desk: Desk) -> Select[Any]:
     return query.where(CUSTOMERS.c.company == desk.company)
-
-
-def _row(found: Any) -> Row:
-    row = values_of(found)
-    row.pop("company")
-    return row
 
 
 def _written(found: Any) -> Row | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def rows(company: str, at: datetime) -> list[tuple[Table, dict[str, Any]]]:
-    """Return one employee on leave some day, one project and its one task, which is theirs."""
+    """Return two employees, one of them on leave some day, a project, and four tasks of the first one."""
     mine = {"company": company}
     employee: dict[str, Any] = {
         **mine,
@@ -53,9 +53,11 @@ def rows(company: str, at: datetime) -> list[tuple[Table, dict[str, Any]]]:
         "employee_id": "emp_0001",
         "created_at": at,
     }
+    boris = {**employee, "employee_id": "emp_0002", "external_id": "E-2", "name": "Boris", "email": None}
     return [
         (EMPLOYEES, employee),
+        (EMPLOYEES, boris),
         (LEAVES, {**leave, "kind": "vacation", "status": "approved"}),
         (PROJECTS, project),
-        (TASKS, task),
+        *((TASKS, {**task, "task_id": f"tsk_{number:04d}"}) for number in range(1, 5)),
     ]
