@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from server.kernel.aggregate import DomainEvent
 from server.kernel.errors import Conflict
 from server.kernel.lifecycle import WRONG_STATE, Action, Changed, Created, Declared, Moved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHOWN_CONFLICTS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,20 @@ class SyncJobSchemaChanged(DomainEvent):
         return "crossdock.sync_job.schema_changed"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJobConflictOpened(DomainEvent):
+    """Fields of records were changed on both sides, and wait for a person; `conflicts` has the first hundred of `count`."""
+
+    run_id: str
+    count: int
+    conflicts: list[dict[str, Any]]
+
+    @classmethod
+    def type(cls) -> str:
+        """Return the published type: it is a conflict of the job that was opened."""
+        return "crossdock.sync_job.conflict_opened"
+
+
 class SyncJob(Declared):
     """Source, mapping and target, on a schedule and on events."""
 
@@ -129,6 +148,7 @@ class SyncJob(Declared):
         *moves.values(),
         SyncJobTriggered,
         SyncJobSchemaChanged,
+        SyncJobConflictOpened,
     )
 
     def trigger(self, user: str, run_id: str) -> None:
@@ -145,3 +165,7 @@ class SyncJob(Declared):
     def note_schema(self, run_id: str, *, added: dict[str, str], lost: list[str], changed: dict[str, str]) -> None:
         """Note that a run found rows of other fields: those that are new, with their type, missing, or of another type."""
         self.record(SyncJobSchemaChanged(run_id=run_id, added=added, lost=lost, changed=changed))
+
+    def note_conflicts(self, run_id: str, opened: Sequence[dict[str, Any]]) -> None:
+        """Note conflicts that a run has opened, each with `id`, `key` and the names of its `fields`."""
+        self.record(SyncJobConflictOpened(run_id=run_id, count=len(opened), conflicts=list(opened[:SHOWN_CONFLICTS])))

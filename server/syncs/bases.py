@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.ids import new_uuid
+from server.kernel.ids import new_uuid, show
 from server.sdk.positions import as_json, packed, unpacked
 from server.store.values import write_json
 from server.syncs.ledger import key_of
@@ -43,11 +43,15 @@ SELECT id, %(workspace)s, %(job)s, key, source_key, fields
 FROM json_to_recordset(%(rows)s::json) AS r(id uuid, key text, source_key json, fields json)
 ON CONFLICT (job_id, key) WHERE state = 'open' DO UPDATE SET fields = excluded.fields, decision = NULL, updated_at = now()
 WHERE c.fields::text <> excluded.fields::text
+RETURNING c.id, c.source_key, c.fields, xmax = 0 AS is_new
 """
 _RESOLVED = """
 UPDATE sync_conflicts SET state = 'resolved', resolved_at = now(), updated_at = now()
 WHERE workspace_id = %(workspace)s AND job_id = %(job)s AND key = ANY(%(keys)s) AND state = 'open'
 """
+
+CONFLICT = "cfl"
+"""The prefix of a conflict's id."""
 
 
 @dataclass(slots=True)
@@ -107,8 +111,14 @@ def put(conn: Connection, run: Progress, kept: Sequence[Kept]) -> None:
     conn.exec_driver_sql(_PUT, {"workspace": run.workspace_id, "job": run.job_id, "rows": write_json(rows)})
 
 
-def contest(conn: Connection, run: Progress, found: dict[str, tuple[Key, dict[str, Contested]]]) -> None:
-    """Keep the conflicts of records (key → primary key, fields), and close those of records that have none any more."""
+def contest(
+    conn: Connection, run: Progress, found: dict[str, tuple[Key, dict[str, Contested]]]
+) -> list[dict[str, Any]]:
+    """Keep the conflicts of records (key → primary key, fields), and close those of records that have none any more.
+
+    Returns those that are new: id, key and names of fields of each.
+    """
+    opened: list[dict[str, Any]] = []
     rows = [
         {
             "id": str(new_uuid()),
@@ -121,10 +131,15 @@ def contest(conn: Connection, run: Progress, found: dict[str, tuple[Key, dict[st
     ]
     values = {"workspace": run.workspace_id, "job": run.job_id}
     if rows:
-        conn.exec_driver_sql(_CONFLICT, {**values, "rows": write_json(rows)})
+        opened = [
+            {"id": show(CONFLICT, row.id), "key": row.source_key, "fields": sorted(row.fields)}
+            for row in conn.exec_driver_sql(_CONFLICT, {**values, "rows": write_json(rows)})
+            if row.is_new
+        ]
     settled = sorted(key for key, (_, fields) in found.items() if not fields)
     if settled:
         conn.exec_driver_sql(_RESOLVED, {**values, "keys": settled})
+    return opened
 
 
 def _stored(plan: Plan) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from server.kernel.errors import Conflict, Invalid, NotFound, code
 from server.kernel.ids import show
 from server.sdk.positions import unpacked
 from server.store.values import write_json
+from server.syncs.bases import CONFLICT
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.runs import shown as run_shown
 from server.syncs.runs import start_run
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Row
 
-    from server.store import Tx
+    from server.store import Store, Tx
 
-PREFIX = "cfl"
+PREFIX = CONFLICT
 CONFLICT_RESOLVED = code(
     "CONFLICT_RESOLVED", "The conflict is resolved already, by a person or because both sides agree again."
 )
@@ -31,6 +32,12 @@ CONFLICT_FIELD = code(
 _SELECT = """
 SELECT c.id, j.name AS job, c.source_key, c.fields, c.state, c.decision, c.decided_by, c.created_at, c.updated_at, c.resolved_at
 FROM sync_conflicts c JOIN sync_jobs j ON j.id = c.job_id WHERE c.workspace_id = :workspace_id
+"""
+
+_FORGET = """
+DELETE FROM sync_conflicts WHERE id IN (
+  SELECT id FROM sync_conflicts WHERE state = 'resolved' AND resolved_at < now() - make_interval(days => %(days)s)
+  ORDER BY resolved_at LIMIT 10000)
 """
 
 
@@ -107,6 +114,12 @@ def shown(row: Row[Any]) -> dict[str, Any]:
         "updated_at": row.updated_at,
         "resolved_at": row.resolved_at,
     }
+
+
+def forget(store: Store, days: int) -> int:
+    """Delete what was resolved longer ago than `days`, 10,000 at a time; return how many went."""
+    with store.connect() as conn:
+        return int(conn.exec_driver_sql(_FORGET, {"days": days}).rowcount)
 
 
 def _choice(row: Row[Any], name: str, choice: Any) -> dict[str, Any]:

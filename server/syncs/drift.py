@@ -25,6 +25,7 @@ from server.syncs.shapes import Change, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from server.sdk.sources import Row
     from server.store import Cause, Scope, Store, Tx
@@ -94,6 +95,10 @@ class Drift:
             known = self._kept.shape.fields
             return [{name: value for name, value in row.items() if name in known} for row in rows]
         return rows
+
+    def begin(self) -> AbstractContextManager[Tx]:
+        """Begin a transaction in the name of the run: for what is told by events of the job."""
+        return self._store.begin(self._scope, self._cause)
 
     def settle(self) -> None:
         """Note that a run has succeeded: what it has read is what is usual."""

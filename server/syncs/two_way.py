@@ -8,10 +8,11 @@ own writing from an edit.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.errors import Permanent, code
+from server.kernel.errors import Permanent, PreconditionFailed, Retryable, code
 from server.kernel.ids import show
 from server.sdk.positions import packed, unpacked
 from server.sdk.sources import ReadRequest
@@ -22,9 +23,10 @@ from server.syncs.batches import Outcome, Place
 from server.syncs.engine import Slice
 from server.syncs.ledger import Entry
 from server.syncs.merging import Contested, Plan, agreed, changed, merge, recovered
+from server.syncs.repository import SYNC_JOBS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -123,9 +125,7 @@ class TwoWay(Slice):
         is_back = self.run.phase == "back"
         done = self._of_target(page.rows) if is_back else self._of_source(page.rows)
         self._advance(page, None)
-        with self.store.connect() as conn:
-            progress.fence(conn, self.claim)
-            self._keep_done(conn, done)
+        with self._kept(done) as conn:
             progress.save(conn, self.run)
             if self.run.high is not None:
                 self._go_on(conn)
@@ -217,15 +217,36 @@ class TwoWay(Slice):
                 done = self._of_target(
                     self.back[0].fetch(_asking(self.pair.back.source), [known.target_key]), always=True
                 )
-        with self.store.connect() as conn:
-            progress.fence(conn, self.claim)
-            self._keep_done(conn, done)
+        with self._kept(done) as conn:
             progress.end(conn, self.claim, self.run, "succeeded")
 
-    def _keep_done(self, conn: Connection, done: Done) -> None:
+    @contextmanager
+    def _kept(self, done: Done) -> Iterator[Connection]:
+        """Keep what became of records in one transaction with what the caller does; conflicts that are new are told of in it."""
+        contested = any(fields for _, fields in done.conflicts.values())
+        if self.drift is None or not contested:
+            with self.store.connect() as conn:
+                self._keep_done(conn, done)
+                yield conn
+            return
+        try:
+            with self.drift.begin() as tx:
+                opened = self._keep_done(tx.conn, done)
+                job = SYNC_JOBS.by_id(tx, self.run.job_id) if opened else None
+                if job is not None and job.state != "archived":
+                    job.note_conflicts(show("run", self.run.run), opened)
+                    SYNC_JOBS.save(tx, job)
+                yield tx.conn
+        except PreconditionFailed as error:  # somebody changed the job just now: the batch comes again
+            raise Retryable("the sync job is being changed", source="sync") from error
+
+    def _keep_done(self, conn: Connection, done: Done) -> list[dict[str, Any]]:
+        """Write it under the fence; return the conflicts that are new."""
+        progress.fence(conn, self.claim)
         bases.put(conn, self.run, done.kept)
-        bases.contest(conn, self.run, done.conflicts)
+        opened = bases.contest(conn, self.run, done.conflicts)
         self._record(conn, done.outcome, [])
+        return opened
 
     def _of_source(self, rows: Sequence[Row], *, always: bool = False) -> Done:
         """Sync what rows of the source tell of; without `always` only what was not agreed on."""

@@ -8,6 +8,7 @@ import pytest
 
 from server.app import create_app
 from server.config import Settings
+from server.syncs import conflicts
 from server.syncs.conflicts import CONFLICT_FIELD, CONFLICT_RESOLVED
 from server.syncs.conflicts_api import blueprint
 from tests.authoring_db.conftest import Client, Frame
@@ -138,3 +139,44 @@ def test_a_conflict_is_resolved_on_its_page(syncing, sides):
     viewer = pages_app(syncing.product).test_client()
     sign_in(viewer, new_token(syncing.product, "viewer"))
     assert 'type="radio"' not in viewer.get("/sync-conflicts").text
+
+
+def told(syncing: Syncing) -> list[dict[str, Any]]:
+    sql = "SELECT data FROM journal WHERE type = 'crossdock.sync_job.conflict_opened' ORDER BY version"
+    return [row.data for row in syncing.product.rows(sql)]
+
+
+def test_conflicts_that_open_are_told_of_once(api, syncing, sides):
+    [event] = told(syncing)
+    listed = {each["id"] for each in api("GET", "/sync-conflicts")["items"]}
+    assert event["count"] == 2
+    assert {each["id"] for each in event["conflicts"]} == listed
+    assert [(each["key"], each["fields"]) for each in event["conflicts"]] == [
+        ([1], ["email", "name"]),
+        ([2], ["email", "name"]),
+    ]
+    sides.edit("source", 1, name="another")
+    syncing.run()
+    assert len(told(syncing)) == 1, "it is the same conflict, with other values"
+    sides.edit("target", 1, **sides.rows("source")[1])
+    syncing.run()
+    for number, side in enumerate(("source", "target")):
+        sides.edit(side, 1, credit=f"{number + 5}.00")
+    syncing.run()
+    assert [(each["count"], each["conflicts"][0]["key"]) for each in told(syncing)] == [(2, [1]), (1, [1])]
+
+
+def test_what_is_resolved_is_kept_for_a_while(api, syncing, sides):
+    [first, second] = api("GET", "/sync-conflicts")["items"]
+    for each in (first, second):
+        api("POST", f"/sync-conflicts/{each['id']}/resolve", {"fields": {"name": "source", "email": "source"}}, status=202)
+    work(syncing)
+    syncing.ours(
+        """INSERT INTO sync_conflicts (id, workspace_id, job_id, key, source_key, fields)
+           SELECT gen_random_uuid(), workspace_id, job_id, 'old', source_key, fields FROM sync_conflicts LIMIT 1"""
+    )
+    syncing.ours("UPDATE sync_conflicts SET created_at = now() - interval '95 days'")
+    syncing.ours("""UPDATE sync_conflicts SET resolved_at = now() - interval '91 days' WHERE key = '["1"]'""")
+    assert conflicts.forget(syncing.product.core.engine, 90) == 1
+    kept = {(row.key, row.state) for row in syncing.product.rows("SELECT key, state FROM sync_conflicts")}
+    assert kept == {('["2"]', "resolved"), ("old", "open")}
