@@ -18,7 +18,16 @@ from tests.erp.calling import call, refusal, told
 from tests.erp.stocking import order, product, shipped, stock
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
     from server.sdk import Context
+
+
+@pytest.fixture
+def engine(small_engine: Engine) -> Engine:
+    """SQLite is enough here: `test_stock_together.py` has all of it on PostgreSQL."""
+    return small_engine
+
 
 ALLOWED = [
     (PICKING, PICKING_STATUSES, {"pack": "picked", "unpack": "packed", "cancel": "picked cancelled"}),

@@ -18,7 +18,15 @@ from tests.erp.stocking import order, product, shipped, stock
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from sqlalchemy.engine import Engine
+
     from server.sdk import Context
+
+
+@pytest.fixture
+def engine(small_engine: Engine) -> Engine:
+    """SQLite is enough here: `test_stock_together.py` has all of it on PostgreSQL."""
+    return small_engine
 
 
 def test_a_check_says_what_is_there_and_how_much_is_missing(context: Context) -> None:

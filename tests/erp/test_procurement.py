@@ -13,8 +13,16 @@ from tests.erp.calling import call, refusal, told
 from tests.erp.stocking import product, stock
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
     from plugins.erp_sandbox.transitions import Transitions
     from server.sdk import Context
+
+
+@pytest.fixture
+def engine(small_engine: Engine) -> Engine:
+    """SQLite is enough here: `test_stock_together.py` has all of it on PostgreSQL."""
+    return small_engine
 
 
 def supplier(context: Context, name: str, *product_ids: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,15 @@ from tests.erp.calling import call, refusal, told
 from tests.erp.stocking import order, product, stock
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
     from server.sdk import Context
+
+
+@pytest.fixture
+def engine(small_engine: Engine) -> Engine:
+    """SQLite is enough here: `test_stock_together.py` has all of it on PostgreSQL."""
+    return small_engine
 
 
 def bom(context: Context, of: str, makes: float = 1, **components: float) -> dict[str, Any]:
@@ -61,19 +68,6 @@ def test_a_product_is_no_material_of_itself(context: Context) -> None:
     own = [{"product_id": made, "quantity": 1}]
     assert refusal(context, "boms.upsert", product_id=made, components=own).code == "BOM_CYCLE"
     assert call(context, "boms.calculate_requirements", product_id=made)["materials"], "nothing of it was kept"
-
-
-def test_two_bills_at_once_are_no_cycle_together(context: Context) -> None:
-    a, b = product(context, "a"), product(context, "b")
-
-    def link(pair: tuple[str, str]) -> str:
-        try:
-            return str(bom(context, pair[0], **{pair[1]: 1})["change"])
-        except Permanent as refused:
-            return refused.code
-
-    with ThreadPoolExecutor(2) as pool:
-        assert sorted(pool.map(link, [(a, b), (b, a)])) == ["BOM_CYCLE", "created"]
 
 
 def test_a_bill_is_replaced_and_said_again_it_stays(context: Context) -> None:
@@ -161,16 +155,6 @@ def test_what_is_completed_is_in_stock_and_its_materials_are_not(context: Contex
     [ready] = told(context, "order.ready.for.fulfillment")
     assert (ready.subject, ready.data) == (f"order/{sold}", {"order_id": sold})
     assert call(context, "production.check_all_complete", order_id=sold)["all_complete"]
-
-
-def test_the_last_of_many_at_once_says_that_the_order_is_ready(context: Context) -> None:
-    sold = order(context, **{product(context, "bike"): 4})
-    gear = product(context, "gear")
-    ids = [make(context, gear, order_id=sold) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda each: call(context, "production.complete", production_order_id=each), ids))
-    assert len(told(context, "order.ready.for.fulfillment")) == 1
-    assert len(told(context, "production.order.completed")) == 4
 
 
 def test_without_materials_nothing_is_made(context: Context) -> None:

@@ -11,7 +11,16 @@ from tests.erp.stocking import order, product, stock
 from tests.erp.test_production import bom, make
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
     from server.sdk import Context
+
+
+@pytest.fixture
+def engine(small_engine: Engine) -> Engine:
+    """SQLite is enough here: `test_stock_together.py` has all of it on PostgreSQL."""
+    return small_engine
+
 
 POINTS = [
     {"name": "width", "kind": "automated", "minimum": 9.5, "maximum": 10.5},
