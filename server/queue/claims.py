@@ -59,7 +59,7 @@ UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds'
 FROM mine WHERE mine.ours = 'yes' AND due.ctid = mine.at AND due.epoch = mine.epoch AND leased RETURNING due.ref
 """
 # By its key alone: one that waited for another renewal of the same lease finds the row where that has moved it.
-_HOLD = f"""
+HOLD = f"""
 UPDATE due SET due_at = now() + interval '{LEASE_SECONDS} seconds'
 WHERE kind = %(kind)s AND ref = %(ref)s AND epoch = %(epoch)s AND leased RETURNING ref
 """
@@ -199,7 +199,7 @@ def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]
 def hold(conn: Connection, kind: str, claim: Claim) -> bool:
     """Renew one lease and hold its row until the transaction ends; say whether it is ours."""
     values = {"kind": kind, "ref": claim.ref, "epoch": claim.epoch}
-    return conn.exec_driver_sql(_HOLD, values).first() is not None
+    return conn.exec_driver_sql(HOLD, values).first() is not None
 
 
 def finish(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:

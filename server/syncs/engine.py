@@ -181,13 +181,21 @@ class Slice(Guarded):
             removed += tombstones if self._vet_deletes(len(tombstones)) else []
             self._remove(removed)
             self._advance(page, part)
-            with self.store.connect() as conn:
-                progress.fence(conn, self.claim)
-                self._record(conn, done, [key for key, _ in removed if key is not None])
-                progress.save(conn, self.run)
-                if self.run.high is not None and part is None:
-                    progress.go_on_from(conn, self.run)
+            self._checkpoint(done, [key for key, _ in removed if key is not None], go_on=part is None)
             self._vet_refused(done)
+
+    def _checkpoint(self, done: Outcome, gone: Sequence[str], *, go_on: bool) -> None:
+        if not (done.entries or done.refused or gone or self.job.references):
+            self._add(done, 0)  # one statement of its own
+            with self.store.statements() as conn:
+                progress.checkpoint(conn, self.claim, self.run, go_on=go_on)
+            return
+        with self.store.connect() as conn:
+            progress.fence(conn, self.claim)
+            self._record(conn, done, gone)
+            progress.save(conn, self.run)
+            if go_on and self.run.high is not None:
+                progress.go_on_from(conn, self.run)
 
     def _place(self, part: dict[str, Any] | None) -> batches.Place:
         """Return which page comes now: after a crash the same one begins where the last checkpoint is."""
@@ -238,7 +246,7 @@ class Slice(Guarded):
                 progress.fence(conn, self.claim)
                 ledger.put(conn, self.run, done.entries)
 
-    def _record(self, conn: Connection, done: Outcome, gone: Sequence[str]) -> None:
+    def _add(self, done: Outcome, gone: int) -> None:
         run = self.run
         run.batches += 1
         run.attempts = 0
@@ -248,7 +256,11 @@ class Slice(Guarded):
         run.unchanged += done.unchanged
         run.refused += len(done.refused)
         run.parked += len(done.parked)
-        run.deleted += len(gone)
+        run.deleted += gone
+
+    def _record(self, conn: Connection, done: Outcome, gone: Sequence[str]) -> None:
+        run = self.run
+        self._add(done, len(gone))
         ledger.put(conn, run, done.entries)
         parked.note(conn, run, self.job, done)
         if gone:

@@ -10,7 +10,7 @@ import pytest
 from plugins.sql.writing import TableWrite
 from server.kernel.errors import Retryable
 from server.queue import claims
-from server.sdk import Batch, one_by_one
+from server.sdk import Batch, one_by_one, unpacked
 from server.syncs import batches, engine, progress
 from server.syncs.guarding import GUARD_STOPPED
 from server.syncs.repository import SYNC_JOBS
@@ -241,6 +241,30 @@ def test_a_worker_whose_lease_is_another_s_changes_nothing(syncing):
     assert syncing.product.rows("SELECT * FROM sync_records") == []
     syncing.runs.slice(new)
     assert counts(syncing.row(run))[:2] == ("succeeded", 30)
+
+
+def test_a_checkpoint_without_a_ledger_is_nothing_when_the_lease_is_another_s(syncing, monkeypatch):
+    """One statement does all of it, and changes nothing then: neither the run nor where the job goes on."""
+    syncing.job(target={**BODY["target"], "skip_unchanged": False, "revertible": "0s"})
+    for number in range(30):
+        syncing.put(number)
+    checkpoint, calls = progress.checkpoint, []
+
+    def loses(*args, **options):
+        calls.append(args)
+        if len(calls) == 2:
+            syncing.ours("UPDATE due SET epoch = epoch + 1")
+        checkpoint(*args, **options)
+
+    monkeypatch.setattr(progress, "checkpoint", loses)
+    row = syncing.run()
+    [state] = syncing.product.rows("SELECT * FROM sync_states")
+    assert (row.state, row.read, row.batches, len(calls)) == ("running", 10, 1, 2)
+    assert unpacked(state.position) == ("2026-01-01T00:00:09Z", 9)
+    syncing.ours("UPDATE due SET due_at = now() - interval '1 minute'")
+    while syncing.slice():
+        pass
+    assert counts(syncing.row(row.id)) == ("succeeded", 30, 20, 10, 0)  # the second page was there already
 
 
 def test_a_target_that_is_away_is_tried_again_and_then_fails_the_run(syncing):
