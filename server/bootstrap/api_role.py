@@ -20,6 +20,8 @@ from server.events.feed import Feeds
 from server.events.sockets import Sockets
 from server.events.stream import Stream
 from server.events.together import Together
+from server.flows.branch import FlowBranch
+from server.flows.runs_api import blueprint as flow_runs_room
 from server.integrations.api import blueprint as integrations_room
 from server.integrations.buckets import Buckets
 from server.integrations.discovery import Discovery
@@ -37,6 +39,7 @@ from server.replays.api import blueprint as replays_room
 from server.store import Store
 from server.syncs import records_api
 from server.syncs.api import blueprint as syncs_room
+from server.syncs.branches import SyncBranch
 from server.syncs.conflicts_api import blueprint as conflicts_room
 from server.syncs.filling import Filler
 from server.syncs.parked_api import blueprint as parked_room
@@ -68,7 +71,7 @@ if TYPE_CHECKING:
 
 from server.bootstrap.shared import Core, caller_of, core, health_of, making_of
 
-BRANCHES = (WebhookBranch(),)
+BRANCHES = (WebhookBranch(), SyncBranch(), FlowBranch())
 """What rooms add to the tree of an event."""
 API_CONNECTIONS = 32
 INBOUND_STORERS = 2
@@ -121,6 +124,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         conflicts_room(store, shared.hint),
         syncs_room(store, shared.clock),
         runs_room(store, shared.hint, preview),
+        flow_runs_room(store, shared.hint),
     ]
     records = records_api.Records(store, shared.hint, making_of(shared), caller, Filler(store, shared.admit))
     rooms.append(records_api.blueprint(records))
