@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from server.documents.catalog import OperationFacts, PluginFacts
 from server.documents.explaining import explain
-from server.documents.fields import CONTRADICTION, NOT_YET, Field, FieldType, Object, OneOf
+from server.documents.fields import CONTRADICTION, Field, FieldType, Object, OneOf
 from server.documents.findings import nearest, shown
 from server.documents.kinds import ACTIVE, Kind, head_fields
 from server.documents.nodes import MappingNode, ScalarNode, at, plain, whole
@@ -39,8 +39,6 @@ PRESETS = (
     "sms-gateway",
     "email-gateway",
 )
-# Named by our own documents and built later, so that their absence is not called a typing error.
-COMING_PLUGINS = ("tryton",)
 _PLACEHOLDER = "placeholder"
 _REFERENCE_KEYS = frozenset({"secret", "env", "default"})
 
@@ -54,11 +52,8 @@ class PluginName(FieldType):
         text = text_of(node, checker, "the name of a plugin")
         if text is None or text in checker.catalog.plugins:
             return
-        if text in COMING_PLUGINS:
-            checker.error(NOT_YET, node, f"the plugin {shown(text)} is planned but not built yet")
-        else:
-            names = sorted(checker.catalog.plugins)
-            checker.error(UNKNOWN_PLUGIN, node, f"no plugin {shown(text)} is installed", nearest(text, names))
+        names = sorted(checker.catalog.plugins)
+        checker.error(UNKNOWN_PLUGIN, node, f"no plugin {shown(text)} is installed", nearest(text, names))
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the name."""

@@ -107,7 +107,8 @@ class Adapter(abc.ABC):
     """The base of every plugin's adapter. It keeps no state between calls: one instance serves many threads.
 
     What of its operations a sync job can read from or write to stands in `sources` and `targets`; the events of a system that
-    keeps them until they are fetched, in `outbox`.
+    keeps them until they are fetched, in `outbox`. Operations of a port that the other system has no notion of stand in
+    `not_supported`: each call of one raises NOT_SUPPORTED_HERE.
     """
 
     id: ClassVar[str]
@@ -116,6 +117,7 @@ class Adapter(abc.ABC):
     sources: ClassVar[tuple[Source, ...]] = ()
     targets: ClassVar[tuple[Target, ...]] = ()
     outbox: ClassVar[Outbox | None] = None
+    not_supported: ClassVar[frozenset[str]] = frozenset()
 
     def operation(self, name: str) -> Operation | None:
         """Return the operation of that name."""

@@ -22,6 +22,7 @@ from server.sdk.adapter import Adapter, CallRequest, Health, Validation
 from server.sdk.context import Context, Tenant
 from server.sdk.manifest import OPERATION, TIERS
 from server.sdk.mocking import PAUSE, Mock, Scenario
+from server.sdk.ports.port import NOT_SUPPORTED_HERE
 from server.sdk.schemas import Schema, is_json
 from server.sdk.testing_syncs import check_source, check_target
 from server.sdk.testing_transactions import ended_well, left_by_an_exception
@@ -171,7 +172,7 @@ def _files(rig: Rig) -> Iterator[str]:
             yield f"{name} is missing"
     covered = {call.operation for call in rig.fixtures().values()}
     for name in rig.plugin.manifest.operations:
-        if name not in covered:
+        if name not in covered | rig.plugin.adapter_factory().not_supported:
             yield f"fixtures/{name}__….json is missing"
 
 
@@ -202,6 +203,19 @@ def _answers(rig: Rig) -> Iterator[str]:
                 continue
             for error in Schema(dict(operation.output_schema)).errors(output):
                 yield f"{name}: the output breaks its schema: {error}"
+
+
+def _not_supported(rig: Rig) -> Iterator[str]:
+    adapter = rig.plugin.adapter_factory()
+    with rig.plugin.mock_factory() as mock:
+        for name in sorted(adapter.not_supported):
+            try:
+                adapter.execute(CallRequest(name, {}), rig.context(mock))
+            except Permanent as error:
+                if error.code != NOT_SUPPORTED_HERE or error.details.get("operation") != name:
+                    yield f"{name}: it is refused as {error.code}, or without its name"
+            else:
+                yield f"{name}: it is answered, so it is supported"
 
 
 def _failing(scenario: Scenario, expected: type[CrossdockError], code: str = "") -> Callable[[Rig], Iterator[str]]:
@@ -292,6 +306,7 @@ CHECKS: tuple[Check, ...] = (
     Check("config", "bronze", _config),
     Check("validate", "bronze", _validate),
     Check("answers", "bronze", _answers),
+    Check("not-supported", "bronze", _not_supported),
     Check("sources", "bronze", _sources),
     Check("targets", "bronze", _targets),
     Check("transactions", "bronze", _transactions),

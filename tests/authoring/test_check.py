@@ -111,7 +111,6 @@ FAULTS = [
     (ORDERS.replace("name: orders", "name: Orders"), "Orders", "WRONG_VALUE", None),
     (ORDERS.replace("name: orders", "name: 7"), "7", "WRONG_TYPE", None),
     (W2.replace("http\n", "htp\n"), "htp", "UNKNOWN_PLUGIN", "http"),
-    (W2.replace("http\n", "tryton\n"), "tryton", "NOT_YET", None),
     (W2.replace("base_url", "base_ulr"), "base_ulr", "CONFIG", "base_url"),
     (W2.replace("bearer", "barer"), "barer", "CONFIG", "bearer"),
     (W2.replace("{secret: WAREHOUSE_TOKEN}", "abc"), "abc", "CREDENTIAL", None),

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from server.kernel.errors import code
 from server.sdk.adapter import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+NOT_SUPPORTED_HERE = code(
+    "NOT_SUPPORTED_HERE", "The ERP of this integration has no notion of it; `details` name the port and the operation."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

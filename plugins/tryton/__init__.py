@@ -1,0 +1,1 @@
+"""Answers the module ports from a Tryton server."""

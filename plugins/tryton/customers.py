@@ -1,0 +1,288 @@
+"""The port `sales` on parties: the external id is the party's code, which Tryton keeps unique."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from plugins.tryton import finding
+from plugins.tryton.coverage import not_supported
+from plugins.tryton.rest import TRYTON_REFUSED
+from plugins.tryton.values import STAMPS, amount, exact, goods, moment, stamps
+from server.sdk import Permanent
+from server.sdk.ports import CUSTOMER_UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from plugins.tryton.rest import Record, Tryton
+
+    Work = Callable[[Tryton, Mapping[str, Any]], dict[str, Any]]
+
+PARTY = "party.party"
+_ANY = ["active", "in", [True, False]]
+_FIELDS = (
+    *("name", "code", "active", "receivable", "credit_limit_amount", *STAMPS),
+    *("contact_mechanisms.type", "contact_mechanisms.value"),
+    *("identifiers.type", "identifiers.code"),
+    *("addresses.street", "addresses.city", "addresses.country.code"),
+)
+_COUNTED = ("quotation", "confirmed", "processing", "done")
+
+
+def shown(party: Record) -> dict[str, Any]:
+    """Return a customer as the port has it."""
+    address: Record = next(iter(party["addresses"]), {})
+    identifier: Record = next(iter(party["identifiers"]), {})
+    return {
+        "customer_id": str(party["id"]),
+        "external_id": party["code"],
+        "name": party["name"] or "",
+        "email": _contact(party, "email"),
+        "phone": _contact(party, "phone"),
+        "address": address.get("street") or None,
+        "city": address.get("city") or None,
+        "country": (address.get("country") or {}).get("code"),
+        "tax_id": identifier.get("code"),
+        "credit_limit": amount(party["credit_limit_amount"]),
+        "balance": amount(party["receivable"]),
+        "state": "active" if party["active"] else "archived",
+        **stamps(party),
+    }
+
+
+def _contact(party: Record, kind: str) -> str | None:
+    kinds = ("phone", "mobile") if kind == "phone" else (kind,)
+    return next((each["value"] for each in party["contact_mechanisms"] if each["type"] in kinds), None)
+
+
+def find(erp: Tryton, given: Mapping[str, Any]) -> Record | None:
+    """Return the party that an input names by `customer_id` or `external_id`, archived ones too."""
+    named = ["id", "=", finding.number(given.get("customer_id", ""))]
+    return erp.first(PARTY, [named if "customer_id" in given else ["code", "=", given["external_id"]], _ANY], _FIELDS)
+
+
+def party_of(erp: Tryton, given: Mapping[str, Any], unknown: str = CUSTOMER_UNKNOWN) -> Record:
+    """Return the party that an input names.
+
+    Raises:
+        Permanent: CUSTOMER_UNKNOWN, or another code.
+
+    """
+    party = find(erp, given)
+    if party is None:
+        raise finding.refused(unknown, "there is no party with this id", **dict(given))
+    return party
+
+
+def _get(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    return shown(party_of(erp, given))
+
+
+def upsert(erp: Tryton, given: Mapping[str, Any]) -> tuple[Record, str]:
+    """Create the party of an external id or change it; return it and what was done."""
+    party = find(erp, {"external_id": given["external_id"]})
+    if party is None:
+        try:
+            made = erp.create(PARTY, {"code": given["external_id"], **_new(erp, given)})
+        except Permanent as error:
+            # Codes are unique over there: of two calls at once the second finds what the first has made.
+            party = find(erp, {"external_id": given["external_id"]}) if error.code == TRYTON_REFUSED else None
+            if party is None:
+                raise
+        else:
+            return party_of(erp, {"customer_id": str(made["id"])}), "created"
+    changes = _changes(erp, party, given)
+    if not changes:
+        return party, "none"
+    # With the name, so that the party's own moment of change moves whatever part of it is another.
+    erp.write(PARTY, party["id"], {"name": given["name"], **changes})
+    return party_of(erp, {"customer_id": str(party["id"])}), "updated"
+
+
+def _new(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    address = {"street": given.get("address"), "city": given.get("city"), "country": _country(erp, given)}
+    values: dict[str, Any] = {"name": given["name"], "addresses": [["create", [address]]]}
+    contacts = [{"type": kind, "value": given[kind]} for kind in ("email", "phone") if given.get(kind)]
+    if contacts:
+        values["contact_mechanisms"] = [["create", contacts]]
+    if given.get("tax_id"):
+        values["identifiers"] = [["create", [{"code": given["tax_id"]}]]]
+    if "credit_limit" in given:
+        values["credit_limit_amount"] = exact(given["credit_limit"])
+    return values
+
+
+def _country(erp: Tryton, given: Mapping[str, Any]) -> int | None:
+    if not given.get("country"):
+        return None
+    found = erp.first("country.country", [["code", "=", given["country"]]], ("id",))
+    return None if found is None else int(found["id"])
+
+
+def _changes(erp: Tryton, party: Record, given: Mapping[str, Any]) -> dict[str, Any]:
+    before, values = shown(party), dict[str, Any]()
+    differs = {name for name in given if name in before and given[name] != before[name]}
+    if "credit_limit" in differs and exact(given["credit_limit"]) == exact(before["credit_limit"]):
+        differs.discard("credit_limit")
+    if "name" in differs:
+        values["name"] = given["name"]
+    if not party["active"]:
+        values["active"] = True
+    if "credit_limit" in differs:
+        values["credit_limit_amount"] = exact(given["credit_limit"])
+    if differs & {"address", "city", "country"}:
+        values["addresses"] = [_address(erp, party, given, differs)]
+    contacts = [
+        each
+        for kind in ("email", "phone")
+        if kind in differs
+        for each in _replaced(party["contact_mechanisms"], kind, given[kind])
+    ]
+    if contacts:
+        values["contact_mechanisms"] = contacts
+    if "tax_id" in differs:
+        gone = [["delete", [each["id"] for each in party["identifiers"]]]] if party["identifiers"] else []
+        values["identifiers"] = [*gone, *([["create", [{"code": given["tax_id"]}]]] if given["tax_id"] else [])]
+    return values
+
+
+def _address(erp: Tryton, party: Record, given: Mapping[str, Any], differs: set[str]) -> list[Any]:
+    names = {"address": "street", "city": "city"}
+    values = {names[name]: given[name] for name in differs & names.keys()}
+    if "country" in differs:
+        values["country"] = _country(erp, given)
+    if party["addresses"]:
+        return ["write", [party["addresses"][0]["id"]], values]
+    return ["create", [values]]
+
+
+def _replaced(contacts: list[Record], kind: str, value: str | None) -> list[Any]:
+    kinds = ("phone", "mobile") if kind == "phone" else (kind,)
+    there = next((each["id"] for each in contacts if each["type"] in kinds), None)
+    if there is None:
+        return [["create", [{"type": kind, "value": value}]]]
+    return [["write", [there], {"value": value}]] if value else [["delete", [there]]]
+
+
+def _upsert(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    party, change = upsert(erp, given)
+    return {**shown(party), "change": change}
+
+
+def _archive(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    party = party_of(erp, given)
+    if not party["active"]:
+        return {**shown(party), "change": "none"}
+    erp.write(PARTY, party["id"], {"active": False})
+    return {**shown(party_of(erp, {"customer_id": str(party["id"])})), "change": "updated"}
+
+
+def _search(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    limit, offset = finding.page(dict(given))
+    state = {"active": [True], "archived": [False]}.get(given.get("state", ""), [True, False])
+    domain: list[Any] = [["active", "in", state]]
+    if "text" in given:
+        domain.append(["name", "ilike", f"%{finding.literal(given['text'])}%"])
+    if "email" in given:
+        domain.append(["contact_mechanisms.value", "=", given["email"]])
+    if "city" in given:
+        domain.append(["addresses.city", "=", given["city"]])
+    order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
+    rows = erp.search(PARTY, domain, _FIELDS, order=order, limit=limit + 1, offset=offset)
+    more = str(offset + limit) if len(rows) > limit else None
+    return {"customers": [shown(row) for row in rows[:limit]], "next": more}
+
+
+def _update_balance(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The balance is what the books say at any moment, so there is nothing to bring in line."""
+    if "amount" in given:
+        raise not_supported("customers.update_balance", "a balance is corrected by a move in its books", field="amount")
+    party = party_of(erp, {"customer_id": given["customer_id"]})
+    return {"customer_id": given["customer_id"], "balance": amount(party["receivable"]), "change": "none"}
+
+
+def _check_credit_limit(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    party = party_of(erp, {"customer_id": given["customer_id"]})
+    limit, balance = exact(party["credit_limit_amount"]), exact(party["receivable"])
+    after = balance + exact(given.get("amount"))
+    left = limit - balance
+    over = max(after - limit, Decimal(0)) if limit else Decimal(0)
+    return {
+        "customer_id": given["customer_id"],
+        "allowed": not over,
+        "credit_limit": amount(limit) if limit else None,
+        "balance": amount(balance),
+        "available": amount(left) if limit else None,
+        "exceeded_by": amount(over),
+    }
+
+
+def _sales(erp: Tryton, customer_id: str) -> list[Record]:
+    party_of(erp, {"customer_id": customer_id})
+    domain = [["party", "=", finding.number(customer_id)]]
+    fields = ("state", "total_amount", "untaxed_amount", "create_date", "lines.product.name", "lines.quantity")
+    return erp.search("sale.sale", domain, fields, order=(("id", "DESC"),))
+
+
+def _metrics(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Tryton keeps no counts; they are made from the orders whenever somebody asks."""
+    counted = [each for each in _sales(erp, given["customer_id"]) if each["state"] in _COUNTED]
+    revenue = sum((exact(each["untaxed_amount"]) for each in counted), Decimal(0))
+    return {
+        "customer_id": given["customer_id"],
+        "orders": len(counted),
+        "revenue": amount(revenue),
+        "average_order_value": amount(revenue / len(counted) if counted else 0),
+        "last_order_at": moment(counted[0]["create_date"]) if counted else None,
+        "change": "none",
+    }
+
+
+def _order_history(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    limit, offset = finding.page(dict(given))
+    rows = _sales(erp, given["customer_id"])
+    orders = [
+        {
+            "order_id": str(each["id"]),
+            "status": {"quotation": "pending", "processing": "confirmed"}.get(each["state"], each["state"]),
+            "total": amount(each["total_amount"]),
+            "created_at": moment(each["create_date"]),
+        }
+        for each in rows[offset : offset + limit]
+    ]
+    more = str(offset + limit) if len(rows) > offset + limit else None
+    return {"customer_id": given["customer_id"], "orders": orders, "next": more}
+
+
+def _preferences(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    liked: dict[int, dict[str, Any]] = {}
+    for sale in _sales(erp, given["customer_id"]):
+        if sale["state"] not in _COUNTED:
+            continue
+        for line in sale["lines"]:
+            if line["product"]:
+                entry = liked.setdefault(
+                    line["product"]["id"], {"name": line["product"]["name"], "n": 0, "sales": set()}
+                )
+                entry["n"] += exact(line["quantity"])
+                entry["sales"].add(sale["id"])
+    best = sorted(liked.items(), key=lambda each: (-each[1]["n"], each[0]))[: int(given.get("limit", 50))]
+    products = [
+        {"product_id": str(key), "name": each["name"], "quantity": goods(each["n"]), "orders": len(each["sales"])}
+        for key, each in best
+    ]
+    return {"customer_id": given["customer_id"], "products": products}
+
+
+OPERATIONS: dict[str, Work] = {
+    "customers.get": _get,
+    "customers.upsert": _upsert,
+    "customers.search": _search,
+    "customers.archive": _archive,
+    "customers.update_balance": _update_balance,
+    "customers.update_metrics": _metrics,
+    "customers.check_credit_limit": _check_credit_limit,
+    "customers.order_history": _order_history,
+    "customers.preferences": _preferences,
+}

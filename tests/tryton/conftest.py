@@ -1,0 +1,30 @@
+"""One Tryton server for all tests of it: they run on one worker, so that no second one starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tryton.calling import Caller
+from tests.tryton.server import TrytonServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/tryton" in item.path.as_posix():
+            item.add_marker(pytest.mark.xdist_group("tryton"))
+
+
+@pytest.fixture(scope="session")
+def tryton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrytonServer]:
+    with TrytonServer(tmp_path_factory.mktemp("tryton")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def erp(tryton_server: TrytonServer) -> Caller:
+    return Caller(tryton_server.config)
