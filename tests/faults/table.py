@@ -1,4 +1,4 @@
-"""The faults F1 to F18: what is done, when it passes, and what that proves. docs/reliability.md is made from this table."""
+"""The faults F1 to F20: what is done, when it passes, and what that proves. docs/reliability.md is made from this table."""
 
 from __future__ import annotations
 
@@ -170,5 +170,14 @@ FAULTS = (
         "come twice.",
         "Promise 1 for what comes in: a request and its dedupe key are one transaction, and the answer comes after its commit; its "
         "events and the end of its due row are another.",
+    ),
+    Fault(
+        "F20",
+        "Sync runs killed",
+        "Twelve sync jobs at a time, which upsert into a database, append to one, and post to an API that honours idempotency keys; all "
+        "workers get kill -9 at a random moment and are started again, until 200 runs under way have been killed.",
+        "After each, every target equals its source, each row once; counts and cursors are right; others have the runs within 10 s.",
+        "A page is written under keys of its own, then recorded in one transaction with counters, cursor and ledger: what comes again has "
+        "the effect of once.",
     ),
 )
