@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -200,6 +201,8 @@ class Outboxes:
                 return None
             try:
                 call = self.making.ready(tx, integration, "", {}) if integration.state in AT_WORK else None
+                # Looking takes nothing from the rate of calls, says nothing of their breaker, and is no reason to look again.
+                call = None if call is None else replace(call, link=None)
             except Conflict:  # a secret is missing: for the workspace to set right
                 call = None
         return RESTS if call is None else self._fetch(claim, scope, cause, call)
