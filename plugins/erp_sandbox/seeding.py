@@ -63,8 +63,9 @@ def seed(desk: Desk, size: int = 1) -> Seeded:
     made = Seeded()
     for each in _PRODUCTS:
         made.products[each["external_id"]] = products.upsert(desk, {**_DETAILS, **each})["product_id"]
-    written = customers.write(desk, [{**each, "credit_limit": "10000000.00"} for each in _CUSTOMERS], "external_id")
-    ids = zip((each["external_id"] for each in _CUSTOMERS), written.ids, strict=True)
+    people = [{**each, "credit_limit": "100000000.00"} for each in (*_CUSTOMERS, *_more_customers(size))]
+    written = customers.write(desk, people, "external_id")
+    ids = zip((each["external_id"] for each in people), written.ids, strict=True)
     made.customers = {name: str(customer_id) for name, customer_id in ids}
     sample.seed(desk, made.products, size)
     for number in range(1, size + 1):
@@ -72,11 +73,17 @@ def seed(desk: Desk, size: int = 1) -> Seeded:
     return made
 
 
+def _more_customers(size: int) -> list[dict[str, Any]]:
+    """Return a customer more for each 20 deals, so that many deals do not wait for two customers' rows."""
+    return [{"external_id": f"C-{number}", "name": f"Customer {number}"} for number in range(1, size // 20 + 1)]
+
+
 def _deal(desk: Desk, made: Seeded, number: int) -> str:
     there = one(desk, DEALS, external_id=f"D-{number}")
     if there is not None:  # whatever became of it
         return str(there["deal_id"])
-    buyer = made.customers["C-ACME" if number % 2 else "C-NORD"]
+    buyers = list(made.customers.values())
+    buyer = buyers[(number - 1) % len(buyers)]
     items = [
         {"product_id": made.products["P-TABLE"], "quantity": 5},
         {"product_id": made.products["P-CHAIR"], "quantity": 20},

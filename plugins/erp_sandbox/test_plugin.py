@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +22,25 @@ def test_what_is_no_money_is_refused(limit: Any) -> None:
 
 
 def test_the_plugin_answers_every_promise_of_its_ports() -> None:
-    promised = {operation.name: operation for port in PORTS for operation in port}
-    assert {each.name for each in ERP.operations} - {SEED.name} <= promised.keys()
+    promises = {promise.operation.name: promise for port in PORTS for promise in port.promises}
+    assert {each.name for each in ERP.operations} == {*promises, SEED.name}
+    for name, promise in promises.items():
+        assert promise.undo is None or promise.undo in promises
+        assert ERP.operation(name) is promise.operation
+
+
+def listing() -> str:
+    """Return the table of operations that the README shows."""
+    lines = ["| port | operation | does | undone by | tells |", "|---|---|---|---|---|"]
     for port in PORTS:
         for promise in port.promises:
-            assert promise.undo is None or promise.undo in promised
-            assert ERP.operation(promise.operation.name) in (promise.operation, None)
+            undo = f"`{promise.undo}`" if promise.undo else ""
+            told = ", ".join(f"`{each}`" for each in promise.events)
+            lines.append(f"| {port.name} | `{promise.operation.name}` | {promise.operation.about} | {undo} | {told} |")
+    lines.append(f"| | `{SEED.name}` | {SEED.about} | | |")
+    return "\n".join(lines)
+
+
+def test_the_readme_lists_every_operation() -> None:
+    readme = (Path(__file__).parent / "README.md").read_text("utf-8")
+    assert listing() in readme, f"the README's table of operations is to be:\n{listing()}"
