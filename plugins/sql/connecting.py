@@ -68,6 +68,8 @@ def _begin(connection: Connection, context: Context, *, may_write: bool) -> None
     else:
         late = "max_statement_time" if getattr(connection.dialect, "is_mariadb", False) else "max_execution_time"
         run(f"SET SESSION {late} = {seconds if late.startswith('max_s') else seconds * 1000}")
+        run("SET SESSION time_zone = '+00:00'")  # a TIMESTAMP is told in the zone of the session
+        run("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")  # else what does not fit is cut off
         run(f"START TRANSACTION READ {'WRITE' if may_write else 'ONLY'}")
 
 

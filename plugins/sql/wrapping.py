@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +105,10 @@ class Wrapped:
 
     def bound(self, field: str, value: Any) -> Any:
         """Return a value as the database compares it with the field."""
-        if self._connection.dialect.name != "sqlite" or not isinstance(value, datetime | Decimal):
+        kind = self._connection.dialect.name
+        if kind in {"mysql", "mariadb"} and isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC).replace(tzinfo=None)  # its driver leaves the zone out
+        if kind != "sqlite" or not isinstance(value, datetime | Decimal):
             return value
         if isinstance(value, Decimal):
             return int(value) if value == value.to_integral_value() else float(value)
