@@ -17,6 +17,7 @@ from server.dashboard import (
     conflicts,
     deliveries,
     events,
+    flows,
     letters,
     overview,
     replays,
@@ -91,6 +92,7 @@ def blueprint(dashboard: Dashboard) -> Blueprint:
     webhooks.add(pages, dashboard.store)
     syncs.add(pages, dashboard.store, dashboard.reopening.hint, dashboard.reopens)
     conflicts.add(pages, dashboard.store, dashboard.reopening.hint)
+    flows.add(pages, dashboard.store, dashboard.clock, dashboard.reopening.hint)
     replays.add(pages, dashboard.store, dashboard.reopening.hint)
     return pages
 

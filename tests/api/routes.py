@@ -73,6 +73,7 @@ _SYNC_JOB = {
     "source": {"call": "shop.resource.list", "primary_key": ["id"]},
     "target": {"call": "shop.resource.write", "match_on": ["id"]},
 }
+_FLOW = {"steps": [{"id": "one", "set": {"a": 1}}]}
 _FILES = {
     "files": [{"path": "i.yaml", "text": "kind: EventType\nname: made.here\nversion: 1\nschema: {type: object}\n"}]
 }
@@ -105,6 +106,13 @@ BODIES: dict[str, Any] = {
     "create_sync_job": {"name": "made", **_SYNC_JOB},
     "replace_sync_job": {"name": "made", **_SYNC_JOB},
     "start_sync_run": {},
+    "create_flow": {"name": "made", **_FLOW},
+    "replace_flow": {"name": "made", **_FLOW},
+    "start_flow_run": {"data": {}},
+    "cancel_flow_run": {},
+    "retry_flow_run": {},
+    "approve_flow_step": {},
+    "reject_flow_step": {},
     "preview_sync_job": {"rows": 1},
     "reconcile_sync_job": {},
     "revert_sync_run": {},
@@ -114,7 +122,7 @@ BODIES: dict[str, Any] = {
     **{
         f"{action}_{noun}": {"reason": "a test"}
         for action in ("pause", "resume", "activate", "disable")
-        for noun in ("integration", "webhook", "sync_job")
+        for noun in ("integration", "webhook", "sync_job", "flow")
     },
 }
 """A body that each view with a body takes; a view that is not here takes none."""
@@ -128,6 +136,7 @@ NO_BODY = (
     "resume_replay",
     "cancel_replay",
     "cancel_sync_run",
+    "compensate_flow_run",
     "replay_sync_record",
     "delete_secret",
     "rewrap_secrets",
@@ -137,7 +146,7 @@ NO_BODY = (
     *(
         f"{action}_{noun}"
         for action in ("delete", "restore")
-        for noun in ("integration", "webhook", "sync_job", "event_type")
+        for noun in ("integration", "webhook", "sync_job", "flow", "event_type")
     ),
 )
 """The views of writes that take no body."""

@@ -26,6 +26,8 @@ LISTS_WITHOUT_PAGES = {
     "GET /api/v1/stream",
     "GET /api/v1/events/<event_id>/tree",
     "GET /api/v1/asyncapi.json",
+    "GET /api/v1/flows/<name>/graph",
+    "GET /api/v1/flow-runs/<run_id>/graph",
 }
 
 
@@ -125,7 +127,7 @@ def test_what_has_versions_says_if_match(world: World, document: dict):
     for route in routes(world.app):
         told = parameters(document, route).get("If-Match")
         kind, _, noun = route.view.partition("_")
-        resource = noun in ("webhook", "integration", "sync_job", "event_type")
+        resource = noun in ("webhook", "integration", "sync_job", "flow", "event_type")
         if resource and kind in ("replace", "delete"):
             assert told, route.name
             assert told["required"], route.name

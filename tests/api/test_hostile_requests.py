@@ -143,8 +143,9 @@ NAMED = {
     "secrets", "tokens", "members", "workspaces", "audit", "integrations", "webhooks", "event-types", "history", "definitions",
     "versions", "events", "plugins", "deliveries", "attempts", "dead-letters", "replays", "public-keys",
     "inbound-requests", "sync-jobs", "sync-schedules", "sync-conflicts", "sync-runs", "sync-parked", "sync-changes", "sync-differences",
+    "flows", "flow-runs", "steps",
 }  # fmt: skip
-"""The listings, by the last word of their path: so they sign their cursors; those of sync jobs with `sync-` before it."""
+"""The listings, by the last word of their path: so they sign their cursors; of sync jobs with `sync-` before it, of flows `flow-`."""
 OF_SYNCS = ("runs", "parked", "changes", "differences")
 
 
@@ -154,7 +155,8 @@ def test_a_forged_cursor_selects_nothing_odd(world: World, alpha: Place):
     for route in listings(world):
         path = route.path(alpha.values(route)[0])
         word = route.rule.rpartition("/")[2]
-        listing = f"sync-{word}" if word in OF_SYNCS else word
+        kind = "flow" if route.room == "flows" else "sync"
+        listing = f"{kind}-{word}" if word in OF_SYNCS else word
         for position in FORGED:
             answer = world.call("GET", f"{path}?cursor={paging.write(listing, position)}", headers=alpha.admin)
             good = answer.status_code == 200

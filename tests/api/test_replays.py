@@ -20,6 +20,7 @@ WRITTEN = {"preview_sync_job", "reconcile_sync_job", "revert_sync_run", "preview
 """What needs records of a run at a target, which this world has not: tests/syncs asks it."""
 HOOK = BODIES["create_webhook"]
 SHOP = BODIES["create_integration"]
+FLOW = BODIES["create_flow"]
 TYPE = BODIES["create_event_type"]
 JOB = {
     "name": "made",
@@ -66,12 +67,20 @@ STEPS: list[tuple[str, dict[str, str], Any]] = [
     ("start_sync_run", {"name": "alpha-sync"}, BODIES["start_sync_run"]),
     ("cancel_sync_run", {"run_id": "first"}, None),
     ("resolve_sync_conflict", {"conflict_id": "first"}, BODIES["resolve_sync_conflict"]),
-    *((f"{action}_{noun}", {"name": "made"}, {"reason": action}) for noun in ("sync_job", "webhook", "integration") for action in
+    ("create_flow", {}, FLOW),
+    ("replace_flow", {"name": "made"}, {**FLOW, "description": "two"}),
+    ("start_flow_run", {"name": "alpha-saga"}, BODIES["start_flow_run"]),
+    ("approve_flow_step", {"run_id": "flow 1", "path": "allowed"}, {"comment": "yes"}),
+    ("reject_flow_step", {"run_id": "flow 2", "path": "allowed"}, {"comment": "no"}),
+    ("cancel_flow_run", {"run_id": "flow 0"}, {"undo": False}),
+    ("retry_flow_run", {"run_id": "flow 3"}, {"from_step": None}),
+    ("compensate_flow_run", {"run_id": "flow 4"}, None),
+    *((f"{action}_{noun}", {"name": "made"}, {"reason": action}) for noun in ("flow", "sync_job", "webhook", "integration") for action in
       ("pause", "resume", "disable", "activate")),
     *((f"delete_{noun}", {"name": name}, None) for noun, name in
-      (("sync_job", "made"), ("webhook", "made"), ("integration", "made"), ("event_type", "made.here@2"))),
+      (("flow", "made"), ("sync_job", "made"), ("webhook", "made"), ("integration", "made"), ("event_type", "made.here@2"))),
     *((f"restore_{noun}", {"name": name}, None) for noun, name in
-      (("integration", "made"), ("webhook", "made"), ("event_type", "made.here@2"), ("sync_job", "made"))),
+      (("integration", "made"), ("webhook", "made"), ("event_type", "made.here@2"), ("sync_job", "made"), ("flow", "made"))),
 ]  # fmt: skip
 """Every write, in an order in which each succeeds."""
 
@@ -91,6 +100,7 @@ def test_a_write_with_a_key_is_done_once_and_answered_twice(world: World, alpha:
     first |= {"run_id": alpha.runs[0], "conflict_id": alpha.conflicts[0]}
     for number, (view, given, body) in enumerate(STEPS):
         values = {key: first.get(key, value) if value == "first" else value for key, value in given.items()}
+        values |= {key: alpha.flow_runs[int(value[5:])] for key, value in values.items() if value.startswith("flow ")}
         path = views[view].path(values)
         headers = alpha.admin | {"If-Match": "*", "Idempotency-Key": f"key-{number}"}
         answer = world.call(views[view].method, path, body, headers=headers)

@@ -28,6 +28,7 @@ NOBODY = {
     "run_id": "run_" + "0" * 26,
     "conflict_id": "cfl_" + "0" * 26,
     "key": "999",
+    "path": "nothing",
     "token_id": "tok_" + "0" * 26,
 }
 

@@ -11,7 +11,7 @@ from server import bootstrap
 from server.access import tokens
 from server.access.authentication import local_admin
 from server.app import create_app
-from server.kernel.ids import show
+from server.kernel.ids import read, show
 from server.sdk.signing import generate_secret
 from server.web.permissions import TOKEN_ROLES
 from tests.support.product import Product, until
@@ -68,6 +68,14 @@ schedule: {{cron: "0 3 1 1 *"}}
 source: {{call: {word}-shop.resource.list, path: /things, primary_key: [id]}}
 target: {{call: {word}-shop.resource.write, path: /things, match_on: [id]}}
 """
+_FLOW = """\
+---
+kind: Flow
+name: {word}-saga
+steps:
+  - id: allowed
+    approve: {{message: "May {word} go on?"}}
+"""
 
 
 @dataclass
@@ -88,6 +96,8 @@ class Place:
     token_ids: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     """Of its sync job."""
+    flow_runs: list[str] = field(default_factory=list)
+    """Of its flow: three that wait for a person, two that failed."""
     conflicts: list[str] = field(default_factory=list)
 
     @property
@@ -107,6 +117,7 @@ class Place:
             "integrations": [f"{word}-shop", f"{word}-removed"],
             "event-types": [f"{word}.created@1", f"{word}.removed@1"],
             "sync-jobs": [f"{word}-sync"],
+            "flows": [f"{word}-saga"],
         }
         values: dict[str, list[dict[str, str]]] = {
             "deliveries": [{"delivery_id": each} for each in self.deliveries],
@@ -114,6 +125,7 @@ class Place:
             "replays": [{"replay_id": each} for each in self.replays],
             "inbound-requests": [{"request_id": each} for each in self.requests],
             "sync-runs": [{"run_id": each} for each in self.runs],
+            "flow-runs": [{"run_id": each, "path": "allowed"} for each in self.flow_runs],
             "sync-conflicts": [{"conflict_id": each} for each in self.conflicts],
             "tokens": [{"token_id": each} for each in self.token_ids],
             "members": [{"email": self.email}],
@@ -126,6 +138,7 @@ class Place:
                     ("integration", "integrations"),
                     ("event-type", "event-types"),
                     ("sync-job", "sync-jobs"),
+                    ("flow", "flows"),
                 )
                 for name in names[room]
             ],
@@ -192,7 +205,7 @@ class World:
             "verify": {"scheme": "none"},
             "emit": {"type": f"{word}.arrived", "data": "body"},
         }
-        text = (_FOLDER + _SYNC_JOB).format(word=word, upper=upper, url=self.receiver.url)
+        text = (_FOLDER + _SYNC_JOB + _FLOW).format(word=word, upper=upper, url=self.receiver.url)
         apply = {"files": [{"path": f"{word}.yaml", "text": text}], "origin": f"folder:{word}"}
         removed = {"name": f"{word}.removed", "version": 1, "schema": {"type": "object"}}
         for method, path, body in (
@@ -238,7 +251,30 @@ class World:
         place.replays = [replay.json["id"]]
         run = self.call("POST", f"/api/v1/sync-jobs/{place.word}-sync/runs", {}, headers=place.admin)
         place.runs = [run.json["id"]]
+        place.flow_runs = self._flow_runs(place)
         place.conflicts = [self._conflict(place)]
+
+    def _flow_runs(self, place: Place) -> list[str]:
+        """Start runs of its flow, and bring them to where the engine would have brought them."""
+        path = f"/api/v1/flows/{place.word}-saga/runs"
+        runs = [self.call("POST", path, {}, headers=place.admin).json["id"] for _ in range(5)]
+        with self.product.core.engine.connect() as conn:
+            for number, run in enumerate(runs):
+                values = (place.scope.workspace_id, read("run", run))
+                state = "waiting" if number < 3 else "failed"
+                conn.exec_driver_sql(
+                    "UPDATE flow_runs SET state = %s, started_at = now() WHERE workspace_id = %s AND id = %s",
+                    (state, *values),
+                )
+                conn.exec_driver_sql(
+                    "UPDATE due SET due_at = 'infinity' WHERE kind = 'flow' AND workspace_id = %s AND ref = %s", values
+                )
+                conn.exec_driver_sql(
+                    """INSERT INTO flow_steps (workspace_id, run_id, path, state, number, note) VALUES (%s, %s, 'allowed', %s, 0,
+                       '{"message": "May it go on?", "until": "2100-01-01T00:00:00Z"}')""",
+                    (*values, state),
+                )
+        return runs
 
     def _conflict(self, place: Place) -> str:
         """Make a conflict of its sync job, as a run of a two-way one does."""
