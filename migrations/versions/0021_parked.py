@@ -1,9 +1,9 @@
-"""Sync runs count what they parked; two-way jobs know which records each side has no more; resolved conflicts are found by age."""
+"""Sync runs count what they parked, and are found by their event; two-way jobs know what each side has no more; resolved conflicts age."""
 
 from alembic import op
 
 revision = "0021"
-down_revision = "0018"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
@@ -14,10 +14,12 @@ ALTER TABLE sync_bases
   ADD COLUMN seen_back_by uuid,  -- the run whose snapshot of the target had it
   ADD COLUMN gone_at timestamptz  -- deleted on one side, and that was done on the other
 """
+EVENTS = "CREATE INDEX sync_runs_by_event ON sync_runs (event_uid) WHERE event_uid IS NOT NULL"
 CONFLICTS = "CREATE INDEX sync_conflicts_resolved ON sync_conflicts (resolved_at) WHERE state = 'resolved'"
 
 
 def upgrade() -> None:
     op.execute(PARKED)
     op.execute(GONE)
+    op.execute(EVENTS)
     op.execute(CONFLICTS)

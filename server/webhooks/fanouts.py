@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from server.store import Store
 
 FIRST = 200
+GROWTH = 3
 CHUNK = 2000
+"""The first leave at once; each chunk is written while the one before, of a third of its size, is sent."""
+ROUNDS = 4
+"""Chunks of each fan-out between other chores."""
 _AT_ONCE = 4
 _LOOK = """
 SELECT left(body ->> 'expires', 100) AS expires, left(body ->> 'priority', 100) AS priority FROM webhooks
 WHERE id = ANY((SELECT webhook_ids[1:%(chunk)s] FROM fanouts WHERE id = %(id)s)::uuid[]) AND deleted_at IS NULL GROUP BY 1, 2
 """
 _TAKE = """
-SELECT event_uid, cardinality(webhook_ids) AS waiting FROM fanouts WHERE id = %(id)s FOR UPDATE
+SELECT cardinality(webhook_ids) AS waiting, written FROM fanouts WHERE id = %(id)s FOR UPDATE
 """
 # A UUIDv7 is a version 4 with the time in front. What a duration and a priority mean is said by whoever asks.
 _WRITE = f"""
@@ -51,25 +55,32 @@ SELECT '{queries.KIND}', id, %(workspace)s, webhook_id, lane_limit, priority,
        CASE WHEN state = 'held' THEN 'infinity' ELSE now() END
 FROM owed
 """
-_CUT = "UPDATE fanouts SET webhook_ids = webhook_ids[CAST(%(chunk)s AS int) + 1:] WHERE id = %(id)s"
+_CUT = """
+UPDATE fanouts SET webhook_ids = webhook_ids[CAST(%(chunk)s AS int) + 1:], written = written + %(chunk)s WHERE id = %(id)s
+"""
 _END = "DELETE FROM fanouts WHERE id = %(id)s"
 
 
 def drain(store: Store, clock: Clock) -> int:
     """Write out the next chunks of what fan-outs are due; return how many deliveries were written."""
-    with store.connect() as conn:
-        mine = claims.claim(conn, FANOUT, _AT_ONCE)
-    return sum(_chunk(store, clock, claim) for claim in mine)
+    written = 0
+    for _ in range(ROUNDS):
+        with store.connect() as conn:
+            mine = claims.claim(conn, FANOUT, _AT_ONCE)
+        if not mine:
+            break
+        written += sum(_chunk(store, clock, claim) for claim in mine)
+    return written
 
 
 def _chunk(store: Store, clock: Clock, claim: Claim) -> int:
     now = clock.now()
-    chunk = FIRST if claim.claims == 1 and claim.epoch == 1 else CHUNK  # the first leave at once
     with store.connect() as conn:
         fanout = conn.exec_driver_sql(_TAKE, {"id": claim.ref}).first()
         if fanout is None:
             claims.finish(conn, FANOUT, [claim])
             return 0
+        chunk = min(max(FIRST, GROWTH * fanout.written), CHUNK)
         more = fanout.waiting > chunk
         still_mine = (
             claims.postpone(conn, FANOUT, [claim], [now], uncount=True)

@@ -105,6 +105,51 @@ def test_a_limit_holds_while_many_claim_at_once(product: Product, backlog: int) 
         assert sum(pool.map(one, range(16))) == 3
 
 
+def test_many_lanes_of_one_row_are_all_claimed_and_none_twice(product: Product) -> None:
+    lanes = [uuid4() for _ in range(900)]
+    put(product, 1, lanes, 1)
+    mine = [each for some in rounds(product, Claimer(KIND), 10, 100) for each in some]
+    assert Counter(each.lane for each in mine) == dict.fromkeys(lanes, 1)
+
+
+@pytest.mark.parametrize("deep", [(0,), (450,), (899,), (10, 11, 12, 600), tuple(range(0, 900, 7))])
+def test_deep_lanes_among_shallow_ones_get_what_they_may_and_hide_nobody(
+    product: Product, deep: tuple[int, ...]
+) -> None:
+    lanes = sorted(uuid4() for _ in range(900))
+    put(product, 1, [lane for number, lane in enumerate(lanes) if number not in deep], 1)
+    put(product, 1, [lanes[number] for number in deep], 60, most=4)
+    claimer, took, served = Claimer(KIND), 0, Counter[UUID]()
+    with product.core.engine.connect() as conn:
+        while took < 900:  # nothing ends: so each lane is served once, up to its limit
+            mine = claimer(conn, 100)
+            assert mine, served
+            took += len({each.lane for each in mine} - set(served))
+            served.update(each.lane for each in mine)
+        served.update(each.lane for each in claimer(conn, 1000))
+    assert served == dict.fromkeys(lanes, 1) | {lanes[number]: 4 for number in deep}
+
+
+def test_shallow_lanes_keep_their_limits_and_the_slow_ones_theirs(product: Product) -> None:
+    lanes = sorted(uuid4() for _ in range(300))
+    put(product, 1, lanes, 3, most=2)
+    slow = lanes[100:200]
+    claimer, served = Claimer(KIND), Counter[UUID]()
+    with product.core.engine.connect() as conn:
+        for _ in range(8):
+            served.update(each.lane for each in claimer(conn, 100, slow))
+    assert served == {lane: 1 if lane in slow else 2 for lane in lanes}
+
+
+def test_a_round_over_shallow_lanes_goes_on_where_it_stopped(product: Product) -> None:
+    lanes = sorted(uuid4() for _ in range(400))
+    put(product, 1, lanes, 2, most=1)
+    found = rounds(product, Claimer(KIND), 8, 100)
+    turns = [[each.lane for each in mine] for mine in found]
+    assert [lane for mine in turns[:4] for lane in sorted(mine)] == lanes, "each has a turn before one has a second"
+    assert Counter(lane for mine in turns for lane in mine) == dict.fromkeys(lanes, 2)
+
+
 def test_without_a_backlog_the_higher_priority_goes_first(product: Product) -> None:
     lanes = {priority: uuid4() for priority in (LOW, NORMAL, HIGH)}
     for priority, lane in lanes.items():
