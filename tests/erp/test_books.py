@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 
 LIMIT = Decimal(2000)
 NOTHING = Decimal(0)
-REFUSED = {"INVOICE_STATUS", "PAYMENT_EXCEEDS", "REFUND_EXCEEDS", "CREDIT_LIMIT", "ORDER_INVOICED", "ORDER_STATUS"}
+REFUSED = {
+    "INVOICE_STATUS",
+    "PAYMENT_EXCEEDS",
+    "REFUND_EXCEEDS",
+    "CREDIT_LIMIT",
+    "ORDER_INVOICED",
+    "ORDER_EXISTS",
+    "ORDER_STATUS",
+}
 AMOUNTS = st.sampled_from(["0.01", "10", "33.33", "60", "120", "119.99", "500"])
 
 
@@ -238,7 +246,7 @@ def test_the_books_balance_however_many_call_at_once(sandbox_url: str) -> None:
 
 
 def at_once_within_the_limit(context: Context, engine: Engine) -> None:
-    """Let eight invoices of 100 want room for two, and eight payments of 60 an invoice of 100."""
+    """Let eight invoices want room for two, eight payments the rest of one; eight callers win a deal, and order and invoice it."""
     limit = {"external_id": "D", "name": "A", "credit_limit": "250"}
     customer = call(context, "customers.upsert", limit)["customer_id"]
     lines = [{"quantity": 1, "unit_price": "100"}]
@@ -255,6 +263,13 @@ def at_once_within_the_limit(context: Context, engine: Engine) -> None:
     invoices = made("invoices.create", {"customer_id": customer, "lines": lines})
     assert len(invoices) == 2
     assert len(made("payments.record", {"invoice_id": invoices[0]["invoice_id"], "amount": "60"})) == 1
+    product = call(context, "products.upsert", external_id="Q", name="C", price="1")["product_id"]
+    wanted = {"customer_id": customer, "name": "A", "items": [{"product_id": product, "quantity": 1}]}
+    deal = {"deal_id": call(context, "deals.create", wanted)["deal_id"]}
+    assert [each["change"] for each in made("deals.win", deal)].count("updated") == 1
+    orders = made("orders.create_from_deal", deal)
+    assert len(orders) == 1
+    assert len(made("invoices.create_from_order", {"order_id": orders[0]["order_id"]})) == 1
     check_books(engine)
 
 

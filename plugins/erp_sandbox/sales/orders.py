@@ -56,10 +56,11 @@ MOVES = Transitions(
 def show(desk: Desk, *orders: Record) -> list[Record]:
     """Return orders as the port has them."""
     lines = pricing.kept(desk, (each["order_id"] for each in orders))
-    return [
-        {**shown(ORDERS, each, "shipped_after"), "items": pricing.shown_lines(lines[each["order_id"]])}
-        for each in orders
-    ]
+    return [_shown(each, lines[each["order_id"]]) for each in orders]
+
+
+def _shown(order: Record, lines: Iterable[Record]) -> Record:
+    return {**shown(ORDERS, order, "shipped_after"), "items": pricing.shown_lines(lines)}
 
 
 def find(desk: Desk, order_id: str, *, lock: bool = False) -> Record:
@@ -154,7 +155,7 @@ def _made(desk: Desk, given: Mapping[str, Any], lines: list[Record], **named: An
     )
     add(desk, ORDERS, order)
     pricing.keep(desk, order["order_id"], lines)
-    answer = show(desk, order)[0]
+    answer = _shown(order, lines)
     desk.emit("order.created", f"order/{order['order_id']}", answer)
     return {**answer, "change": "created"}
 
