@@ -41,6 +41,10 @@ class Refused:
     error: CrossdockError
     reason: str
 
+    def __post_init__(self) -> None:
+        """Let go of how the error came about: its frames would hold all of the page until the collector looks."""
+        self.error.__traceback__ = self.error.__context__ = self.error.__cause__ = None
+
 
 class Owner(Protocol):
     """Whose they are: a run."""

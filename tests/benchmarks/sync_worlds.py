@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -64,6 +65,8 @@ def world() -> Iterator[Syncing]:
             upgrade(url)
             product = Product(url, files=Path(folder) / "files")
             syncing = Syncing(product, Path(folder) / "files")
+            gc.collect()
+            gc.freeze()  # as a worker does when it begins
             yield syncing
             syncing.close()
             product.close()
@@ -140,12 +143,13 @@ class _Memory(threading.Thread):
             self.seen.append(self._process.memory_info().rss / 1e6)
 
     def stop(self) -> dict[str, float]:
-        """Return what was used above what there was before."""
+        """Return what there was before the run (a server with a test's own tools), and what was used above that."""
         self._ended.set()
         self.join()
         seen = [each - self.base for each in self.seen] or [0.0]
         quarter = max(1, len(seen) // 4)
         return {
+            "base": self.base,
             "over_base": max(seen),
             "second_quarter": sum(seen[quarter : 2 * quarter]) / max(1, len(seen[quarter : 2 * quarter])),
             "last_quarter": sum(seen[-quarter:]) / quarter,

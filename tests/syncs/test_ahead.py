@@ -6,8 +6,10 @@ import threading
 
 import pytest
 
+from server.mapping import EvaluationError, compile_map
 from server.syncs.ahead import Ahead
 from server.syncs.batches import Leaves
+from server.syncs.refused import Refused
 from tests.support.product import Product
 from tests.syncs.running import Syncing
 
@@ -95,3 +97,14 @@ def test_a_row_that_comes_again_on_the_next_page_is_appended_once(syncing) -> No
     row = syncing.run("log")
     assert (row.state, row.read, row.written, row.unchanged) == ("succeeded", 6, 3, 3), row.error
     assert syncing.new("SELECT id FROM shop.log ORDER BY id") == [(1,), (2,), (3,)]
+
+
+def test_a_refused_row_does_not_hold_its_page() -> None:
+    """The frames of its error do, in a circle: pages with bad rows would stay until the collector looks."""
+
+    try:
+        compile_map({"a": {"from": "row.a", "required": True}}, frozenset({"row"})).run({"row": {}})
+    except EvaluationError as error:
+        assert error.__traceback__ is not None
+        kept = Refused(None, {}, None, error, "mapping").error
+    assert (kept.__traceback__, kept.__context__, kept.__cause__) == (None, None, None)
