@@ -54,8 +54,8 @@ def sign_in(client: FlaskClient, token: str, path: str = "") -> TestResponse:
     return client.post("/sign-in", data={**forms(door)["/sign-in"], "token": token})
 
 
-def press(client: FlaskClient, page: TestResponse, action: str) -> TestResponse:
-    """Send the form of a page that has this action, and go where it leads."""
-    answer = client.post(action, data=forms(page)[action])
+def press(client: FlaskClient, page: TestResponse, action: str, **filled: str) -> TestResponse:
+    """Send the form of a page that has this action, with what was filled in, and go where it leads."""
+    answer = client.post(action, data={**forms(page)[action], **filled})
     assert answer.status_code == 303, answer.text
     return client.get(answer.headers["Location"])
