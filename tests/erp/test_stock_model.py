@@ -83,7 +83,7 @@ class Stock(RuleBasedStateMachine):
 
     engine: Engine = None  # type: ignore[assignment] - made with the first machine
 
-    @initialize(first=st.integers(0, 20), second=st.integers(0, 20))
+    @initialize(first=st.integers(10, 30), second=st.integers(10, 30))
     def open(self, first: int, second: int) -> None:
         if Stock.engine is None:
             Stock.engine = _engine()
@@ -129,6 +129,15 @@ class Stock(RuleBasedStateMachine):
             sold.ids[_KEYS[step]] = self.answer[_KEYS[step]]
         sold.steps += 1
         self._count(sold, step, 1)
+
+    @precondition(lambda self: self.sold)
+    @rule(which=_ORDERS, steps=st.integers(1, 4))
+    def go_far(self, which: int, steps: int) -> None:
+        """Take the next steps, as a flow does."""
+        sold = self.sold[which % len(self.sold)]
+        for _ in range(steps):
+            if sold.steps < _SHIPPED:
+                self.go_on(which, sold.steps)
 
     @precondition(lambda self: self.sold)
     @rule(which=_ORDERS, step=st.integers(0, 3))

@@ -15,6 +15,8 @@ from sqlalchemy import func, select
 
 from plugins.erp_sandbox.inventory.tables import RESERVATIONS, RESERVED_GOODS, STOCK, STOCK_MOVES
 from plugins.erp_sandbox.opening import working
+from plugins.erp_sandbox.production import boms, making, scheduling
+from plugins.erp_sandbox.sales import orders
 from server.sdk import Permanent, Retryable
 from tests.erp.calling import call, told
 from tests.erp.stocking import order, product, shipped, stock
@@ -23,6 +25,7 @@ from tests.erp.test_production import bom, make
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from plugins.erp_sandbox.desk import Desk
     from server.sdk import Context
 
 pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -93,27 +96,65 @@ def test_an_order_goes_all_the_way_from_what_is_bought_to_what_is_delivered(cont
     vet(context)
 
 
+def meanwhile(context: Context, first: Callable[[Desk], object], second: Callable[[], str]) -> str:
+    """Begin `second` while `first` is done but not committed: it has to wait. Return what it says after."""
+    with ThreadPoolExecutor(1) as pool:
+        with working(context, writes=True) as desk:
+            first(desk)
+            later = pool.submit(second)
+            with pytest.raises(TimeoutError):
+                later.result(timeout=0.3)
+        return later.result(timeout=10)
+
+
+def code_of(context: Context, operation: str, **given: Any) -> str:
+    """Return the code of the refusal, or what has changed."""
+    try:
+        return str(call(context, operation, given)["change"])
+    except Permanent as refused:
+        return refused.code
+
+
 def test_two_bills_at_once_are_no_cycle_together(context: Context) -> None:
     a, b = product(context, "a"), product(context, "b")
-
-    def link(pair: tuple[str, str]) -> str:
-        try:
-            return str(bom(context, pair[0], **{pair[1]: 1})["change"])
-        except Permanent as refused:
-            return refused.code
-
-    with ThreadPoolExecutor(2) as pool:
-        assert sorted(pool.map(link, [(a, b), (b, a)])) == ["BOM_CYCLE", "created"]
+    one, other = ({"product_id": x, "components": [{"product_id": y, "quantity": 1}]} for x, y in ((a, b), (b, a)))
+    said = meanwhile(context, lambda desk: boms.upsert(desk, one), lambda: code_of(context, "boms.upsert", **other))
+    assert said == "BOM_CYCLE"
 
 
-def test_the_last_of_many_at_once_says_that_the_order_is_ready(context: Context) -> None:
-    sold = order(context, **{product(context, "bike"): 4})
-    gear = product(context, "gear")
-    ids = [make(context, gear, order_id=sold) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda each: call(context, "production.complete", production_order_id=each), ids))
+def test_of_the_last_two_at_once_one_says_that_the_order_is_ready(context: Context) -> None:
+    made = [product(context, name) for name in ("gear", "nut")]
+    sold = order(context, **dict.fromkeys(made, 1))
+    one, other = ({"production_order_id": make(context, each, order_id=sold)} for each in made)
+    meanwhile(
+        context,
+        lambda desk: making.complete(desk, one),
+        lambda: code_of(context, "production.complete", **other),
+    )
     assert len(told(context, "order.ready.for.fulfillment")) == 1
-    assert len(told(context, "production.order.completed")) == 4
+    assert len(told(context, "production.order.completed")) == 2
+
+
+def test_an_order_is_not_cancelled_while_it_is_reserved_nor_the_other_way_round(context: Context) -> None:
+    sold = {"order_id": order(context, **{product(context, "bolt", 5): 2})}
+    said = meanwhile(
+        context,
+        lambda desk: orders.cancel(desk, sold),
+        lambda: code_of(context, "inventory.reserve_stock", **sold),
+    )
+    assert said == "ORDER_STATUS"
+
+
+def test_no_day_is_given_twice(context: Context) -> None:
+    gear = product(context, "gear")
+    one, other = ({"production_order_id": make(context, gear, 1000)} for _ in range(2))
+    meanwhile(
+        context,
+        lambda desk: scheduling.schedule(desk, one),
+        lambda: code_of(context, "production.schedule", **other),
+    )
+    days = [call(context, "production.get_order", each)["scheduled_start"] for each in (one, other)]
+    assert days == ["2026-01-02", "2026-01-05"]
 
 
 FORWARD = ("reserve", "pick", "pack", "ship")
@@ -169,8 +210,8 @@ def test_many_flows_at_once_lose_no_piece_and_promise_none_twice(context: Contex
     bolt, nut = product(context, "bolt", 12), product(context, "nut", 9)
     gear = product(context, "gear")
     bom(context, gear, **{bolt: 1, nut: 1})
-    orders = [order(context, **{bolt: dice.randint(1, 3), nut: dice.randint(1, 3)}) for _ in range(10)]
-    flows = [(each, dice.choice((1, 2, 3, 4, 4)), f"run_{n}") for n, each in enumerate(orders)]
+    sold = [order(context, **{bolt: dice.randint(1, 3), nut: dice.randint(1, 3)}) for _ in range(10)]
+    flows = [(each, dice.choice((1, 2, 3, 4, 4)), f"run_{n}") for n, each in enumerate(sold)]
     jobs: list[Callable[[], object]] = [partial(fulfil, context, *flow) for flow in flows]
     jobs += [partial(_made, context, make(context, gear, 1)) for _ in range(3)]
     jobs += [partial(call, context, "inventory.add_stock", product_id=nut, quantity=1) for _ in range(3)]
@@ -233,9 +274,9 @@ def test_one_order_asked_for_by_many_is_reserved_once(context: Context) -> None:
 
 def test_events_of_two_products_that_two_calls_want_in_opposite_order_do_not_block_each_other(context: Context) -> None:
     made = [product(context, each, 1000) for each in "ab"]
-    orders = [
+    sold = [
         order(context, **dict.fromkeys(way, 1)) for way in itertools.islice(itertools.cycle([made, made[::-1]]), 12)
     ]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda each: call(context, "inventory.reserve_stock", order_id=each), orders))
+        list(pool.map(lambda each: call(context, "inventory.reserve_stock", order_id=each), sold))
     assert [stock(context, each) for each in made] == [(1000, 12)] * 2
