@@ -192,8 +192,7 @@ def others_due(conn: Connection, kind: str) -> bool:
 
 def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:
     """Renew the leases; return the refs that are still ours."""
-    rows = conn.exec_driver_sql(_HEARTBEAT, {"kind": kind, **_keys(sorted(claims, key=_ref))})
-    return {row.ref for row in rows}
+    return _sure(claims, lambda mine: conn.exec_driver_sql(_HEARTBEAT, {"kind": kind, **_keys(sorted(mine, key=_ref))}))
 
 
 def hold(conn: Connection, kind: str, claim: Claim) -> bool:
