@@ -35,7 +35,7 @@ _CURSORS = 1000
 _SINCE_SECONDS = 1.0
 
 # The rules of a claim (orphans first, lanes within their limits, workspaces and priorities in turn) are the function's, in
-# migration 0003: one round trip, and claims of a kind go one after the other.
+# migration 0019: one round trip, and claims of a kind go one after the other.
 _CLAIM = f"""
 SELECT ref, workspace_id, lane, priority, epoch, claims, was_due, turn
 FROM crossdock_claim(%(kind)s, %(limit)s, {LEASE_SECONDS}, %(first)s, %(after)s, %(cursors)s::jsonb, %(slow)s::uuid[],
