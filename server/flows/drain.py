@@ -45,6 +45,9 @@ AT_ONCE = 16
 AHEAD = 16
 """Runs that are claimed and loaded while others are worked on."""
 MOST_CLAIMS = 50
+AWAKE_SECONDS = 3.0
+LOOK_SECONDS = 0.01
+_DUE = "SELECT EXISTS (SELECT FROM due WHERE kind = 'flow' AND NOT leased AND lane_limit > 0 AND due_at <= now())"
 _FLOWS = 2_000
 _SCOPES = 10_000
 _STATE_SECONDS = 1.0
@@ -70,6 +73,9 @@ class Flows:
         self.holding = Holding(store, KIND, AT_ONCE + AHEAD)
         self._loaded: queue.SimpleQueue[Loaded] = queue.SimpleQueue()
         self._feeding = threading.Lock()
+        self._awake_until = 0.0
+        self._waking = threading.Lock()
+        self._watch: threading.Thread | None = None
         self._threads: list[threading.Thread] = []
         self._flows: dict[tuple[UUID, int], Flow | None] = {}
         self._scopes: dict[int, Scope] = {}
@@ -83,7 +89,36 @@ class Flows:
 
         """
         with self._feeding:
-            return self._feed()
+            count = self._feed()
+        if count:
+            self._stay_awake()
+        return count
+
+    def _stay_awake(self) -> None:
+        """Look for runs by ourselves for a while: where one is started others are soon."""
+        self._awake_until = time.monotonic() + AWAKE_SECONDS
+        with self._waking:
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._look_on, daemon=True, name="flow-watch")
+                self._watch.start()
+
+    def _look_on(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(LOOK_SECONDS)
+            with self._waking:
+                if time.monotonic() > self._awake_until:
+                    self._watch = None
+                    return
+            if self.holding.room >= AHEAD and self._due():
+                self._refill()
+
+    def _due(self) -> bool:
+        try:
+            with self.store.statements() as conn:
+                return bool(conn.exec_driver_sql(_DUE).scalar())
+        except Unavailable:  # whoever claims says so
+            return False
 
     def rests(self, run: Loaded) -> bool:
         """Say whether the flow of a run is paused: its runs stop after the step that they are at."""
@@ -180,7 +215,8 @@ class Flows:
         """Claim more before all threads have nothing to do."""
         if self._loaded.qsize() < AHEAD // 2 and self._feeding.acquire(blocking=False):
             try:
-                self._feed()
+                if self._feed():
+                    self._awake_until = time.monotonic() + AWAKE_SECONDS
             except Unavailable as error:
                 log.warning("no runs can be claimed for now", code=error.code)
             finally:

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks import report
 from tests.benchmarks.cost import idle, round_trips
+from tests.benchmarks.flows import flow_deals, flow_first_step, flow_steps, flow_waiting
 from tests.benchmarks.growth import backlog, fan_out, flat
 from tests.benchmarks.inbound import inbound, inbound_mapped
 from tests.benchmarks.isolation import isolation, neighbour
@@ -59,6 +60,10 @@ MEASURES: dict[str, Callable[[Sizes], dict[str, Any]]] = {
         sync_rest,
         sync_memory,
         sync_schedules,
+        flow_steps,
+        flow_first_step,
+        flow_waiting,
+        flow_deals,
     )
 }
 

@@ -35,6 +35,7 @@ class Sizes:
     large_backlog: int
     idle_seconds: float
     sync_rows: int
+    deals: int
     workers: int = 1
 
 
@@ -47,6 +48,7 @@ SHORT = Sizes(
     large_backlog=50_000,
     idle_seconds=10.0,
     sync_rows=200_000,
+    deals=300,
 )
 MODERATE = Sizes(
     seconds=20.0,
@@ -57,6 +59,7 @@ MODERATE = Sizes(
     large_backlog=200_000,
     idle_seconds=30.0,
     sync_rows=1_000_000,
+    deals=2_000,
 )
 FULL = Sizes(
     seconds=30.0,
@@ -67,6 +70,7 @@ FULL = Sizes(
     large_backlog=1_000_000,
     idle_seconds=30.0,
     sync_rows=10_000_000,
+    deals=10_000,
 )
 
 

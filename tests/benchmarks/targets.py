@@ -76,6 +76,10 @@ TARGETS = (
     Target("Sync of many rows: memory grows by", "sync_memory", "grown_mb", 5, "MB"),
     Target("10,000 scheduled jobs: a tick with none due, p50", "sync_schedules", "idle_ms_p50", 50, "ms"),
     Target("10,000 scheduled jobs: a usual tick, p99", "sync_schedules", "usual_ms_p99", 50, "ms"),
+    Target("Flows: durable steps of one worker, no-op calls", "flow_steps", "steps_per_second", 400, "/s", True),
+    Target("Flows: event stored to first step begun, p95", "flow_first_step", "begun_ms.p95", 30, "ms"),
+    Target("100,000 runs that wait: what an idle worker takes more of a core", "flow_waiting", "more_percent", 1, "%"),
+    Target("Deals on the embedded ERP, all at once: memory grows by", "flow_deals", "grown_mb", 20, "MB"),
 )
 CHECKED = ("lost", "repeated", "unexpected")
 """What every measurement counts that looks at arrivals; has to be 0."""

@@ -37,6 +37,14 @@ SELECT data ->> 'deal_id' AS deal, r.state, r.error ->> 'code' AS code,
 FROM flow_runs r JOIN flows f ON f.id = r.flow_id
 WHERE f.name = 'deal-won'
 """
+SEEDED = 1000
+"""As many deals as the ERP seeds; those beyond are copies."""
+_COPY = """
+INSERT INTO plugin_erp_sandbox.{table}
+SELECT (jsonb_populate_record(t, to_jsonb(t) || jsonb_build_object('{key}', t.{key} || 'x' || n) ||
+        CASE WHEN '{table}' = 'deals' THEN jsonb_build_object('external_id', to_jsonb(t) ->> 'external_id' || 'x' || n) ELSE '{{}}' END)).*
+FROM plugin_erp_sandbox.{table} t, generate_series(1, {times}) n
+"""
 
 
 class Company:
@@ -57,10 +65,15 @@ class Company:
         caller = bootstrap.caller_of(core)
         with self.product.tx() as tx:
             call = bootstrap.making_of(core).named(
-                tx, "erp", "sandbox.seed", {"size": min(deals, 1000)}, key=str(new_uuid())
+                tx, "erp", "sandbox.seed", {"size": min(deals, SEEDED)}, key=str(new_uuid())
             )
-        self.deals = caller.call(call)["deals"]
+        caller.call(call)
         caller.close()
+        more = {"times": (deals - 1) // SEEDED}
+        for table, key in (("deals", "deal_id"), ("sale_lines", "owner_id")) if more["times"] else ():
+            self._sql(_COPY.format(table=table, key=key, **more))
+        deals_made = self._sql(f"SELECT external_id, deal_id FROM plugin_erp_sandbox.deals ORDER BY 1 LIMIT {deals}")
+        self.deals = {row.external_id: row.deal_id for row in deals_made}
         if broke:
             self._sql("UPDATE plugin_erp_sandbox.customers SET credit_limit = '1.00' WHERE external_id = 'C-NORD'")
 
