@@ -20,10 +20,12 @@ from server.cli.doctor import doctor
 from server.cli.event_types import event_type
 from server.cli.events import events, send
 from server.cli.exits import Exit
+from server.cli.flows import flow
 from server.cli.inbound import inbound
 from server.cli.integrations import integration
 from server.cli.members import member
 from server.cli.new import new
+from server.cli.new_flow import begin_flow
 from server.cli.new_sync import begin_sync
 from server.cli.plugins import plugin
 from server.cli.replays import replay
@@ -95,6 +97,7 @@ def root(ctx: click.Context) -> None:
 
 
 new.add_command(begin_sync)
+new.add_command(begin_flow)
 for _command in (
     up,
     api,
@@ -118,6 +121,7 @@ for _command in (
     webhook,
     integration,
     sync,
+    flow,
     event_type,
     secret,
     token,

@@ -25,10 +25,11 @@ _HEAD = "# yaml-language-server: $schema={schema}definition.v1.json\n"
 
 @click.group
 def new() -> None:
-    """Begin a webhook, an integration, an event type or a sync job: writes a definition file that passes `check`."""
+    """Begin a webhook, an integration, an event type, a sync job or a flow: writes a definition file that passes `check`."""
 
 
-def _begins(function: Callable[..., Exit]) -> Callable[..., Exit]:
+def begins(function: Callable[..., Exit]) -> Callable[..., Exit]:
+    """Mark a command that begins a file: it takes `--dir` and `--json`, and gets the shell first."""
     folder = click.option(
         "--dir",
         "folder",
@@ -47,7 +48,7 @@ def _begins(function: Callable[..., Exit]) -> Callable[..., Exit]:
 @click.option("--integration", metavar="NAME", help="The integration whose address is used, instead of --url.")
 @click.option("--path", default="/", show_default=True, help="Appended to the integration's address.")
 @click.option("--secret", metavar="NAME", help="The secret that signs; made of the name when left out.")
-@_begins
+@begins
 def webhook(
     shell: Shell,
     name: str,
@@ -62,17 +63,17 @@ def webhook(
     if (url is None) == (integration is None):
         raise click.UsageError("name the receiver by --url, or by --integration")
     key = secret or f"{name.upper().replace('-', '_')}_KEY"
-    receiver = [f"url: {_text(url)}"] if url else [f"integration: {_text(integration)}"]
+    receiver = [f"url: {text_of(url)}"] if url else [f"integration: {text_of(integration)}"]
     lines = [
         "kind: Webhook",
-        f"name: {_text(name)}",
+        f"name: {text_of(name)}",
         "direction: outbound",
         *receiver,
-        *([] if url else [f"request: {{method: POST, path: {_text(path)}}}"]),
-        f"events: [{', '.join(_text(each) for each in events)}]",
+        *([] if url else [f"request: {{method: POST, path: {text_of(path)}}}"]),
+        f"events: [{', '.join(text_of(each) for each in events)}]",
         "sign:",
         "  scheme: standard-webhooks",
-        f"  key: {{secret: {_text(key)}}}",
+        f"  key: {{secret: {text_of(key)}}}",
     ]
     return write_begun(shell, folder, f"webhooks/{name}.yaml", lines, f"printf whsec_… | crossdock secret set {key}")
 
@@ -81,16 +82,16 @@ def webhook(
 @click.argument("name")
 @click.option("--base-url", required=True, metavar="URL", help="Where the system's API is.")
 @click.option("--secret", metavar="NAME", help="The secret that holds its bearer token; without, it takes none.")
-@_begins
+@begins
 def integration(shell: Shell, name: str, base_url: str, secret: str | None, folder: Path) -> Exit:
     """Begin an integration with a system that has an HTTP API (plugin `http`)."""
-    auth = [f"  auth: {{scheme: bearer, token: {{secret: {_text(secret)}}}}}"] if secret else []
+    auth = [f"  auth: {{scheme: bearer, token: {{secret: {text_of(secret)}}}}}"] if secret else []
     lines = [
         "kind: Integration",
-        f"name: {_text(name)}",
+        f"name: {text_of(name)}",
         "plugin: http",
         "config:",
-        f"  base_url: {_text(base_url)}",
+        f"  base_url: {text_of(base_url)}",
         *auth,
     ]
     following = f"crossdock secret set {secret}" if secret else ""
@@ -99,12 +100,12 @@ def integration(shell: Shell, name: str, base_url: str, secret: str | None, fold
 
 @new.command("event-type")
 @click.argument("type_", metavar="TYPE")
-@_begins
+@begins
 def event_type(shell: Shell, type_: str, folder: Path) -> Exit:
     """Begin a catalogue entry for events of a TYPE, such as sales.order.booked."""
     lines = [
         "kind: EventType",
-        f"name: {_text(type_)}",
+        f"name: {text_of(type_)}",
         "version: 1",
         "schema:",
         "  type: object",
@@ -116,7 +117,7 @@ def event_type(shell: Shell, type_: str, folder: Path) -> Exit:
     return write_begun(shell, folder, f"event-types/{type_}@1.yaml", lines, "")
 
 
-def _text(value: str | None) -> str:
+def text_of(value: str | None) -> str:
     """Write a text as YAML: bare where nobody could take it for anything else."""
     text = value or ""
     bare = text.isascii() and text.replace("-", "").replace(".", "").replace("_", "").isalnum() and text[0].isalpha()

@@ -22,6 +22,8 @@ BEGINNINGS = [
     ("integration", "erp", "--base-url", "https://erp.example.com/api", "--secret", "ERP_TOKEN"),
     ("integration", "open", "--base-url", "http://127.0.0.1:9000"),
     ("event-type", "order.created"),
+    ("flow", "deal-check"),
+    ("flow", "deal-check", "--event", "deal.won"),
 ]
 
 
@@ -32,6 +34,11 @@ def test_what_is_begun_passes_the_check(cli, tmp_path, arguments):
     assert cli.ok("check", str(folder)).startswith("1 file, 1 definition ")
     assert cli("new", *arguments, "--dir", str(folder)).exit_code == 4
     assert file.startswith(str(folder))
+
+
+def test_the_tests_of_a_flow_that_is_begun_pass(cli, tmp_path):
+    cli.ok("new", "flow", "deal-check", "--event", "deal.won", "--dir", str(tmp_path))
+    assert "2 tests, 0 failed" in cli.ok("test", str(tmp_path))
 
 
 def test_a_webhook_may_go_through_an_integration_of_the_folder(cli, tmp_path):
