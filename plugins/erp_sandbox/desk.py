@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
@@ -22,7 +24,7 @@ from plugins.erp_sandbox.tables import CALLS, OUTBOX
 from server.sdk import OUTCOME_UNKNOWN, CrossdockError, Permanent, Retryable, code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -33,6 +35,21 @@ if TYPE_CHECKING:
 
 ERP_KEY_REUSED = code("ERP_KEY_REUSED", "The idempotency key has come before, with another input.")
 SOURCE = "erp_sandbox"
+
+
+def _fingerprint(value: Any) -> str:
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON in which a number is the same as int, float and Decimal: whoever repeats a call may have read it anew."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return {"": str(Decimal(str(value)).normalize())}
+    return value
 
 
 def _new_id(kind: str) -> str:
@@ -82,7 +99,7 @@ class Desk:
         if self.key is None:
             return work()
         whose = {"company": self.company, "operation": request.operation, "key": self.key}
-        fingerprint = hashlib.sha256(json.dumps(request.input, sort_keys=True, default=str).encode()).hexdigest()
+        fingerprint = _fingerprint(request.input)
         make = sqlite.insert if not self.locks else postgresql.insert
         row = {**whose, "fingerprint": fingerprint, "at": self.now}
         insertion = make(CALLS).values(row).on_conflict_do_nothing().returning(CALLS.c.key)

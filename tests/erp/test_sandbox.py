@@ -76,6 +76,17 @@ def test_a_call_with_a_key_is_done_once_and_answered_alike(context: Context) -> 
     assert len(events(context)) == 2
 
 
+def test_a_call_is_the_same_however_its_numbers_are_written(context: Context) -> None:
+    customer = call(context, "customers.upsert", **ACME)["customer_id"]
+    product = call(context, "products.upsert", external_id="P-1", name="Bolt")["product_id"]
+    keyed = replace(context, idempotency_key="run_1:step:0")
+    answers = [
+        call(keyed, "orders.create", customer_id=customer, items=[{"product_id": product, "quantity": quantity}])
+        for quantity in (5, 5.0, Decimal(5), Decimal("5.00"))
+    ]
+    assert len({each["order_id"] for each in answers}) == 1
+
+
 def test_a_call_that_fails_leaves_its_key_free_and_tells_nothing(context: Context) -> None:
     keyed = replace(context, idempotency_key="run_1:step:0")
     with pytest.raises(Permanent):
