@@ -96,8 +96,8 @@ RIGHT = [
     HEAD + "  - {id: e, emit: {type: deal.won, data: {deal_id: data.deal_id}}}\n  - {id: s, set: {by: steps.e.id}}\n",
     HEAD + CREATE.replace("}}", "}, on_error: {call: erp.stock.check, with: {why: error.code}}}"),
     HEAD + "  - {id: s, sleep: {until: data.deal_id}, on_error: continue}\n",
-    "kind: Flow\nname: f\ninput: {type: object, properties: {n: {type: integer}}}\n"
-    "steps: [{id: s, set: {n: data.n}}]\noutput: {n: steps.s.n}\n",
+    ("kind: Flow\nname: f\ninput: {type: object, properties: {n: {type: integer}}}\n"
+    "steps: [{id: s, set: {n: data.n}}]\noutput: {n: steps.s.n}\n"),
 ]  # fmt: skip
 
 
