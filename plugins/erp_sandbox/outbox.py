@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, tuple_
 
 from plugins.erp_sandbox.opening import working
-from plugins.erp_sandbox.tables import OUTBOX
+from plugins.erp_sandbox.tables import CALLS, OUTBOX
 from server.sdk import Emitted, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from plugins.erp_sandbox.desk import Desk
     from server.sdk import Context
+
+KEPT = timedelta(days=31)
+"""How long the answer of a call is kept under its idempotency key, at least."""
+_FORGOTTEN = 2_000
 
 
 class ErpOutbox(Outbox):
@@ -45,3 +51,17 @@ class ErpOutbox(Outbox):
         with working(context, writes=True) as desk:
             ids = [each.position for each in events]
             desk.connection.execute(delete(OUTBOX).where(OUTBOX.c.company == desk.company, OUTBOX.c.position.in_(ids)))
+            _forget_old_answers(desk)
+
+
+def _forget_old_answers(desk: Desk) -> None:
+    """Delete some of the answers that nobody asks for again: what calls leave behind goes as their events do."""
+    column = CALLS.c
+    key = (column.company, column.operation, column.key)
+    old = (
+        select(*key)
+        .where(column.company == desk.company, column.at < desk.now - KEPT)
+        .order_by(column.at)
+        .limit(_FORGOTTEN)
+    )
+    desk.connection.execute(delete(CALLS).where(tuple_(*key).in_(old)))

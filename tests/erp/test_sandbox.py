@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from plugins.erp_sandbox.migrating import STEPS, migrate
+from plugins.erp_sandbox.outbox import KEPT
 from plugins.erp_sandbox.tables import METADATA
 from server.kernel.clock import ManualClock
 from server.sdk import Batch, CallRequest, Context, Destination, Permanent, ReadRequest, Tenant, Window
@@ -85,6 +86,21 @@ def test_a_call_is_the_same_however_its_numbers_are_written(context: Context) ->
         for quantity in (5, 5.0, Decimal(5), Decimal("5.00"))
     ]
     assert len({each["order_id"] for each in answers}) == 1
+
+
+def test_an_answer_is_kept_for_a_month_and_then_goes_with_the_events(context: Context) -> None:
+    clock = context.clock
+    assert isinstance(clock, ManualClock)
+    keyed = replace(context, idempotency_key="run_1:step:0")
+    call(keyed, "customers.upsert", **ACME)
+    clock.advance(KEPT.total_seconds())
+    ERP.outbox.taken(context, ERP.outbox.waiting(context, 10))
+    assert call(keyed, "customers.upsert", **ACME)["change"] == "created"
+    clock.advance(1)
+    ERP.outbox.taken(replace(context, config={"company": "second"}), [])
+    assert call(keyed, "customers.upsert", **ACME)["change"] == "created"
+    ERP.outbox.taken(context, [])
+    assert call(keyed, "customers.upsert", **ACME)["change"] == "none"
 
 
 def test_a_call_that_fails_leaves_its_key_free_and_tells_nothing(context: Context) -> None:
