@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server.operations import business
+
 if TYPE_CHECKING:
+    from server.operations.business import Business
     from server.store import Tx
 
 SAMPLED = 100_000
@@ -55,6 +58,7 @@ class Kpis:
     held: int
     oldest_due_seconds: float
     dead_letters_open: int
+    business: Business
 
 
 def read(tx: Tx) -> Kpis:
@@ -76,4 +80,5 @@ def read(tx: Tx) -> Kpis:
         held=backlog.held,
         oldest_due_seconds=round(backlog.oldest or 0.0, 1),
         dead_letters_open=backlog.dead,
+        business=business.read(tx),
     )

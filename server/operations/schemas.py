@@ -35,6 +35,21 @@ class LastHourSchema(Out):
     )
 
 
+class BusinessSchema(Out):
+    """How the business is doing, by the events of the last 30 days; null where no event tells it."""
+
+    orders_processed = fields.Integer(required=True, metadata={"description": "`order.created` events."})
+    average_order_value = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of their `total`, the newest thousand."}
+    )
+    conversion_rate = fields.Float(
+        required=True, allow_none=True, metadata={"description": "`deal.won` among `deal.won` and `deal.lost`, 0 to 1."}
+    )
+    fulfilment_seconds = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Median from `order.created` to `shipment.created`."}
+    )
+
+
 class KpisSchema(Out):
     """How the workspace is doing; days are UTC's."""
 
@@ -47,3 +62,4 @@ class KpisSchema(Out):
         required=True, metadata={"description": "How long the oldest due delivery has waited; 0: none is overdue."}
     )
     dead_letters_open = fields.Integer(required=True)
+    business = fields.Nested(BusinessSchema, required=True)
