@@ -85,6 +85,7 @@ class Runtime:
         self._stop.set()
         self._wake.set()
         self.parts.deliveries.stop()
+        self.parts.flows.stop()
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return the exit status: 1 when a part of ours broke, so that we are started anew."""

@@ -50,6 +50,7 @@ class Worker:
     store: Store
     redis_url: str
     deliveries: Deliveries
+    flows: Flows
     chores: Sequence[Callable[[], int]]
 
 
@@ -75,6 +76,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     services = reactions.Services(shared.hint)
     nudges = Nudges(shared.hint)
     making, caller = making_of(shared), caller_of(shared, nudges)
+    flows = Flows(shared.engine, ledger, making, caller, shared.publisher, shared.clock, shared.hint)
     chores: list[Callable[[], int]] = [
         Inbound(shared.engine, shared.publisher).drain,
         partial(fanouts.drain, shared.engine, shared.clock),
@@ -84,7 +86,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
         partial(drain_replays, shared.engine, shared.reopening),
         Runs(shared.engine, ledger, making, caller, shared.admit).drain,
         Waking(shared.engine, shared.hint).drain,
-        Flows(shared.engine, ledger, making, caller, shared.publisher, shared.clock, shared.hint).drain,
+        flows.drain,
         Outboxes(shared.engine, shared.publisher, making, caller, nudges, because).drain,
     ]
-    return Worker(process, shared.engine, settings.redis_url, deliveries, chores)
+    return Worker(process, shared.engine, settings.redis_url, deliveries, flows, chores)

@@ -71,9 +71,10 @@ class Flows:
         self.recorder = Recorder(ledger)
         self.calls = Calls(store, making, caller)
         self.holding = Holding(store, KIND, AT_ONCE + AHEAD)
-        self._loaded: queue.SimpleQueue[Loaded] = queue.SimpleQueue()
+        self._loaded: queue.SimpleQueue[Loaded | None] = queue.SimpleQueue()
         self._feeding = threading.Lock()
         self._awake_until = 0.0
+        self._stopped = threading.Event()
         self._waking = threading.Lock()
         self._watch: threading.Thread | None = None
         self._threads: list[threading.Thread] = []
@@ -103,11 +104,10 @@ class Flows:
                 self._watch.start()
 
     def _look_on(self) -> None:
-        pause = threading.Event()
         while True:
-            pause.wait(LOOK_SECONDS)
+            self._stopped.wait(LOOK_SECONDS)
             with self._waking:
-                if time.monotonic() > self._awake_until:
+                if self.stopped or time.monotonic() > self._awake_until:
                     self._watch = None
                     return
             if self.holding.room >= AHEAD and self._due():
@@ -119,6 +119,17 @@ class Flows:
                 return bool(conn.exec_driver_sql(_DUE).scalar())
         except Unavailable:  # whoever claims says so
             return False
+
+    def stop(self) -> None:
+        """Claim nothing more; runs that are under way are given back after the step that they are at."""
+        self._stopped.set()
+        for _ in self._threads:
+            self._loaded.put(None)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether runs are to be given back."""
+        return self._stopped.is_set()
 
     def rests(self, run: Loaded) -> bool:
         """Say whether the flow of a run is paused: its runs stop after the step that they are at."""
@@ -135,7 +146,7 @@ class Flows:
         return known[1]
 
     def _feed(self) -> int:
-        room = self.holding.room
+        room = 0 if self.stopped else self.holding.room
         mine = self.holding.take(room) if room else []
         if not mine:
             return 0
@@ -180,6 +191,8 @@ class Flows:
     def _work(self) -> None:
         while True:
             run = self._loaded.get()
+            if run is None:
+                return
             try:
                 self._one(run)
             except TakenOver:

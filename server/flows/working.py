@@ -79,8 +79,8 @@ class AtWork:
         now = self.parts.clock.now()
         if self._under_way and self.course.stops(now):
             return self._collect(_LOOK_SECONDS)
-        if self.parts.rests(self.run) and not self._under_way:
-            self.parts.recorder.record(self._record(until="infinity"))
+        if not self._under_way and (self.parts.stopped or self.parts.rests(self.run)):
+            self.parts.recorder.record(self._record(until=now if self.parts.stopped else "infinity"))
             return False
         if self._must_look(now):
             return self._alone(now, None)

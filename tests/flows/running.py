@@ -108,12 +108,15 @@ class Flowing:
         self.integration("erp")
 
     def another(self) -> Flows:
-        """Return the engine of another worker."""
+        """Return the engine of another worker; the one before claims nothing more."""
+        if hasattr(self, "engine"):
+            self.engine.stop()
         core = self.core
         making = bootstrap.making_of(core)
         return Flows(core.engine, self.ledger, making, self.caller, core.publisher, core.clock, core.hint)
 
     def close(self) -> None:
+        self.engine.stop()
         self.caller.close()
         self.ledger.close()
 

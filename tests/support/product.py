@@ -176,6 +176,7 @@ class Product:
         finally:
             stop.set()
             worker.deliveries.stop()
+            worker.flows.stop()
             for thread in threads:
                 thread.join(20)
             assert not any(thread.is_alive() for thread in threads)
