@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEAL = "sale.opportunity"
 _FIELDS = (
     *("reference", "state", "party", "description", "comment", "end_date", "conversion_probability", "lost_reason"),
-    *("sales", "lines.quantity", "lines.product.name", "lines.product.list_price", *STAMPS),
+    *("sales", "lines.quantity", "lines.product.name", "lines.product.list_price_used", *STAMPS),
     "lines.product.account_category.customer_taxes.rate",
 )
 _STATUS = {"converted": "won", "won": "won", "lost": "lost", "cancelled": "lost"}
@@ -61,7 +61,7 @@ def _shown(deal: Record) -> dict[str, Any]:
 
 def _item(index: int, line: Record) -> dict[str, Any]:
     taxes = (line["product"]["account_category"] or {}).get("customer_taxes", [])
-    price, rate = exact(line["product"]["list_price"]), percent(taxes)
+    price, rate = exact(line["product"]["list_price_used"]), percent(taxes)
     net = price * exact(line["quantity"])
     return {
         "line": index,

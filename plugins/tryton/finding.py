@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from plugins.tryton.rest import Record, Tryton
 
 _LONGEST_ID = 18
-UNIT_FIELDS = ("default_uom", "list_price", "lead_time", "type", "code", "name")
+UNIT_FIELDS = ("default_uom", "list_price_used", "lead_time", "type", "code", "name")
 
 
 def number(text: str) -> int:

@@ -139,6 +139,7 @@ def _create(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drafted(erp: Tryton, given: Mapping[str, Any]) -> Record:
+    party_of(erp, {"customer_id": given["customer_id"]})
     if "external_id" in given:
         known = erp.first(SALE, [["description", "=", given["external_id"]]], ("id",))
         if known is not None:
@@ -166,7 +167,7 @@ def draft(erp: Tryton, given: Mapping[str, Any], more: Mapping[str, Any]) -> Rec
 
 def line_values(product: Record, item: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a new line, at the price that is said or else at that of the list."""
-    price = exact(item.get("unit_price", product["list_price"])) * (1 - exact(item.get("discount_percent")) / 100)
+    price = exact(item.get("unit_price", product["list_price_used"])) * (1 - exact(item.get("discount_percent")) / 100)
     return {
         "product": product["id"],
         "quantity": quantity(item["quantity"]),

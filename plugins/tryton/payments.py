@@ -51,7 +51,7 @@ def _record(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         made = erp.create(MOVE, _move(erp, invoice, exact(given["amount"]), when))
         move = _read(erp, finding.settled(erp, MOVE, made, field="description")["id"])
     _booked(erp, invoice, move)
-    return {**_shown(erp, move), "change": "created"}
+    return {**_shown(erp, _read(erp, move["id"])), "change": "created"}
 
 
 def _check(invoice: Record, worth: Decimal) -> None:

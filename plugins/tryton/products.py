@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PRODUCT = "product.product"
 _ANY = ["active", "in", [True, False]]
 _FIELDS = (
-    *("code", "name", "active", "type", "list_price", "cost_price", "template.id", "template.lead_time"),
+    *("code", "name", "active", "type", "list_price_used", "cost_price", "template.id", "template.lead_time"),
     *("default_uom.name", "account_category.name", "account_category.customer_taxes.rate", *STAMPS),
 )
 
@@ -33,7 +33,7 @@ def shown(product: Record) -> dict[str, Any]:
         "product_id": str(product["id"]),
         "external_id": product["code"] or None,
         "name": product["name"],
-        "price": amount(product["list_price"]),
+        "price": amount(product["list_price_used"]),
         "state": "active" if product["active"] else "archived",
         "category": category.get("name"),
         "kind": "service" if product["type"] == "service" else "goods",
@@ -130,7 +130,7 @@ def _values(erp: Tryton, given: Mapping[str, Any], *, new: bool) -> tuple[dict[s
     if "kind" in given:
         template["type"] = given["kind"]
     if "price" in given:
-        template["list_price"] = exact(given["price"])
+        template["list_price"] = product["list_price"] = exact(given["price"])
     if "cost" in given:
         product["cost_price"] = exact(given["cost"])
     if "lead_time_days" in given:

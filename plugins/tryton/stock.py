@@ -10,7 +10,7 @@ from plugins.tryton.cancelling import SHIPMENT
 from plugins.tryton.coverage import not_supported
 from plugins.tryton.orders import FIELDS, SALE, confirm, order_of, status_of
 from plugins.tryton.shipments import assigned, under_way
-from plugins.tryton.values import exact, goods, moment, quantity
+from plugins.tryton.values import STAMPS, changed_at, exact, goods, moment, quantity
 from server.sdk.ports.inventory import (
     PRODUCT_NOT_STOCKED,
     PRODUCTION_UNKNOWN,
@@ -149,19 +149,19 @@ def _add(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         raise not_supported(
             "inventory.add_stock", "what is made goes into stock by production.complete", field="production_order_id"
         )
-    _moved(erp, given["product_id"], exact(given["quantity"]))
+    moved = _moved(erp, given["product_id"], exact(given["quantity"]))
     level = _level(erp, given["product_id"])
     # When to order anew is said in another module of Tryton's.
-    level |= {"reorder_point": None, "reorder_quantity": None, "is_low": False, "updated_at": moment(erp.now)}
+    level |= {"reorder_point": None, "reorder_quantity": None, "is_low": False, "updated_at": moment(changed_at(moved))}
     return {**level, "added": goods(given["quantity"]), "change": "updated"}
 
 
-def _moved(erp: Tryton, product_id: str, change: Decimal) -> None:
+def _moved(erp: Tryton, product_id: str, change: Decimal) -> Record:
     """Move a difference between the storage zone and the place of what is lost and found, once for a key."""
     product = _known(erp, [product_id])[product_id]
     if product["type"] == "service":
         raise finding.refused(PRODUCT_NOT_STOCKED, "a service does not lie in stock", product_id=product_id)
-    fields = ("state",)
+    fields = ("state", *STAMPS)
     shipment = finding.keyed(erp, INTERNAL, fields)
     if shipment is None:
         lost = erp.first("stock.location", [["type", "=", "lost_found"]], ("id",))
@@ -184,6 +184,7 @@ def _moved(erp: Tryton, product_id: str, change: Decimal) -> None:
         free = goods(product["quantity"])
         missing = [{"product_id": product_id, "available": free, "missing": goods(abs(change) - exact(free))}]
         raise finding.refused(STOCK_SHORT, "there is not enough that is not reserved", missing=missing)
+    return shipment
 
 
 def _report(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
-from tests.tryton.calling import Caller
+from server.sdk.testing_ports import Stage
+from tests.tryton.calling import world_of
 from tests.tryton.server import TrytonServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from server.sdk.testing_ports import World
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,5 +30,11 @@ def tryton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrytonSe
 
 
 @pytest.fixture(scope="session")
-def erp(tryton_server: TrytonServer) -> Caller:
-    return Caller(tryton_server.config)
+def erp(tryton_server: TrytonServer) -> Iterator[World]:
+    with requests.Session() as session:
+        yield world_of(tryton_server.config, session)
+
+
+@pytest.fixture(scope="session")
+def stage(erp: World) -> Stage:
+    return Stage(erp)

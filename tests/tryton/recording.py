@@ -11,47 +11,42 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from plugins.tryton.adapter import ANSWERED
+import requests
+
 from plugins.tryton.mock import CONFIG, RECORDED, digest_of
 from server.sdk import CallRequest
-from tests.tryton.calling import Caller
+from server.sdk.testing_ports import INPUTS, Stage, tried
+from tests.tryton.calling import world_of
 from tests.tryton.server import TrytonServer
-from tests.tryton.staging import staged
-
-if TYPE_CHECKING:
-    import requests
 
 FIXTURES = RECORDED.with_name("fixtures")
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, TrytonServer(Path(folder)) as server:
-        assert {name: server.config[name] for name in ("company", "employee")} == {
-            name: CONFIG[name] for name in ("company", "employee")
-        }
-        erp = Caller(server.config)
-        inputs = staged(erp)
+    with tempfile.TemporaryDirectory() as folder, TrytonServer(Path(folder)) as server, requests.Session() as session:
+        assert all(server.config[name] == CONFIG[name] for name in ("company", "employee"))
+        world = world_of(server.config, session)
+        stage = Stage(world)
+        inputs = {name: INPUTS[name](stage) for name in tried(world.adapter)}
         _write_fixtures(inputs)
         said: list[dict[str, Any]] = []
-        erp.http.hooks["response"].append(lambda response, *_args, **_more: said.append(_told(response)))
+        session.hooks["response"].append(lambda response, *_args, **_more: said.append(_told(response)))
         for path in sorted(FIXTURES.glob("*.json")):
             call = CallRequest(path.name.partition("__")[0], json.loads(path.read_text())["input"])
-            erp.adapter.execute(call, erp.context("key_contract"))
-        erp.adapter.health_check(erp.context(None))
+            world.adapter.execute(call, world.context("key_contract"))
+        world.adapter.health_check(world.context(None))
         RECORDED.write_text("".join(json.dumps(each, sort_keys=True) + "\n" for each in said))
         print(f"{len(inputs)} fixtures, {len(said)} requests, {RECORDED.stat().st_size} bytes")
 
 
 def _write_fixtures(inputs: dict[str, dict[str, Any]]) -> None:
-    missing = ANSWERED.keys() - {name.partition("__")[0] for name in inputs}
-    assert not missing, missing
     shutil.rmtree(FIXTURES, ignore_errors=True)
     FIXTURES.mkdir()
     for name, given in inputs.items():
-        (FIXTURES / f"{name}.json").write_text(json.dumps({"input": given}) + "\n")
+        (FIXTURES / f"{name}__one.json").write_text(json.dumps({"input": given}) + "\n")
 
 
 def _told(response: requests.Response) -> dict[str, Any]:
