@@ -30,11 +30,12 @@ SELECT c.key, c.fields, c.decision FROM sync_conflicts c
 WHERE c.workspace_id = %(workspace)s AND c.job_id = %(job)s AND c.state = 'open' AND c.key = ANY(%(keys)s)
 """
 _PUT = """
-INSERT INTO sync_bases (workspace_id, job_id, key, target_key, base, plan)
-SELECT %(workspace)s, %(job)s, key, target_key, base, plan
-FROM json_to_recordset(%(rows)s::json) AS r(key text, target_key json, base json, plan json)
+INSERT INTO sync_bases (workspace_id, job_id, key, target_key, base, plan, ledger_key, target_plain)
+SELECT %(workspace)s, %(job)s, key, target_key, base, plan, ledger_key, target_plain
+FROM json_to_recordset(%(rows)s::json)
+  AS r(key text, target_key json, base json, plan json, ledger_key text, target_plain text)
 ON CONFLICT (job_id, key) DO UPDATE SET target_key = excluded.target_key, base = excluded.base, plan = excluded.plan,
-  updated_at = now()
+  ledger_key = excluded.ledger_key, target_plain = excluded.target_plain, gone_at = NULL, updated_at = now()
 """
 # A decision holds for the values that were seen: it goes when others come.
 _CONFLICT = """
@@ -72,6 +73,7 @@ class Kept:
     key: str
     target_key: Key
     base: Row
+    ledger_key: str
     plan: Plan | None = None
 
 
@@ -105,6 +107,8 @@ def put(conn: Connection, run: Progress, kept: Sequence[Kept]) -> None:
             "target_key": packed(each.target_key),
             "base": as_json(each.base),
             "plan": None if each.plan is None else _stored(each.plan),
+            "ledger_key": each.ledger_key,
+            "target_plain": plain_key(each.target_key),
         }
         for each in sorted(kept, key=lambda each: each.key)
     ]

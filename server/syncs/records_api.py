@@ -198,6 +198,8 @@ def _revertible(tx: Tx, text: str) -> tuple[Row[Any], SyncJob]:
         raise Conflict(f"the run is {run.state}", code=RUN_UNDER_WAY, source="sync")
     if run.job_id != job.id or not changes.count(tx.conn, tx.scope.workspace_id, run.job_id, run.id):
         message = "nothing is kept of this run that could be put back"
+        if "two_way" in job.body:
+            message += ": a two-way job has two sides to undo, and keeps neither. Set right on one side what is wrong; a run takes it over"
         raise Conflict(message, code=NOT_REVERTIBLE, source="sync")
     return run, job
 

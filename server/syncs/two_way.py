@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from server.kernel.errors import Permanent, PreconditionFailed, Retryable, code
 from server.kernel.ids import show
 from server.sdk.positions import packed, unpacked
-from server.sdk.sources import ReadRequest
 from server.sdk.targets import Destination
 from server.syncs import bases, batches, ledger, progress, windows
 from server.syncs.bases import Kept, Known, plain_key
 from server.syncs.batches import Outcome, Place
-from server.syncs.engine import Slice
+from server.syncs.both_ways import CrossingDeletes, asking
 from server.syncs.ledger import Entry
 from server.syncs.merging import Contested, Plan, agreed, changed, merge, recovered
 from server.syncs.repository import SYNC_JOBS
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from server.syncs.batches import Made
     from server.syncs.drift import Drift
     from server.syncs.ends import SourceEnd, TargetEnd
-    from server.syncs.job import From
     from server.syncs.pairs import Pair
     from server.syncs.progress import Progress
 
@@ -85,7 +83,7 @@ class Done:
     conflicts: dict[str, tuple[Key, dict[str, Contested]]] = field(default_factory=dict)
 
 
-class TwoWay(Slice):
+class TwoWay(CrossingDeletes):
     """A slice that goes both ways; in phase `back`, `job`, `source` and `target` are those of the way back."""
 
     def __init__(
@@ -117,6 +115,10 @@ class TwoWay(Slice):
             self._face_back()
             if not self._direction():
                 return False
+        if self.run.phase == "snapshot":
+            self._look_for_deletes()
+        if self.run.phase == "delete" and not self._cross():
+            return False
         self._finish()
         return True
 
@@ -165,7 +167,7 @@ class TwoWay(Slice):
         run = self.run
         self._go_on(conn, token=True)
         if run.phase == "back":
-            run.phase = "finish"
+            run.phase = "snapshot" if self._deletes_are_due() else "finish"
             return
         position, token = self._back_state(conn)
         run.phase, run.high, run.token = "back", None, token
@@ -208,14 +210,14 @@ class TwoWay(Slice):
     def _one(self) -> None:
         """Sync one record, by the primary key of the source's row; the target's alone counts where that is gone."""
         key = tuple(self.run.key)
-        rows = self.ends[0].fetch(_asking(self.pair.there.source), [key]) if key else []
+        rows = self.ends[0].fetch(asking(self.pair.there.source), [key]) if key else []
         done = self._of_source(rows, always=True)
         if not rows and key:
             with self.store.connect() as conn:
                 known = bases.load(conn, self.run, [plain_key(key)]).get(plain_key(key), Known())
             if known.target_key:
                 done = self._of_target(
-                    self.back[0].fetch(_asking(self.pair.back.source), [known.target_key]), always=True
+                    self.back[0].fetch(asking(self.pair.back.source), [known.target_key]), always=True
                 )
         with self._kept(done) as conn:
             progress.end(conn, self.claim, self.run, "succeeded")
@@ -312,9 +314,6 @@ class TwoWay(Slice):
         with self.store.connect() as conn:
             return bases.load(conn, self.run, list(twins)) if twins else {}
 
-    def _fetched(self, end: SourceEnd, source: From, keys: Sequence[Key]) -> Sequence[Row]:
-        return end.fetch(_asking(source), keys) if keys else []
-
     def _synced(self, twins: Sequence[Twin], known: Mapping[str, Known], done: Done) -> Done:
         """Merge records and write where one has to change; what is agreed on after it is for the checkpoint to keep."""
         for twin in twins:
@@ -328,12 +327,16 @@ class TwoWay(Slice):
         if writing:
             with self.store.connect() as conn:
                 progress.fence(conn, self.claim)
-                bases.put(conn, self.run, [Kept(each.key, each.target_key, each.base, each.plan) for each in writing])
+                bases.put(
+                    conn,
+                    self.run,
+                    [Kept(each.key, each.target_key, each.base, each.ledger_key, each.plan) for each in writing],
+                )
             self._write_target([each for each in writing if each.plan.to_target], done.outcome)
             self._write_source([each for each in writing if each.plan.to_source and each.in_target], done.outcome)
         for twin in twins:
             base = agreed(twin.base, twin.plan, source=twin.in_source, target=twin.in_target)
-            done.kept.append(Kept(twin.key, twin.target_key, base))
+            done.kept.append(Kept(twin.key, twin.target_key, base, twin.ledger_key))
             if twin.plan.conflicts or (twin.key in known and known[twin.key].has_conflict):
                 done.conflicts[twin.key] = (twin.source_key, twin.plan.conflicts)
             if twin.in_source and twin.in_target:
@@ -375,10 +378,6 @@ class TwoWay(Slice):
     def _hash(self, record: Row) -> bytes:
         """Return what makes the idempotency key: a value that comes back in a later run is written again."""
         return ledger.hash_of({"run": str(self.run.run), "record": record})
-
-
-def _asking(source: From) -> ReadRequest:
-    return ReadRequest(options=source.options, primary_key=source.primary_key)
 
 
 def _is_news(known: Known | None, side: Row, outcome: Outcome) -> bool:

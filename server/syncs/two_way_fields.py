@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from server.documents.expressions import ExpressionText, MapValue
 from server.documents.fields import CONTRADICTION, MISSING_KEY, WRONG_VALUE, Field, ListOf, MappingOf, Object
 from server.documents.findings import nearest, shown
 from server.documents.nodes import ListNode, MappingNode, ScalarNode, plain, whole
-from server.documents.scalars import Choice, Text
+from server.documents.scalars import Choice, Duration, Number, Text
 from server.integrations.fallback import CallName
 from server.mapping import PLACES, ExpressionError, compile_map
+from server.syncs import job
 from server.syncs.check import CANNOT, check_ends
 from server.syncs.fields import End, operation_of
 from server.syncs.job import DEFAULT_MODE, PLACE
 from server.syncs.merging import DEFAULT_POLICY, POLICIES
+from server.syncs.pairs import DEFAULT_OF, SIDES
 from server.syncs.reference_fields import references_in
 
 if TYPE_CHECKING:
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from server.documents.nodes import Node
 
 _NAME = Text(200, about="the name of a field")
+WAYS_OUT = {
+    "delete": ": say two_way.deletes",
+    "revertible": ": there are two sides to undo. What is set right on one of them a run takes to the other",
+}
 _MAP_OPTIONS = frozenset(("from", "each", "value"))
 _TIMES = Object(
     (
@@ -38,6 +45,23 @@ _CONFLICTS = Object(
         Field("fields", MappingOf(Choice(POLICIES)), "By the name of a field in the map."),
     ),
     name="conflicts",
+)
+
+_DELETES = Object(
+    (
+        Field("of", Choice((DEFAULT_OF, *SIDES)), "Whose deletes cross over.", default=DEFAULT_OF),
+        Field(
+            "every", Duration("1m", "365d"), "How often the keys of both sides are compared.", default=job.DEFAULT_EVERY
+        ),
+        Field("action", Choice(job.ACTIONS), "What is done on the other side.", default=job.DEFAULT_ACTION),
+        Field(
+            "max_percent",
+            Number(Decimal(0), Decimal(100)),
+            "Above that share of the records known nothing is deleted and the run fails.",
+            default=job.DEFAULT_DELETE_PERCENT,
+        ),
+    ),
+    name="deletes",
 )
 
 
@@ -73,8 +97,13 @@ def two_way_field(cursor: Object) -> Field:
             "or whom a person says.",
         ),
         Field("updated", _TIMES, "When a row was changed: `newest` needs it of both sides."),
+        Field(
+            "deletes",
+            _DELETES,
+            "A record that one side has no more goes on the other, unless it was edited there since. Without this it stays.",
+        ),
     )
-    about = "The way back: what is changed at the target goes to the source too. Records that are deleted stay on the other side."
+    about = "The way back: what is changed at the target goes to the source too."
     return Field("two_way", Object(way_back, name="two_way"), about)
 
 
@@ -84,6 +113,7 @@ def check_two_way(root: MappingNode, checker: Checker) -> None:
     if not isinstance(both, MappingNode):
         return
     check_ends(both, checker)
+    _check_deletes(root, both, checker)
     for end in ("source", "target"):
         _check_end(root, both, end, checker)
     source, target = root.get("source"), root.get("target")
@@ -115,6 +145,41 @@ def _check_end(root: MappingNode, both: MappingNode, end: str, checker: Checker)
             )
 
 
+def _check_deletes(root: MappingNode, both: MappingNode, checker: Checker) -> None:
+    """Check that both sides list their keys, and that the other side of whose deletes cross can do what is asked."""
+    deletes, key = both.get("deletes"), both.key("deletes")
+    if not isinstance(deletes, MappingNode) or key is None:
+        return
+    for node in (root, both):
+        side = node.get("source")
+        facts = operation_of(side.text("call"), checker) if isinstance(side, MappingNode) else None
+        if (
+            isinstance(side, MappingNode)
+            and facts is not None
+            and facts.source is not None
+            and not facts.source.snapshots
+        ):
+            checker.error(
+                CANNOT, key, f"{side.text('call')} cannot list its keys: deletes of either side need both lists"
+            )
+    action, of = deletes.text("action") or job.DEFAULT_ACTION, deletes.text("of") or DEFAULT_OF
+    for node, of_whom in ((root, "source"), (both, "target")):
+        side = node.get("target")
+        facts = operation_of(side.text("call"), checker) if isinstance(side, MappingNode) else None
+        if (
+            of in (DEFAULT_OF, of_whom)
+            and isinstance(side, MappingNode)
+            and facts is not None
+            and facts.target is not None
+        ):
+            able = facts.target.actions
+            if action not in able:
+                can = ", ".join(sorted(able)) or "neither"
+                checker.error(
+                    CANNOT, deletes.get("action") or key, f"{side.text('call')} cannot {action}; it can {can}"
+                )
+
+
 def _check_job(source: MappingNode, target: MappingNode, checker: Checker) -> None:
     mode = target.text("mode") or DEFAULT_MODE
     if mode != "upsert":
@@ -122,7 +187,8 @@ def _check_job(source: MappingNode, target: MappingNode, checker: Checker) -> No
     for end, name in ((target, "delete"), (target, "revertible"), (source, "partitions")):
         key = end.key(name)
         if key is not None:
-            checker.error(CONTRADICTION, key, f'"{name}" does not go with two_way')
+            way_out = WAYS_OUT.get(name, "")
+            checker.error(CONTRADICTION, key, f'"{name}" does not go with two_way{way_out}')
     skip = target.get("skip_unchanged")
     if isinstance(skip, ScalarNode) and skip.value is False:
         checker.error(CONTRADICTION, skip, "two_way compares what changed: skip_unchanged stays true")

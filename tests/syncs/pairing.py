@@ -15,7 +15,9 @@ def prepare(syncing: Syncing) -> None:
     syncing.new("ALTER TABLE shop.customers ADD COLUMN changed_at timestamptz")
 
 
-def pair(syncing: Syncing, name: str = "customers", *, cursors: bool = False, **conflicts: Any) -> SyncJob:
+def pair(
+    syncing: Syncing, name: str = "customers", *, cursors: bool = False, deletes: Any = None, **conflicts: Any
+) -> SyncJob:
     source = {"call": "old.query.read", "sql": "SELECT * FROM customers", "primary_key": ["id"]}
     back = {"call": "new.query.read", "sql": "SELECT * FROM shop.customers", "primary_key": ["external_id"]}
     if cursors:
@@ -36,6 +38,7 @@ def pair(syncing: Syncing, name: str = "customers", *, cursors: bool = False, **
             "target": {"call": "old.table.write", "table": "customers", "match_on": ["id"]},
             "conflicts": conflicts,
             "updated": TIMES,
+            **({"deletes": deletes} if deletes else {}),
         },
     )
 

@@ -169,7 +169,12 @@ def test_conflicts_that_open_are_told_of_once(api, syncing, sides):
 def test_what_is_resolved_is_kept_for_a_while(api, syncing, sides):
     [first, second] = api("GET", "/sync-conflicts")["items"]
     for each in (first, second):
-        api("POST", f"/sync-conflicts/{each['id']}/resolve", {"fields": {"name": "source", "email": "source"}}, status=202)
+        api(
+            "POST",
+            f"/sync-conflicts/{each['id']}/resolve",
+            {"fields": {"name": "source", "email": "source"}},
+            status=202,
+        )
     work(syncing)
     syncing.ours(
         """INSERT INTO sync_conflicts (id, workspace_id, job_id, key, source_key, fields)

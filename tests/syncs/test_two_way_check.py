@@ -64,6 +64,7 @@ def found(text: str) -> list[tuple[str, str]]:
 
 def test_a_job_that_goes_both_ways_passes_check_and_its_tests_play_both_directions() -> None:
     assert found(TEXT) == []
+    assert found(TEXT.replace("  conflicts:", "  deletes: {of: source, every: 1h, action: delete}\n  conflicts:")) == []
     result = check([File("a.yaml", TEXT.encode())], CATALOG, default_kinds())
     assert [each.differences for each in run_tests(result.documents, CATALOG, default_kinds()).outcomes] == [()]
     wrong = TEXT.replace("back: [{id: 1, name: ACME", "back: [{id: 1, name: OTHER")
@@ -88,6 +89,20 @@ def test_a_job_that_goes_both_ways_passes_check_and_its_tests_play_both_directio
             "CONTRADICTION",
             "skip_unchanged",
         ),
+        (
+            "match_on: [external_id]}\n",
+            "match_on: [external_id], revertible: 1d}\n",
+            "CONTRADICTION",
+            "two sides to undo",
+        ),
+        (
+            "match_on: [external_id]}\n",
+            "match_on: [external_id], delete: {detect: tombstone}}\n",
+            "CONTRADICTION",
+            "say two_way.deletes",
+        ),
+        ("  conflicts:", "  deletes: {of: nobody}\n  conflicts:", "WRONG_VALUE", "nobody"),
+        ("  conflicts:", "  deletes: {max_percent: 101}\n  conflicts:", "WRONG_VALUE", "0 to 100"),
         ("call: new.query.read, sql", "call: new.table.write, sql", "NO_SOURCE", "reads"),
         ("call: old.table.write, table", "call: old.query.read, table", "NO_TARGET", "writes"),
     ],
