@@ -26,8 +26,9 @@ TYPE = "crossdock.dead_letter.created"
 SEVERITY = "high"
 ALONE = 10
 """Dead letters of one definition that are told one by one, each minute."""
-_CAUSES = {"delivery": "dlv", "inbound": "req"}
+_CAUSES = {"delivery": "dlv", "inbound": "req", "flow": "run"}
 """What the ids of what died begin with, where events may name it as their cause."""
+_PREFIXES = {"delivery": "dlv", "flow": "run"}
 _WORKSPACES = 50
 _LETTERS = 500
 
@@ -112,7 +113,7 @@ def _event(row: Any) -> NewEvent:
         "reason": row.reason,
         "error": {"code": row.error.get("code"), "message": row.error.get("message")},
         "dead_letter_id": show("dead", row.id),
-        "ref": show("dlv" if row.kind == "delivery" else row.kind, row.ref),
+        "ref": show(_PREFIXES.get(row.kind, row.kind), row.ref),
         "attempts": row.attempts,
         "first_attempt_at": rfc3339(row.first_attempt_at) if row.first_attempt_at else None,
         "last_attempt_at": rfc3339(row.last_attempt_at) if row.last_attempt_at else None,

@@ -231,8 +231,6 @@ class Flow:
     """Where each step stands in the file, nested ones too, from 0."""
     parents: Mapping[str, str] = field(default_factory=dict)
     """By the id of each nested step that of the step in which it stands."""
-    waits: bool = False
-    """Whether any step waits for events, a person or a run of another flow."""
 
 
 def flow_of(body: Mapping[str, Any]) -> Flow:
@@ -258,7 +256,6 @@ def flow_of(body: Mapping[str, Any]) -> Flow:
         by_id={step.id: step for step in every},
         order={step.id: number for number, step in enumerate(every)},
         parents={inner.id: step.id for step in every for inner in step.inner},
-        waits=any(isinstance(step.work, Wait | Approve | Child) for step in every),
     )
 
 

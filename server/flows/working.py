@@ -27,7 +27,7 @@ from server.store import Cause
 from server.store.values import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -62,7 +62,8 @@ class AtWork:
         self._under_way: dict[Future[Came], Task] = {}
         self._stored = _image(run)
         self._waits = {row.path for row in run.rows if row.state == "waiting" and self._kind(row) is Wait}
-        self._look_at = parts.clock.now() if any(self._outside()) else None
+        self._watched = {row.path for row in run.rows if self._waits_for(row)}
+        self._look_at = parts.clock.now() if self._watched else None
 
     def work(self) -> None:
         """Go on as far as it goes.
@@ -142,6 +143,7 @@ class AtWork:
         record = Record(self.run.claim, rows, list(self.course.removed), until=until)
         self.course.removed.clear()
         for row in rows:
+            (self._watched.add if self._waits_for(row) else self._watched.discard)(row.path)
             step = self.course.step_at(row.path)
             if not isinstance(step.work, Wait):
                 continue
@@ -262,12 +264,16 @@ class AtWork:
     def _step(self, row: Row) -> Step:
         return self.flow.by_id[row.path.rpartition("/")[2].partition("[")[0]]
 
-    def _outside(self) -> Iterator[Row]:
-        """Yield the rows that wait for events, for a person, or for a run of another flow."""
-        for row in self.course.rows.values():
-            waits_here = row.state == "waiting" and (self._kind(row) in (Wait, Approve) or "child" in row.note)
-            if waits_here or (row.state == "undoing" and "asked" in row.note):
-                yield row
+    def _outside(self) -> list[Row]:
+        """Return the stored rows that wait for events, for a person, or for a run of another flow."""
+        return [
+            row for path in self._watched if (row := self.course.rows.get(path)) is not None and self._waits_for(row)
+        ]
+
+    def _waits_for(self, row: Row) -> bool:
+        if row.state == "waiting":
+            return "child" in row.note or self._kind(row) in (Wait, Approve)
+        return row.state == "undoing" and "asked" in row.note
 
     def _must_look(self, now: datetime) -> bool:
         if self._look_at is not None and self._look_at <= now:
@@ -276,16 +282,14 @@ class AtWork:
         return self._last_look(now)
 
     def _last_look(self, now: datetime) -> bool:
-        if not self.flow.waits:
-            return False
-        over = [row for row in self._outside() if (until := moment(row.note.get("until"))) is not None and until <= now]
-        return bool(over)
+        untils = (moment(row.note.get("until")) for row in self._outside())
+        return any(until is not None and until <= now for until in untils)
 
     def _look(self, conn: Connection, now: datetime) -> None:
         """See what has come, in the transaction that stores what follows from it."""
         self._look_at = None
         whose = (self.run.workspace_id, self.run.id)
-        for row in list(self._outside()):
+        for row in self._outside():
             if "child" in row.note:
                 child = conn.exec_driver_sql(_CHILD, (whose[0], read("run", row.note["child"]))).first()
                 self.course.children.pop(row.path, None)

@@ -98,7 +98,7 @@ def show_attempt(row: Any) -> dict[str, Any]:
     return {**row._mapping, "id": show("att", row.id), "response_body": text}  # noqa: SLF001
 
 
-_PREFIXES = {"delivery": "dlv", "inbound": "req"}
+_PREFIXES = {"delivery": "dlv", "inbound": "req", "flow": "run"}
 
 
 def show_letter(row: Any) -> dict[str, Any]:

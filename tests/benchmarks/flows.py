@@ -107,7 +107,7 @@ def flow_waiting(_: Sizes) -> dict[str, Any]:
 
 
 def flow_deals(sizes: Sizes) -> dict[str, Any]:
-    """Runs of `deal-won` on the embedded ERP, all at once; every second one has no credit and is undone."""
+    """Runs of `deal-won` on the embedded ERP, all at once; some have no credit and are undone."""
     deals = sizes.deals
     with Rig(hooks=1, start=("api",)) as rig:
         company = Company(rig.product)

@@ -78,7 +78,7 @@ run by numbers in the bodies.
   its call, its result before the next. Counted from the first 200 runs on; CPU is that of the worker's process. **First step**: events
   offered singly, 20 a second; from the event's transaction to the moment at which its run's first step is stored as begun, by the
   database's time. **Waiting**: an idle worker with 100,000 runs that wait for events and without. **Deals**: `deal-won` on the
-  embedded ERP, in the same PostgreSQL; every second run has no credit and is undone; afterwards the ERP is held against the runs.
+  embedded ERP, in the same PostgreSQL; some runs have no credit and are undone; afterwards the ERP is held against the runs.
 
 ## Others
 

@@ -60,7 +60,7 @@ class Company:
                 self._declare(Flow(new_uuid()), FLOWS, body)
 
     def seed(self, deals: int, *, broke: bool = False) -> None:
-        """Make customers, products and deals; with `broke` one of the two customers has no credit: every second invoice fails."""
+        """Make customers, products and deals; with `broke` some customers have no credit: their invoices fail."""
         core = self.product.core
         caller = bootstrap.caller_of(core)
         with self.product.tx() as tx:
@@ -75,7 +75,7 @@ class Company:
         deals_made = self._sql(f"SELECT external_id, deal_id FROM plugin_erp_sandbox.deals ORDER BY 1 LIMIT {deals}")
         self.deals = {row.external_id: row.deal_id for row in deals_made}
         if broke:
-            self._sql("UPDATE plugin_erp_sandbox.customers SET credit_limit = '1.00' WHERE external_id = 'C-NORD'")
+            self._sql("UPDATE plugin_erp_sandbox.customers SET credit_limit = '1.00' WHERE external_id IN ('C-NORD', 'C-2')")
 
     def win(self) -> None:
         """Win every deal, and publish the events of it: as the outbox of the ERP would, which is not what is looked at here."""
