@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl
 
 from server.documents.comparing import differences
 from server.documents.fields import MISSING_KEY, Field, ListOf, MappingOf, Object
 from server.documents.kinds import Outcome
 from server.documents.nodes import ListNode
-from server.documents.scalars import Integer, Text
+from server.documents.scalars import EventTypeName, Integer, Text
 from server.documents.values import FreeJson
 from server.kernel.errors import CrossdockError
 from server.syncs.filling import offered_of
@@ -32,10 +33,21 @@ _RUN = {"id": "run_test", "cause": "person", "started_at": "2026-01-01T00:00:00Z
 def _something_expected(node: MappingNode, checker: Checker) -> None:
     if not node.entries and not node.broken:
         checker.error(
-            MISSING_KEY, node, "a test that expects nothing always passes: write records, refused, deleted or back"
+            MISSING_KEY,
+            node,
+            "a test that expects nothing always passes: write records, refused, deleted, back or events",
         )
 
 
+_EVENT = Object(
+    (
+        Field("type", EventTypeName(), "Its type.", required=True),
+        Field("subject", Text(512), "Its subject."),
+        Field("data", FreeJson(), "All of its data."),
+        Field("id", Text(256), "Its id."),
+    ),
+    name="an expected event",
+)
 _ROWS = ListOf(FreeJson(mapping=True), most=1000)
 TESTS = ListOf(
     Object(
@@ -80,6 +92,11 @@ TESTS = ListOf(
                         Field(
                             "back", _ROWS, "Every record for the source that is made of `target_rows`, in their order."
                         ),
+                        Field(
+                            "events",
+                            ListOf(_EVENT, most=1000),
+                            "Of a job that fills a webhook: every event that the webhook makes of the records, in their order.",
+                        ),
                     ),
                     rules=(_something_expected,),
                     name="expect",
@@ -92,6 +109,21 @@ TESTS = ListOf(
     ),
     most=200,
 )
+
+
+class Emitted(Protocol):
+    """Tells which events an inbound webhook makes of a request: a port, since webhooks are another room."""
+
+    def __call__(
+        self, body: Mapping[str, Any], given: Mapping[str, Any], catalog: Catalog, /
+    ) -> Sequence[dict[str, Any]]:
+        """Return the events with type, subject, data and id.
+
+        Raises:
+            Permanent: the request becomes a dead letter.
+
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +156,19 @@ def dry_run(job: Job, rows: Sequence[Mapping[str, Any]], run: Mapping[str, Any] 
     return DryRun(tuple(records), refused, tuple(deleted))
 
 
-def run_tests(definition: Definition, _catalog: Catalog) -> list[Outcome]:
-    """Run the tests of a checked sync job."""
+def run_tests(definition: Definition, catalog: Catalog, emitted: Emitted | None = None) -> list[Outcome]:
+    """Run the tests of a checked sync job; `emitted` tells which events a webhook makes of a request."""
     job = job_of(definition.body)
     nodes = definition.node.get("tests")
     items = nodes.items if isinstance(nodes, ListNode) else []
     outcomes = []
     for node, case in zip(items, definition.body.get("tests", []), strict=True):
         played = dry_run(job, case["given"]["rows"], case["given"].get("run"))
-        found = (*_compare(case["expect"], played), *_compare_back(job, case))
+        found = (
+            *_compare(case["expect"], played),
+            *_compare_back(job, case),
+            *_compare_events(job, case["expect"], played, catalog, emitted),
+        )
         outcomes.append(Outcome(definition.label, case["name"], node.source.file, node.line, node.col, found))
     return outcomes
 
@@ -150,6 +186,35 @@ def _compare(expect: Mapping[str, Any], played: DryRun) -> list[str]:
     if found or "refused" not in expect:
         found += [f"row {row} is refused: {why.code} {why.message}" for row, why in played.refused.items()]
     return found
+
+
+def _compare_events(
+    job: Job, expect: Mapping[str, Any], played: DryRun, catalog: Catalog, emitted: Emitted | None
+) -> list[str]:
+    """Play the webhook that the job fills on each record."""
+    if "events" not in expect:
+        return []
+    if job.target.webhook is None or emitted is None:
+        return ["events are for jobs whose target is a webhook"]
+    bodies = list(catalog.bodies("Webhook", job.target.webhook))
+    made: list[dict[str, Any]] = []
+    for number, record in enumerate(played.records):
+        offered = offered_of(job, record)
+        given = {"json": offered.body, "headers": offered.headers, "params": offered.params}
+        try:
+            made += emitted(bodies[0], {**given, "query": dict(parse_qsl(offered.query))}, catalog) if bodies else []
+        except CrossdockError as error:
+            return [f"record {number} becomes a dead letter: {error.code} {error.message}"]
+    wanted = expect["events"]
+    if len(wanted) != len(made):
+        told = [f"emitted: {each['type']} {each['subject'] or ''}" for each in made[:3]]
+        return [f"events: expected {len(wanted)}, emitted {len(made)}", *told]
+    return [
+        each
+        for number, (event, actual) in enumerate(zip(wanted, made, strict=True))
+        for key, value in event.items()
+        for each in differences(f"events[{number}].{key}", value, actual[key])
+    ]
 
 
 def _compare_back(job: Job, case: Mapping[str, Any]) -> list[str]:

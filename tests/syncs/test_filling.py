@@ -184,6 +184,28 @@ def test_the_job_is_declared_and_tested_without_a_server() -> None:
     assert outcome.differences == ()
 
 
+EVENTS = "refused: [{row: 1, code: REQUEST_SHAPE}]"
+
+
+@pytest.mark.parametrize(
+    ("events", "emit", "difference"),
+    [
+        ("[{type: order.created, data: {id: 1}}]", "data: body", ""),
+        ("[{type: order.created, subject: north}]", "data: body, subject: params.shop", ""),
+        ("[{type: order.created, data: {id: 2}}]", "data: body", "events[0].data"),
+        ("[]", "data: body", "expected 0, emitted 1"),
+        ("[{type: order.created}]", "data: {total: {from: body.total, required: true}}", "record 0 becomes a dead letter: EXPR_"),
+    ],
+)
+def test_the_events_that_the_webhook_makes_of_the_records_are_told(events: str, emit: str, difference: str) -> None:
+    text = (WEBHOOK + JOB).replace(EVENTS, f"{EVENTS}, events: {events}").replace("data: body}", emit + "}")
+    result = check([File("a.yaml", text.encode())], catalog(), default_kinds())
+    assert [str(each) for each in result.findings if each.severity == "error"] == []
+    [outcome] = run_tests(result.documents, catalog(), default_kinds()).outcomes
+    assert difference in " ".join(outcome.differences)
+    assert bool(difference) == bool(outcome.differences)
+
+
 @pytest.mark.parametrize(("old", "new", "code"), WRONG, ids=[f"{each[2]}-{no}" for no, each in enumerate(WRONG)])
 def test_what_the_webhook_could_not_take_is_found_by_check(old: str, new: str, code: str) -> None:
     text = (WEBHOOK + JOB).replace(old, new)

@@ -21,7 +21,7 @@ from server.documents.values import FreeJson
 from server.events.catalogue import SCHEMA_VIOLATION
 from server.events.envelope import from_json, to_json
 from server.kernel.clock import rfc3339
-from server.kernel.errors import CrossdockError, Failure
+from server.kernel.errors import CrossdockError, Failure, Permanent
 from server.kernel.ids import show
 from server.webhooks.inbound.answering import Made, refusal
 from server.webhooks.inbound.emitting import Work
@@ -260,18 +260,35 @@ def _compare_events(expected: list[dict[str, Any]], events: Sequence[NewEvent]) 
         return [f"events: expected {len(expected)}, emitted {len(events)}", *emitted]
     found = []
     for number, (wanted, event) in enumerate(zip(expected, events, strict=True)):
-        actual = {
-            "type": event.type,
-            "subject": event.subject,
-            "data": from_json(event.data),
-            "id": event.id,
-            "time": rfc3339(event.time) if event.time else None,
-            "source": event.source,
-            "correlation": event.correlation_id,
-        }
+        actual = _shown(event)
         for key, value in wanted.items():
             found += differences(f"events[{number}].{key}", value, actual[key])
     return found
+
+
+def emitted(body: Mapping[str, Any], given: Mapping[str, Any], catalog: Catalog) -> list[dict[str, Any]]:
+    """Return the events that an inbound webhook would make of a request, as tests compare them: what sync jobs that fill it ask.
+
+    Raises:
+        Permanent: the request becomes a dead letter, with the code of that.
+
+    """
+    played = dry_run(body, given, catalog)
+    if played.failure is not None:
+        raise Permanent(played.failure.message, code=played.failure.code, source=played.failure.source)
+    return [_shown(each) for each in played.events]
+
+
+def _shown(event: NewEvent) -> dict[str, Any]:
+    return {
+        "type": event.type,
+        "subject": event.subject,
+        "data": from_json(event.data),
+        "id": event.id,
+        "time": rfc3339(event.time) if event.time else None,
+        "source": event.source,
+        "correlation": event.correlation_id,
+    }
 
 
 def _compare_answer(body: Mapping[str, Any], expected: Mapping[str, Any], played: DryRun) -> list[str]:
