@@ -73,10 +73,13 @@ class Runtime:
         self.name = parts.process.name
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._rung = False
+        parts.deliveries.pace.turned = self._wake.set
         self._redis = hints.connect(parts.redis_url)
 
     def wake(self) -> None:
         """Look for due work now; called from any thread."""
+        self._rung = True
         self._wake.set()
         self.parts.deliveries.wake()
 
@@ -133,13 +136,15 @@ class Runtime:
     def _rest(self) -> None:
         """Wait for a hint; while events come nobody gives any, so we look ourselves, by one question for all chores."""
         until = time.monotonic() + TIMER_SECONDS
-        while time.monotonic() < until and not self._wake.wait(
-            _LOOK_SECONDS if self.parts.deliveries.awake else TIMER_SECONDS
-        ):
+        while time.monotonic() < until and not self._stop.is_set():
+            self._wake.wait(_LOOK_SECONDS if self.parts.deliveries.awake else TIMER_SECONDS)
+            self._wake.clear()
+            if self._rung:
+                break
             with contextlib.suppress(Unavailable), self.parts.deliveries.store.statements() as conn:  # by index: a backlog waits
                 if claims.others_due(conn, DELIVERY):
                     break
-        self._wake.clear()
+        self._rung = False
 
     def _ring(self) -> None:
         """Listen for hints; Redis may go away for as long as it likes."""

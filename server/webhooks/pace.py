@@ -48,7 +48,11 @@ class Unwatched:
 
 
 class Pace:
-    """Waits between looks for work; lives on the engine's loop."""
+    """Waits between looks for work; lives on the engine's loop.
+
+    `turned` is called each time when it awakes, before anybody may be spared a hint, and when it has gone to sleep: whoever else in
+    this process is woken by those hints then has to look by itself.
+    """
 
     def __init__(self, watch: Watch, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._watch = watch
@@ -57,6 +61,7 @@ class Pace:
         self._awake_until = 0.0
         self._said_at: float | None = None
         self._telling: asyncio.Task[None] | None = None
+        self.turned: Callable[[], None] = _unheard
 
     @property
     def awake(self) -> bool:
@@ -71,6 +76,8 @@ class Pace:
         """Look again soon: there was work."""
         now = self._monotonic()
         self._awake_until = now + AWAKE_SECONDS
+        if self._said_at is None:
+            self.turned()
         due = self._said_at is None or now - self._said_at >= _SAY_SECONDS
         if due and (self._telling is None or self._telling.done()):
             self._said_at = now
@@ -82,6 +89,7 @@ class Pace:
             self._said_at = None
             await asyncio.to_thread(self._watch.asleep)
             self._wake.clear()
+            self.turned()
             return  # once more: a hint may have been spared while we were awake
         await self.room(POLL_SECONDS if self.awake else TIMER_SECONDS)
 
@@ -97,6 +105,10 @@ class Pace:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
         self._wake.clear()
+
+
+def _unheard() -> None:
+    """Wake nobody."""
 
 
 class SlowLanes:
