@@ -16,7 +16,7 @@ from plugins.erp_sandbox.production.scheduling import planned
 from server.sdk import Permanent
 from server.sdk.ports.production import PRODUCTION_STATUSES
 from tests.erp.calling import call, refusal, told
-from tests.erp.stocking import order, product, stock
+from tests.erp.stocking import order, product, shipped, stock
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -135,13 +135,13 @@ def test_what_is_completed_is_in_stock_and_its_materials_are_not(context: Contex
     sold = order(context, **{made: 4})
     first, second = (make(context, made, 2, order_id=sold) for _ in range(2))
     batch = call(context, "production.complete", production_order_id=first, quantity=0.5)
-    assert (batch["status"], batch["produced"], stock(context, made)) == ("in_progress", 0.5, (0.5, 0))
+    assert (batch["status"], batch["produced"], stock(context, made)) == ("in_progress", 0.5, (0.5, 0.5))
     assert (
         refusal(context, "production.complete", production_order_id=first, quantity=1.6).code == "PRODUCTION_TOO_MUCH"
     )
     assert call(context, "production.complete", production_order_id=first)["status"] == "completed"
     assert call(context, "production.complete", production_order_id=first)["change"] == "none"
-    assert (stock(context, made), stock(context, rubber), stock(context, bolt)) == ((2, 0), (24, 0), (96, 0))
+    assert (stock(context, made), stock(context, rubber), stock(context, bolt)) == ((2, 2), (24, 0), (96, 0))
     assert [each.data["quantity"] for each in told(context, "production.batch.completed")] == [0.5, 1.5]
     assert told(context, "order.ready.for.fulfillment") == []
     found = call(context, "production.check_all_complete", order_id=sold)
@@ -228,3 +228,57 @@ def test_a_plan_holds_all_of_it_and_no_day_more_than_it_can(quantity: int, busy:
     for day, much in days.items():
         assert day.weekday() < 5
         assert much + taken.get(day, 0) <= capacity
+
+
+def short_of(context: Context, product_id: str, quantity: float, **more: Any) -> str:
+    """Make an order, and all that it takes; return the order."""
+    sold = order(context, **{product_id: quantity})
+    call(context, "production.complete", production_order_id=make(context, product_id, quantity, order_id=sold), **more)
+    return sold
+
+
+def test_what_is_made_for_an_order_is_for_nobody_else(context: Context) -> None:
+    gear = product(context, "gear")
+    sold, other = short_of(context, gear, 5), order(context, **{gear: 1})
+    assert stock(context, gear) == (5, 5)
+    assert refusal(context, "inventory.reserve_stock", order_id=other).code == "STOCK_SHORT"
+    for _ in range(2):
+        call(context, "inventory.reserve_stock", order_id=sold)
+        assert stock(context, gear) == (5, 5)
+        call(context, "inventory.release_stock", order_id=sold)
+        assert stock(context, gear) == (5, 5)
+    done = shipped(context, sold)
+    assert stock(context, gear) == (0, 0)
+    call(context, "logistics.cancel_shipment", shipment_id=done["shipment_id"])
+    call(context, "warehouse.cancel_packing", packing_id=done["packing_id"])
+    call(context, "warehouse.cancel_picking", picking_id=done["picking_id"])
+    call(context, "inventory.release_stock", order_id=sold)
+    assert stock(context, gear) == (5, 5)
+    call(context, "orders.cancel", order_id=sold)
+    call(context, "orders.cancel", order_id=sold)
+    assert stock(context, gear) == (5, 0)
+    call(context, "inventory.reserve_stock", order_id=other)
+
+
+def test_what_is_held_for_an_order_that_is_cancelled_is_free_with_its_release(context: Context) -> None:
+    gear = product(context, "gear", 2)
+    sold = order(context, **{gear: 5})
+    call(context, "production.complete", production_order_id=make(context, gear, 3, order_id=sold))
+    assert stock(context, gear) == (5, 3), "what lay there is anybody's until it is reserved"
+    call(context, "inventory.reserve_stock", order_id=sold)
+    call(context, "orders.cancel", order_id=sold)
+    assert stock(context, gear) == (5, 5)
+    call(context, "inventory.release_stock", order_id=sold)
+    assert stock(context, gear) == (5, 0)
+
+
+def test_no_more_is_kept_than_the_order_wants(context: Context) -> None:
+    gear = product(context, "gear")
+    sold = short_of(context, gear, 5)
+    call(context, "production.complete", production_order_id=make(context, gear, 2, order_id=sold))
+    assert stock(context, gear) == (7, 5)
+    call(context, "orders.update", order_id=sold, items=[{"product_id": gear, "quantity": 1}])
+    call(context, "inventory.reserve_stock", order_id=sold)
+    assert stock(context, gear) == (7, 1)
+    call(context, "production.complete", production_order_id=make(context, gear, 2, order_id=sold))
+    assert stock(context, gear) == (9, 1), "it has what it wants"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select
 
-from plugins.erp_sandbox.inventory.tables import RESERVATIONS, RESERVED_GOODS, STOCK, STOCK_MOVES
+from plugins.erp_sandbox.inventory.tables import KEPT_GOODS, RESERVATIONS, RESERVED_GOODS, STOCK, STOCK_MOVES
 from plugins.erp_sandbox.opening import working
 from plugins.erp_sandbox.production import boms, making, scheduling
 from plugins.erp_sandbox.sales import orders
@@ -49,7 +49,8 @@ def vet(context: Context) -> None:
         moves = select(STOCK_MOVES.c.product_id, func.sum(STOCK_MOVES.c.quantity))
         moves = moves.where(STOCK_MOVES.c.company == desk.company).group_by(STOCK_MOVES.c.product_id)
         moved = {product_id: Decimal(quantity) for product_id, quantity in desk.connection.execute(moves)}
-        held = select(RESERVED_GOODS.c.product_id, func.sum(RESERVED_GOODS.c.quantity)).join_from(
+        more = func.sum(RESERVED_GOODS.c.quantity - RESERVED_GOODS.c.made)
+        held = select(RESERVED_GOODS.c.product_id, more).join_from(
             RESERVED_GOODS,
             RESERVATIONS,
             (RESERVATIONS.c.company == RESERVED_GOODS.c.company)
@@ -60,6 +61,10 @@ def vet(context: Context) -> None:
             product_id: Decimal(quantity)
             for product_id, quantity in desk.connection.execute(held.group_by(RESERVED_GOODS.c.product_id))
         }
+        kept = select(KEPT_GOODS.c.product_id, func.sum(KEPT_GOODS.c.quantity))
+        kept = kept.where(KEPT_GOODS.c.company == desk.company).group_by(KEPT_GOODS.c.product_id)
+        for product_id, quantity in desk.connection.execute(kept):
+            reserved[product_id] = reserved.get(product_id, Decimal(0)) + quantity
     for row in found:
         assert row.on_hand == moved.get(row.product_id, 0) >= row.reserved == reserved.get(row.product_id, 0) >= 0
 

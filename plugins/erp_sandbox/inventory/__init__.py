@@ -1,4 +1,7 @@
-"""The module `inventory`; what it has to do with production orders stands there."""
+"""The module `inventory`; what it has to do with production orders stands there.
+
+`orders.cancel` stands here and not with the orders: it also frees what was made for one.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ WRITES: dict[str, Work] = {
     "inventory.release_stock": reservations.release,
     "inventory.update_stock_levels": levels.update,
     "inventory.adjust_stock": levels.adjust,
+    "orders.cancel": reservations.cancel_order,
 }
 
 __all__ = ["READS", "WRITES"]

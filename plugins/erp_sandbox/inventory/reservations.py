@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, update
 
 from plugins.erp_sandbox import records
-from plugins.erp_sandbox.inventory import sold, stock
+from plugins.erp_sandbox.inventory import kept, sold, stock
 from plugins.erp_sandbox.inventory.stock import Change, Why
 from plugins.erp_sandbox.inventory.tables import RESERVATIONS, RESERVED_GOODS
-from plugins.erp_sandbox.records import Record, number, refused
+from plugins.erp_sandbox.records import NOTHING, Record, number, refused
+from plugins.erp_sandbox.sales import orders
 from plugins.erp_sandbox.transitions import Transitions
 from server.sdk.ports.inventory import STOCK_BOUND, STOCK_RESERVED
 from server.sdk.ports.warehouse import NOTHING_RESERVED, RESERVATION_STALE
@@ -29,6 +30,7 @@ MOVES: Mapping[str, Mapping[str, str]] = {
     "ship": {"picking": "shipped"},
     "take back": {"shipped": "picking"},
 }
+_FREE = frozenset({"none", "released"})
 _RESERVING = Transitions("reservation", STOCK_RESERVED, MOVES)
 _RELEASING = Transitions("reservation", STOCK_BOUND, MOVES)
 _PICKING = Transitions("reservation", NOTHING_RESERVED, MOVES)
@@ -52,38 +54,86 @@ def shown_goods(goods: Mapping[str, Decimal]) -> list[Record]:
 
 
 def reserve(desk: Desk, given: Mapping[str, Any]) -> Record:
-    """Reserve all the goods of an order, or none."""
+    """Reserve all the goods of an order, or none; what was made for it is its already."""
     order_id = given["order_id"]
     sold.order_to_come(desk, order_id)
     before = status_of(desk, order_id)
     after = _RESERVING.after(before, "reserve")
-    goods = sold.goods_of(desk, order_id)
-    changes = {product_id: Change(reserved=quantity) for product_id, quantity in goods.items()}
+    goods, had = sold.goods_of(desk, order_id), kept.for_order(desk, order_id)
+    made = {each: min(had.get(each, NOTHING), goods.get(each, NOTHING)) for each in {*goods, *had}}
+    changes = {each: Change(reserved=goods.get(each, NOTHING) - had.get(each, NOTHING)) for each in made}
     stock.change(desk, changes, Why("reserved", f"order/{order_id}"))
+    kept.put(desk, order_id, made)
     whose = {"company": desk.company, "order_id": order_id}
     if before == "none":
         records.add(desk, RESERVATIONS, {**whose, "status": after, "updated_at": desk.now})
     else:
         _set(desk, order_id, after)
-    records.add(desk, RESERVED_GOODS, *({**whose, "product_id": each, "quantity": goods[each]} for each in goods))
+    reserved = [{**whose, "product_id": each, "quantity": goods[each], "made": made[each]} for each in goods]
+    records.add(desk, RESERVED_GOODS, *reserved)
     return {"order_id": order_id, "status": after, "change": "created", "items": shown_goods(goods)}
 
 
 def release(desk: Desk, given: Mapping[str, Any]) -> Record:
-    """Give back what is held; what never was, or was given back already, is fine."""
+    """Give back what is held; what never was, or was given back already, is fine. What was made for the order stays its."""
     order_id = given["order_id"]
     sold.lock_order(desk, order_id)
     before = status_of(desk, order_id)
     after = _RELEASING.after(before, "release")
     goods = goods_of(desk, order_id) if after != before else {}
     if after != before:
-        changes = {product_id: Change(reserved=-quantity) for product_id, quantity in goods.items()}
+        made = _made(desk, order_id)
+        changes = {each: Change(reserved=made[each] - quantity) for each, quantity in goods.items()}
         stock.change(desk, changes, Why("released", f"order/{order_id}"))
         this = (RESERVED_GOODS.c.company == desk.company, RESERVED_GOODS.c.order_id == order_id)
         desk.connection.execute(delete(RESERVED_GOODS).where(*this))
         _set(desk, order_id, after)
+        if sold.is_cancelled(desk, order_id):
+            _let_go(desk, order_id)
     change = "none" if after == before else "updated"
     return {"order_id": order_id, "status": after, "change": change, "items": shown_goods(goods)}
+
+
+def cancel_order(desk: Desk, given: Mapping[str, Any]) -> Record:
+    """Cancel an order, as the sales module does; what was made for it is for anybody then. What is held for it waits for its release."""
+    answer = orders.cancel(desk, given)
+    if answer["change"] != "none" and status_of(desk, given["order_id"]) in _FREE:
+        _let_go(desk, given["order_id"])
+    return answer
+
+
+def keep(desk: Desk, order_id: str, product_id: str, quantity: Decimal) -> Decimal:
+    """Keep goods that were made for an order, as far as it lacks them; return how much of them is reserved by that."""
+    sold.lock_order(desk, order_id)
+    if not sold.is_to_come(desk, order_id) or status_of(desk, order_id) not in _FREE:
+        return NOTHING
+    has = kept.for_order(desk, order_id).get(product_id, NOTHING)
+    more = max(min(quantity, sold.goods_of(desk, order_id).get(product_id, NOTHING) - has), NOTHING)
+    kept.put(desk, order_id, {product_id: has + more})
+    return more
+
+
+def give_up(desk: Desk, order_id: str, product_id: str, quantity: Decimal) -> Decimal:
+    """Keep less for an order, of what is not reserved yet; return how much less."""
+    sold.lock_order(desk, order_id)
+    if status_of(desk, order_id) not in _FREE:
+        return NOTHING
+    has = kept.for_order(desk, order_id).get(product_id, NOTHING)
+    less = min(has, quantity)
+    kept.put(desk, order_id, {product_id: has - less})
+    return less
+
+
+def _let_go(desk: Desk, order_id: str) -> None:
+    had = kept.for_order(desk, order_id)
+    changes = {each: Change(reserved=-quantity) for each, quantity in had.items()}
+    stock.change(desk, changes, Why("released", f"order/{order_id}"))
+    kept.put(desk, order_id, dict.fromkeys(had, NOTHING))
+
+
+def _made(desk: Desk, order_id: str) -> dict[str, Decimal]:
+    goods = records.many(desk, RESERVED_GOODS, RESERVED_GOODS.c.order_id == order_id)
+    return {each["product_id"]: each["made"] for each in goods}
 
 
 def pick(desk: Desk, order_id: str) -> dict[str, Decimal]:
@@ -126,6 +176,8 @@ def _leave(desk: Desk, order_id: str, verb: str, why: Why, sign: int) -> None:
     after = _PICKING.after(status_of(desk, order_id), verb)
     goods = goods_of(desk, order_id)
     stock.change(desk, {each: Change(quantity * sign, quantity * sign) for each, quantity in goods.items()}, why)
+    had = kept.for_order(desk, order_id)
+    kept.put(desk, order_id, {each: had[each] + made * sign for each, made in _made(desk, order_id).items() if made})
     _set(desk, order_id, after)
 
 

@@ -49,6 +49,17 @@ RESERVED_GOODS = Table(
     Column("order_id", String(64), primary_key=True),
     Column("product_id", String(64), primary_key=True),
     Column("quantity", Quantity(), nullable=False),
+    Column("made", Quantity(), nullable=False),  # so much of it was made for the order
     CheckConstraint("quantity > 0", name="reserved_goods_are_some"),
+    CheckConstraint("made >= 0 AND made <= quantity", name="reserved_goods_are_made_once"),
 )
-INVENTORY_TABLES = (STOCK, STOCK_MOVES, RESERVATIONS, RESERVED_GOODS)
+KEPT_GOODS = Table(
+    "kept_goods",
+    METADATA,
+    company(),
+    Column("order_id", String(64), primary_key=True),
+    Column("product_id", String(64), primary_key=True),
+    Column("quantity", Quantity(), nullable=False),
+    CheckConstraint("quantity >= 0", name="kept_goods_are_not_negative"),
+)
+INVENTORY_TABLES = (STOCK, STOCK_MOVES, RESERVATIONS, RESERVED_GOODS, KEPT_GOODS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plugins.erp_sandbox import records
-from plugins.erp_sandbox.inventory import sold, stock
+from plugins.erp_sandbox.inventory import reservations, sold, stock
 from plugins.erp_sandbox.inventory.stock import Change, Why
 from plugins.erp_sandbox.production import orders
 from plugins.erp_sandbox.production.orders import STATUS
@@ -42,7 +42,7 @@ def complete(desk: Desk, given: Mapping[str, Any]) -> Record:
         return {**orders.shown(desk, order), "change": "none"}
     changes = {each: Change(-quantity) for each, quantity in _used(desk, order, made).items()}
     if taken:
-        changes[order["product_id"]] = Change(taken)
+        changes[order["product_id"]] = _into_stock(desk, order, taken)
     stock.change(desk, changes, Why("produced", orders.subject(order), short=MATERIALS_SHORT))
     after = records.change(
         desk,
@@ -71,7 +71,8 @@ def add_stock(desk: Desk, given: Mapping[str, Any]) -> Record:
             raise orders.unknown(given["production_order_id"])
         quantity = min(quantity, waiting(order))
         why = Why("produced", orders.subject(order), given.get("reason"))
-    after = stock.change(desk, {product_id: Change(quantity)}, why)
+    change = Change(quantity) if order is None else _into_stock(desk, order, quantity)
+    after = stock.change(desk, {product_id: change}, why)
     if order is not None and quantity:
         _settled(desk, records.change(desk, PRODUCTION_ORDERS, order, stocked=order["stocked"] + quantity))
     return {**after[product_id].shown(), "added": number(quantity), "change": "updated" if quantity else "none"}
@@ -91,7 +92,8 @@ def reject(desk: Desk, production_order_id: str, quantity: Decimal, action: str)
     from_stock = max(quantity - waiting(order), NOTHING)
     if from_stock > order["stocked"]:
         raise refused(PRODUCTION_TOO_MUCH, "more is bad than was made", produced=number(order["produced"]))
-    stock.change(desk, {order["product_id"]: Change(-from_stock)}, Why("rejected", orders.subject(order)))
+    change = _out_of_stock(desk, order, from_stock)
+    stock.change(desk, {order["product_id"]: change}, Why("rejected", orders.subject(order)))
     values = {"stocked": order["stocked"] - from_stock}
     if action == "scrap":
         values["rejected"] = order["rejected"] + quantity
@@ -101,6 +103,19 @@ def reject(desk: Desk, production_order_id: str, quantity: Decimal, action: str)
         _forget_use(desk, order, values["produced"])
     after = records.change(desk, PRODUCTION_ORDERS, order, status=status, **values)
     _settled(desk, after, was=order["status"])
+
+
+def _into_stock(desk: Desk, order: Record, quantity: Decimal) -> Change:
+    """Return the change by what was made: what an order waits for is kept for it."""
+    if order["order_id"] is None:
+        return Change(quantity)
+    return Change(quantity, reservations.keep(desk, order["order_id"], order["product_id"], quantity))
+
+
+def _out_of_stock(desk: Desk, order: Record, quantity: Decimal) -> Change:
+    if order["order_id"] is None:
+        return Change(-quantity)
+    return Change(-quantity, -reservations.give_up(desk, order["order_id"], order["product_id"], quantity))
 
 
 def _settled(desk: Desk, order: Record, was: str | None = None) -> Record:

@@ -57,7 +57,6 @@ WRITES: dict[str, Work] = {
     "orders.create_from_deal": orders.create_from_deal,
     "orders.create_from_quote": orders.create_from_quote,
     "orders.update": orders.update,
-    "orders.cancel": orders.cancel,
     "orders.set_priority": orders.set_priority,
 }
 

@@ -1,7 +1,8 @@
 """The port `production`: bills of materials, and orders to make something.
 
 A production order is `planned`, then `scheduled` and `in_progress`; it may wait (`waiting_materials`, `on_hold`), and `inspection`
-is where all is made and waits for its inspection. It ends as `completed` or `cancelled`.
+is where all is made and waits for its inspection. It ends as `completed` or `cancelled`. What is made for an order is kept for it:
+nobody else can reserve it, until that order is cancelled.
 """
 
 from __future__ import annotations
