@@ -197,7 +197,7 @@ class _Reading:
             last = at + size >= len(records)
             after = following if last else replace(place, skip=at + size, page=answer.digest.hex())
             if rows or not last or following.at is not None or following.token != self._request.token:
-                yield Page(rows, self._position(after), following.token if last else place.token)
+                yield Page(rows, self._position(after), following.token if last else place.token, followed=not last)
 
     def _after(self, place: _Place, answer: Answer, guard: LoopGuard) -> _Place:
         records, pages = place.records + len(answer.records), place.pages + 1

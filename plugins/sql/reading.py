@@ -91,10 +91,10 @@ class QueryRead(Source):
         fields = request.primary_key if nulls else request.order
         while True:
             number = 0
-            for rows in _run(context, request, at_once, after, nulls=nulls):
+            for rows, is_followed in _run(context, request, at_once, after, nulls=nulls):
                 number += len(rows)
                 after = [rows[-1][each] for each in fields]
-                yield Page(rows, {"nulls": nulls, "after": packed(after)})
+                yield Page(rows, {"nulls": nulls, "after": packed(after)}, followed=is_followed)
             if number < at_once or not fields:
                 return
 
@@ -150,7 +150,7 @@ def _place(request: ReadRequest) -> tuple[bool, Sequence[Any] | None]:
 
 def _run(
     context: Context, request: ReadRequest, at_once: int, after: Sequence[Any] | None, *, nulls: bool
-) -> Iterator[list[Row]]:
+) -> Iterator[tuple[list[Row], bool]]:
     with reading(context) as connection:
         query = Wrapped(connection, request).page(at_once, after, nulls=nulls)
         if at_once == _ROWS_A_QUERY:
@@ -160,10 +160,10 @@ def _run(
         rows = _made(result)(result.all())
     # SQLite's readers keep writers out: nothing is held while the pages are worked on
     for start in range(0, len(rows), request.size):
-        yield rows[start : start + request.size]
+        yield rows[start : start + request.size], start + request.size < len(rows)
 
 
-def _streamed(connection: Connection, query: Query, size: int) -> Iterator[list[Row]]:
+def _streamed(connection: Connection, query: Query, size: int) -> Iterator[tuple[list[Row], bool]]:
     at_once = size * max(1, -(-_FETCHED // size))
     streaming = connection.execution_options(stream_results=True, max_row_buffer=at_once)
     with streaming.execute(query.clause, query.values) as result:
@@ -172,7 +172,7 @@ def _streamed(connection: Connection, query: Query, size: int) -> Iterator[list[
             found: Sequence[Any] = result.fetchmany(at_once)
         while found:
             for start in range(0, len(found), size):
-                yield made(found[start : start + size])
+                yield made(found[start : start + size]), start + size < len(found)
             # SQLAlchemy has a few rows of its own at first; from now on the driver is asked: nobody needs rows made of its rows
             with named_failures(may_write=False), driver_failures(connection):
                 found = result.cursor.fetchmany(at_once) if result.cursor is not None else ()

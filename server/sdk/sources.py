@@ -97,13 +97,15 @@ class Page:
     """Some rows, none where the source skipped ahead. `position` is JSON: going on from it gives the rows after these.
 
     `token` is JSON too: where the next run begins, if this one ends after this page. `deleted` are keys that the source
-    itself says are gone (tombstones).
+    itself says are gone (tombstones). `followed` says that the next page is at hand: it comes without another question to the
+    system, so it is taken together with this one.
     """
 
     rows: Sequence[Row]
     position: Any
     token: Any = None
     deleted: Sequence[Key] = ()
+    followed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

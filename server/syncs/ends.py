@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 END_MISSING = code("END_MISSING", "The integration's plugin has no such source or target any more.")
 T = TypeVar("T")
+_ROWS_AT_HAND = 1000
 _KEPT_SECONDS = 120.0
 """How long what a reading source was given may be used: longer than any slice."""
 
@@ -32,12 +33,10 @@ class SourceEnd:
     def pages(self, request: ReadRequest) -> Generator[Page, None, None]:
         """Yield the pages; closing it closes the source's."""
         pages = self._do(lambda source, context: source.read(request, context), _KEPT_SECONDS)
+        taking = Taking(pages)
         try:
-            while True:
-                page = self.caller.piece(self.call, lambda _adapter, _context: next(pages, None))
-                if page is None:
-                    return
-                yield page
+            while found := self.caller.piece(self.call, lambda _adapter, _context: taking.some()):
+                yield from found
         finally:
             pages.close()
 
@@ -74,6 +73,37 @@ class SourceEnd:
             return work(source, context)
 
         return self.caller.piece(self.call, piece, seconds)
+
+
+class Taking:
+    """Takes pages from a source, those together that it has at hand: each call has its price.
+
+    What breaks after a page was taken is raised when the next ones are asked for.
+    """
+
+    def __init__(self, pages: Generator[Page, None, None]) -> None:
+        self._pages = pages
+        self._error: Exception | None = None
+
+    def some(self) -> list[Page]:
+        """Return the next pages, none after the last."""
+        if self._error is not None:
+            raise self._error
+        found: list[Page] = []
+        rows = 0
+        while not found or (found[-1].followed and rows < _ROWS_AT_HAND):
+            try:
+                page = next(self._pages, None)
+            except Exception as error:  # whatever it is, it is the caller's to name: first come the pages before it
+                if not found:
+                    raise
+                self._error = error
+                break
+            if page is None:
+                break
+            found.append(page)
+            rows += len(page.rows) + 1
+        return found
 
 
 @dataclass(frozen=True, slots=True)

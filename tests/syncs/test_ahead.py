@@ -7,8 +7,10 @@ import threading
 import pytest
 
 from server.mapping import EvaluationError, compile_map
+from server.sdk.sources import Page
 from server.syncs.ahead import Ahead
 from server.syncs.batches import Leaves
+from server.syncs.ends import Taking
 from server.syncs.refused import Refused
 from tests.support.product import Product
 from tests.syncs.running import Syncing
@@ -107,3 +109,20 @@ def test_a_refused_row_does_not_hold_its_page() -> None:
     except EvaluationError as error:
         kept = Refused(None, {}, None, error, "mapping").error
     assert (kept.__traceback__, kept.__context__, kept.__cause__) == (None, None, None)
+
+
+def test_pages_at_hand_come_together_and_what_breaks_comes_after_them() -> None:
+    def pages():
+        yield Page([{}], 1, followed=True)
+        yield Page([{}], 2, followed=True)
+        yield Page([{}], 3)
+        yield Page([{}], 4, followed=True)
+        raise ValueError("the fifth")
+
+    taking = Taking(pages())
+    assert [[each.position for each in taking.some()] for _ in range(2)] == [[1, 2, 3], [4]]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="the fifth"):
+            taking.some()
+    many = Taking(Page([{}] * 400, number, followed=True) for number in range(4))
+    assert [len(many.some()) for _ in range(3)] == [3, 1, 0]
