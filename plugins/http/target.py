@@ -127,7 +127,8 @@ class ResourceWrite(Target):
         changes = found is not None or to.mode == "update_only"
         ask = _asked(options["update"] if changes else options, record, found, "PATCH" if changes else "POST")
         try:
-            answer = _send(wire, options, ask, key)
+            # what a try before may have created is found now, and changed: another request needs another key
+            answer = _send(wire, options, ask, key if found is None else f"{key}:update")
         except Permanent as error:
             status = error.details.get("status")
             if (to.mode == "insert_only" and status == _THERE) or (to.mode == "update_only" and error.code == _ABSENT):

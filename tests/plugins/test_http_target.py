@@ -68,6 +68,13 @@ def test_appended_again_under_the_same_key_is_there_once(mock):
     assert [each.headers["idempotency-key"] for each in mock.received] == ["k0", "k1", "k0", "k1"]
 
 
+def test_a_change_of_what_a_try_before_created_has_a_key_of_its_own(mock):
+    for _ in range(3):
+        write(mock, FOUND, batch("a"))
+    keys = [each.headers["idempotency-key"] for each in mock.received if "idempotency-key" in each.headers]
+    assert keys == ["k0", "k0:update", "k0:update"]
+
+
 @pytest.mark.parametrize("options", [PLAIN, FOUND])
 def test_insert_only_leaves_what_is_there_alone(mock, options):
     mock.records.rows = [{"id": 0, "name": "old"}]
