@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from plugins.erp_sandbox.production import sample
-from plugins.erp_sandbox.records import one
+from plugins.erp_sandbox.records import by_id, one
 from plugins.erp_sandbox.sales import customers, deals, products
 from plugins.erp_sandbox.sales.tables import DEALS
 from server.sdk import Operation
@@ -67,7 +67,8 @@ def seed(desk: Desk, size: int = 1) -> Seeded:
     written = customers.write(desk, people, "external_id")
     ids = zip((each["external_id"] for each in people), written.ids, strict=True)
     made.customers = {name: str(customer_id) for name, customer_id in ids}
-    sample.seed(desk, made.products, size)
+    names = [f"D-{number}" for number in range(1, size + 1)]
+    sample.seed(desk, made.products, size - len(by_id(desk, DEALS, "external_id", names)))
     for number in range(1, size + 1):
         made.deals[f"D-{number}"] = _deal(desk, made, number)
     return made

@@ -159,3 +159,11 @@ def test_no_company_sees_anothers_stock(context: Context) -> None:
     assert call(other, "inventory.stock_report")["products"] == []
     assert call(other, "inventory.stock_analytics")["moved_in"] == 0
     assert stock(context, bolt) == (5, 3)
+
+
+def test_a_seeded_company_has_enough_for_all_of_its_deals(context: Context) -> None:
+    chair = call(context, "sandbox.seed", size=2)["products"]["P-CHAIR"]
+    assert stock(context, chair) == (140, 0)
+    for size in (2, 5, 5, 1):
+        call(context, "sandbox.seed", size=size)
+    assert stock(context, chair) == (200, 0)

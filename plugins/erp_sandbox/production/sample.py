@@ -26,7 +26,7 @@ _ITEMS = [{"product_id": "prd_0001", "quantity": 5}, {"product_id": "prd_0002", 
 
 
 def seed(desk: Desk, product_ids: Mapping[str, str], deals: int) -> None:
-    """Give a company enough for so many deals; tables are made when they are ordered. Again, it changes nothing."""
+    """Give a company what so many new deals need; tables are made when they are ordered. For none it changes nothing."""
     components = [{"product_id": product_ids[name], "quantity": quantity} for name, quantity in _TABLE.items()]
     boms.upsert(desk, {"product_id": product_ids["P-TABLE"], "components": components})
     sold = [product_ids[name] for name in (*_TABLE, "P-CHAIR")]
@@ -36,12 +36,9 @@ def seed(desk: Desk, product_ids: Mapping[str, str], deals: int) -> None:
         for name, first in _FIRST.items()
     ]
     had = stock.levels(desk, sold)
-    first = {
-        product_ids[name]: Change(parts(_FIRST[name] + _PER_DEAL[name] * deals))
-        for name in _FIRST
-        if had[product_ids[name]].updated_at is None
-    }
-    stock.change(desk, first, Why("added", reason="the first stock"))
+    first = {name: _FIRST[name] if had[product_ids[name]].updated_at is None else 0 for name in _FIRST}
+    more = {product_ids[name]: Change(parts(first[name] + _PER_DEAL[name] * deals)) for name in _FIRST}
+    stock.change(desk, more, Why("added", reason="to try things with"))
     levels.update(desk, {"levels": points})
 
 
