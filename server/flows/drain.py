@@ -68,6 +68,7 @@ class Flows:
         hint: Callable[[], None],
     ) -> None:
         self.store, self.publisher, self.clock, self.hint = store, publisher, clock, hint
+        self._ledger = ledger
         self.recorder = Recorder(ledger)
         self.calls = Calls(store, making, caller)
         self.holding = Holding(store, KIND, AT_ONCE + AHEAD)
@@ -115,7 +116,7 @@ class Flows:
 
     def _due(self) -> bool:
         try:
-            with self.store.statements() as conn:
+            with self._ledger.statements() as conn:  # by index: a backlog waits
                 return bool(conn.exec_driver_sql(_DUE).scalar())
         except Unavailable:  # whoever claims says so
             return False

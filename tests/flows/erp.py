@@ -75,7 +75,9 @@ class Company:
         deals_made = self._sql(f"SELECT external_id, deal_id FROM plugin_erp_sandbox.deals ORDER BY 1 LIMIT {deals}")
         self.deals = {row.external_id: row.deal_id for row in deals_made}
         if broke:
-            self._sql("UPDATE plugin_erp_sandbox.customers SET credit_limit = '1.00' WHERE external_id IN ('C-NORD', 'C-2')")
+            self._sql(
+                "UPDATE plugin_erp_sandbox.customers SET credit_limit = '1.00' WHERE external_id IN ('C-NORD', 'C-2')"
+            )
 
     def win(self) -> None:
         """Win every deal, and publish the events of it: as the outbox of the ERP would, which is not what is looked at here."""
