@@ -65,7 +65,7 @@ class Played:
     error: Mapping[str, Any] | None
     steps: Mapping[str, Any]
     problems: list[str]
-    failures: dict[str, Mapping[str, Any]]
+    failures: Mapping[str, Mapping[str, Any]]
 
 
 class Play:
