@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.erp_sandbox.production.boms import Graph
@@ -79,6 +79,7 @@ def test_a_bill_is_replaced_and_said_again_it_stays(context: Context) -> None:
     assert part == {"product_id": c, "quantity": 3}
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(2, 20), st.data())
 def test_what_is_exploded_is_the_sum_over_all_ways(size: int, data: st.DataObject) -> None:
     edges = {
@@ -219,6 +220,7 @@ def test_days_are_filled_from_the_first_free_one_and_given_back(context: Context
     assert refusal(context, "production.schedule", production_order_id=huge, **room).code == "CAPACITY_SHORT"
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(1, 200), st.dictionaries(st.integers(0, 40), st.integers(0, 12)), st.integers(1, 10))
 def test_a_plan_holds_all_of_it_and_no_day_more_than_it_can(quantity: int, busy: dict[int, int], capacity: int) -> None:
     start = date(2026, 1, 1)
@@ -282,3 +284,12 @@ def test_no_more_is_kept_than_the_order_wants(context: Context) -> None:
     assert stock(context, gear) == (7, 1)
     call(context, "production.complete", production_order_id=make(context, gear, 2, order_id=sold))
     assert stock(context, gear) == (9, 1), "it has what it wants"
+
+
+def test_what_was_made_for_an_order_that_went_another_way_is_free_with_a_release(context: Context) -> None:
+    gear = product(context, "gear")
+    sold = short_of(context, gear, 5)
+    call(context, "orders.update", order_id=sold, status="shipped")
+    for change in ("updated", "none"):
+        assert call(context, "inventory.release_stock", order_id=sold)["change"] == change
+    assert stock(context, gear) == (5, 0)

@@ -88,9 +88,8 @@ def release(desk: Desk, given: Mapping[str, Any]) -> Record:
         this = (RESERVED_GOODS.c.company == desk.company, RESERVED_GOODS.c.order_id == order_id)
         desk.connection.execute(delete(RESERVED_GOODS).where(*this))
         _set(desk, order_id, after)
-        if sold.is_cancelled(desk, order_id):
-            _let_go(desk, order_id)
-    change = "none" if after == before else "updated"
+    freed = not sold.is_to_come(desk, order_id) and _let_go(desk, order_id)
+    change = "updated" if freed or after != before else "none"
     return {"order_id": order_id, "status": after, "change": change, "items": shown_goods(goods)}
 
 
@@ -124,11 +123,13 @@ def give_up(desk: Desk, order_id: str, product_id: str, quantity: Decimal) -> De
     return less
 
 
-def _let_go(desk: Desk, order_id: str) -> None:
+def _let_go(desk: Desk, order_id: str) -> bool:
+    """Let anybody have what was made for an order; return whether there was something."""
     had = kept.for_order(desk, order_id)
     changes = {each: Change(reserved=-quantity) for each, quantity in had.items()}
     stock.change(desk, changes, Why("released", f"order/{order_id}"))
     kept.put(desk, order_id, dict.fromkeys(had, NOTHING))
+    return any(had.values())
 
 
 def _made(desk: Desk, order_id: str) -> dict[str, Decimal]:

@@ -31,12 +31,6 @@ def is_to_come(desk: Desk, order_id: str) -> bool:
     return order is not None and order["status"] in _TO_COME
 
 
-def is_cancelled(desk: Desk, order_id: str) -> bool:
-    """Return whether there is such an order and it is cancelled."""
-    order = orders.those(desk, [order_id]).get(order_id)
-    return order is not None and order["status"] == "cancelled"
-
-
 def order_to_come(desk: Desk, order_id: str) -> Record:
     """Return an order, locked, that may be reserved, picked and shipped.
 
