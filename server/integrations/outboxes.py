@@ -100,6 +100,18 @@ class Nudges:
         with self._lock:
             self._ids |= ids
 
+    def taken(self, identity: UUID) -> bool:
+        """Forget one integration; say whether it was noted."""
+        with self._lock:
+            noted = identity in self._ids
+            self._ids.discard(identity)
+            return noted
+
+    def ring(self) -> None:
+        """Let what was noted be looked at soon."""
+        if self._ids:
+            self._hint()
+
     def take(self) -> set[UUID]:
         """Return what was noted, and forget it."""
         with self._lock:
@@ -176,6 +188,8 @@ class Outboxes:
     def _run(self, claim: Claim) -> None:
         try:
             pause = self._look(claim)
+            while pause is not None and self.nudges.taken(claim.ref):  # called meanwhile, perhaps after it was read
+                pause = self._look(claim)
             with self.store.connect() as conn:
                 if pause is None:
                     claims.finish(conn, KIND, [claim])
@@ -188,6 +202,7 @@ class Outboxes:
             log.exception("an outbox broke", integration=str(claim.ref))
         finally:
             self.holding.let_go(claim)
+            self.nudges.ring()
 
     def _look(self, claim: Claim) -> timedelta | None:
         """Fetch what waits; return after how long to look again, None when there is nothing to look into any more."""
