@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from server.events import tail
+from server.events.catalogue import Catalogue
 from server.events.hub import MOST_OF_WORKSPACE, Frame, Hub, Listener
 from server.events.position import Position
 from server.kernel.errors import Rejected, TooMany, Unauthenticated, Unavailable
@@ -68,6 +69,7 @@ class Feeds:
         self._tenant = tenant
         self._authenticate = authenticate
         self._failures = failures
+        self._catalogue = Catalogue()
         self.beat_seconds = beat_seconds
         self.hub = Hub(self._look, most_of_workspace=most_of_workspace)
         self._pool: ThreadPoolExecutor | None = None
@@ -91,6 +93,17 @@ class Feeds:
                 return tail.here(tx.conn, scope.workspace_id, since)
 
         return await self._in_thread(read)
+
+    async def newest(self, scope: Scope, frames: list[Frame]) -> list[Frame]:
+        """Return frames with their events as the newest versions of their types have them."""
+        if all(frame.event.schema_version is None for frame in frames):
+            return frames
+
+        def lift() -> list[Frame]:
+            with self._tenant.begin(scope, _cause()) as tx:
+                return [Frame.lifted(frame, self._catalogue.newest(tx, frame.event)) for frame in frames]
+
+        return await self._in_thread(lift)
 
     async def follow(self, caller: Caller, listener: Listener, position: Position | None) -> AsyncGenerator[Batch]:
         """Yield what a position awaits (None: only what comes), and then what comes, until the listener is over.

@@ -54,6 +54,11 @@ class Frame:
         """Write an event once for all who listen."""
         return cls(str(told.position), told.event, one_line(told.event))
 
+    @classmethod
+    def lifted(cls, frame: Frame, event: Event) -> Frame:
+        """Return a frame at the same place with its event as another version has it."""
+        return frame if event is frame.event else cls(frame.id, event, one_line(event))
+
 
 @dataclass(slots=True, eq=False)
 class Listener:

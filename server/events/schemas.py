@@ -80,6 +80,10 @@ class StreamQuery(In):
         load_default=None,
         metadata={"description": "Begin with what was recorded at or after; not looked at with `Last-Event-ID`."},
     )
+    upcast = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Tell events of older versions of their types as the newest has them."},
+    )
 
 
 class LastSchema(Schema):

@@ -24,7 +24,7 @@ from server.kernel.errors import Failure, NotAllowed, NotFound, code
 from server.web import problems
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from server.events.feed import Batch, Caller, Feeds
     from server.events.hub import Frame
@@ -76,14 +76,16 @@ class Stream:
         if position is None and query["since"] is not None:
             position = await self.feeds.start(caller.principal.scope, query["since"])
         with self.feeds.hub.place(caller.principal.workspace_id):
-            await self._listen(protocol, caller, wanted, position)
+            await self._listen(protocol, caller, wanted, position, upcast=query["upcast"])
 
-    async def _listen(self, protocol: Any, caller: Caller, wanted: Wanted, position: Position | None) -> None:
+    async def _listen(
+        self, protocol: Any, caller: Caller, wanted: Wanted, position: Position | None, *, upcast: bool
+    ) -> None:
         listener = Listener(caller.principal.workspace_id, wanted)
         gone = asyncio.ensure_future(protocol.client_disconnect())
         gone.add_done_callback(lambda _: listener.end())
         try:
-            async with aclosing(self.feeds.follow(caller, listener, position)) as batches:
+            async with aclosing(self._batches(caller, listener, position, upcast=upcast)) as batches:
                 first = await anext(batches)  # what is wrong with the position is answered before a stream begins
                 out = _Out(protocol.response_stream(200, _HEADERS))
                 await out.begin(first)
@@ -97,6 +99,16 @@ class Stream:
             self.feeds.hub.leave(listener)
             gone.cancel()
             ended(caller.principal.scope, "sse", listener)
+
+    async def _batches(
+        self, caller: Caller, listener: Listener, position: Position | None, *, upcast: bool
+    ) -> AsyncGenerator[Batch]:
+        async with aclosing(self.feeds.follow(caller, listener, position)) as batches:
+            async for batch in batches:
+                if upcast and batch.frames:
+                    yield batch._replace(frames=await self.feeds.newest(caller.principal.scope, batch.frames))
+                else:
+                    yield batch
 
     async def _send(self, out: _Out, batches: AsyncIterator[Batch], listener: Listener) -> None:
         async for batch in batches:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response
 
 from server.events import tail
+from server.events.catalogue import Catalogue
 from server.events.hub import Frame
 from server.events.position import Position
 from server.events.schemas import LastSchema, StreamQuery
@@ -29,6 +30,7 @@ _AGAIN_MILLISECONDS = 500
 
 def add(room: Room, store: Store) -> None:
     """Add the route."""
+    catalogue = Catalogue()
 
     @room.route(PATH)
     @requires("events:read")
@@ -50,7 +52,9 @@ def add(room: Room, store: Store) -> None:
         with store.begin(current.scope(), current.cause()) as tx:
             position = position or tail.here(tx.conn, tx.scope.workspace_id, query["since"])
             page = tail.page(tx.conn, [tx.scope.workspace_id], position, _PAGE)
-        frames = [Frame.of(told) for told in page.told if wanted(told.event)]
+            frames = [Frame.of(told) for told in page.told if wanted(told.event)]
+            if query["upcast"]:
+                frames = [Frame.lifted(each, catalogue.newest(tx, each.event)) for each in frames]
         again = b"retry: %d\n\n" % (_AGAIN_MILLISECONDS if page.ended else 0)
         body = again + written(frames) + written_place(str(page.rest))
         return Response(body, content_type="text/event-stream")

@@ -94,6 +94,29 @@ def other(running: Server) -> Scope:
     return running.product.workspace("else", f"w{next(_NUMBERS)}")
 
 
+def test_a_reader_who_asks_gets_older_events_as_the_newest_version_has_them(server: Server) -> None:
+    client = server.product.client(server.scope)
+    for version, more in ((1, {}), (2, {"upcast": {"amount": "data.total"}})):
+        body = {"name": "order.paid", "version": version, "schema": {"type": "object"}, **more}
+        assert client.post("/api/v1/event-types", json=body).status_code == 201
+    since = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    server.publish("a", type_="order.paid", data='{"total": 5}', schema_version=1)
+    token = server.token()
+    with server.listen(token, since=since, upcast="true") as tail, server.listen(token, since=since) as plain:
+        server.publish("b", type_="order.paid", data='{"total": 6}', schema_version=1)
+        until(lambda: (tail.ids, plain.ids) == (["a", "b"], ["a", "b"]), 5)
+    assert [(event["schema_version"], event["data"]) for _, event in tail.told] == [
+        (2, {"amount": 5}),
+        (2, {"amount": 6}),
+    ]
+    assert [(event["schema_version"], event["data"]) for _, event in plain.told] == [
+        (1, {"total": 5}),
+        (1, {"total": 6}),
+    ]
+    page = client.get("/api/v1/stream", query_string={"since": since, "upcast": "true"}).get_data(as_text=True)
+    assert page.count('"amount"') == 2
+
+
 def test_events_come_as_they_are_stored_and_a_reader_goes_on_after_the_last(server: Server) -> None:
     token = server.token()
     server.publish("before")
