@@ -17,9 +17,9 @@ _COLUMNS = ("accepted", "received", "lost", "unexpected", "duplicated", "recover
 _HEAD = """\
 # Reliability
 
-What Crossdock accepts, it never loses. This page shows what that was tested against: twenty faults, each done to real
+What Crossdock accepts, it never loses. This page shows what that was tested against: twenty-one faults, each done to real
 processes under load, and what came of them. `make faults` does it all on your machine and writes this page; `make test` does the
-short forms of F1, F2, F3, F6, F16, F19 and F20 with every change.
+short forms of F1, F2, F3, F6, F16, F19, F20 and F21 with every change.
 
 ## How to read it
 

@@ -1,4 +1,4 @@
-"""The faults F1 to F20: what is done, when it passes, and what that proves. docs/reliability.md is made from this table."""
+"""The faults F1 to F21: what is done, when it passes, and what that proves. docs/reliability.md is made from this table."""
 
 from __future__ import annotations
 
@@ -179,5 +179,15 @@ FAULTS = (
         "After each, every target equals its source, each row once; counts and cursors are right; others have the runs within 10 s.",
         "A page is written under keys of its own, then recorded in one transaction with counters, cursor and ledger: what comes again has "
         "the effect of once.",
+    ),
+    Fault(
+        "F21",
+        "Flows killed",
+        "A thousand deals are won, each a run of `deal-won` on the embedded ERP; some have no credit and are undone. Twelve "
+        "times all workers get kill -9 at once and are started again.",
+        "In the ERP each completed run has one order, one invoice and its production orders, each compensated one nothing that "
+        "stands; others have the runs within 10 s.",
+        "A step is stored as begun before its call, and its result with the beginning of the next: what is called again has the "
+        "key, and so the effect, of the first time.",
     ),
 )
