@@ -87,14 +87,19 @@ def levels(desk: Desk, product_ids: Iterable[str]) -> dict[str, Level]:
 def locked(desk: Desk, product_ids: Iterable[str]) -> dict[str, Level]:
     """Return how much there is of each product, so that nobody else changes it meanwhile."""
     wanted = sorted(set(product_ids))
-    if not wanted:
-        return {}
+    found = records.by_id(desk, STOCK, "product_id", wanted, lock=True)
+    if len(found) < len(wanted):
+        _begin(desk, [each for each in wanted if each not in found])
+        found = records.by_id(desk, STOCK, "product_id", wanted, lock=True)
+    return {product_id: level_of(record) for product_id, record in found.items()}
+
+
+def _begin(desk: Desk, product_ids: Iterable[str]) -> None:
+    """Make the rows of products that were never in stock; another may do so at the same time."""
     make = postgresql.insert if desk.locks else sqlite.insert
     empty = {"company": desk.company, "on_hand": NOTHING, "reserved": NOTHING, "updated_at": desk.now}
-    missing = make(STOCK).values([{**empty, "product_id": each} for each in wanted]).on_conflict_do_nothing()
-    desk.connection.execute(missing)
-    found = records.by_id(desk, STOCK, "product_id", wanted, lock=True)
-    return {product_id: level_of(record) for product_id, record in found.items()}
+    rows = [{**empty, "product_id": each} for each in product_ids]
+    desk.connection.execute(make(STOCK).values(rows).on_conflict_do_nothing())
 
 
 def change(desk: Desk, changes: Mapping[str, Change], why: Why) -> dict[str, Level]:

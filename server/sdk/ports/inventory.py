@@ -84,6 +84,11 @@ STOCK = answer(
         "change": CHANGE,
     },
 )
+_ADDED = {
+    **STOCK,
+    "required": [*STOCK["required"], "added"],
+    "properties": {**STOCK["properties"], "added": AMOUNT_OF_GOODS},
+}
 _RESERVATION = answer(
     {"order_id": ID, "status": {"enum": ["none", "held", "picking", "shipped", "released"]}, "change": CHANGE},
     {"items": listed(PUT)},
@@ -168,7 +173,7 @@ INVENTORY = Port(
                 },
                 ["product_id", "quantity"],
             ),
-            answer({**STOCK["properties"], "added": AMOUNT_OF_GOODS}),
+            _ADDED,
             (PRODUCT_UNKNOWN, PRODUCT_NOT_STOCKED, PRODUCTION_UNKNOWN, PRODUCTION_STATUS),
             undo="inventory.adjust_stock",
             events=_TOLD,

@@ -137,7 +137,7 @@ PRODUCTION = Port(
                     "components": listed(_NEEDED, most=10_000),
                 }
             ),
-            (PRODUCT_UNKNOWN, PRODUCTION_UNKNOWN, BOM_UNKNOWN, BOM_TOO_DEEP),
+            (PRODUCT_UNKNOWN, PRODUCTION_UNKNOWN, BOM_UNKNOWN, BOM_TOO_DEEP, PRODUCTION_TOO_MUCH),
         ),
         write(
             "production.create_order",

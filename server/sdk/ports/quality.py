@@ -7,8 +7,9 @@ said what becomes of the goods. A product without checkpoints of its own has one
 from __future__ import annotations
 
 from server.kernel.errors import code
-from server.sdk.ports.inventory import PRODUCTION_UNKNOWN, STOCK_SHORT
+from server.sdk.ports.inventory import PRODUCTION_STATUS, PRODUCTION_UNKNOWN, STOCK_SHORT
 from server.sdk.ports.port import Port, read, write
+from server.sdk.ports.production import PRODUCTION_TOO_MUCH
 from server.sdk.ports.products import PRODUCT_UNKNOWN
 from server.sdk.ports.shapes import (
     AMOUNT_OF_GOODS,
@@ -140,7 +141,14 @@ QUALITY = Port(
                     "production_order_id": or_null(ID),
                 }
             ),
-            (INSPECTION_UNKNOWN, INSPECTION_STATUS, INSPECTION_OF_NO_ORDER, STOCK_SHORT),
+            (
+                INSPECTION_UNKNOWN,
+                INSPECTION_STATUS,
+                INSPECTION_OF_NO_ORDER,
+                STOCK_SHORT,
+                PRODUCTION_STATUS,
+                PRODUCTION_TOO_MUCH,
+            ),
             events=("stock.updated", "production.order.completed", "order.ready.for.fulfillment"),
         ),
     ),
