@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from server.flows.playing import Played
 
 STATUSES = ("completed", "failed", "compensated", "compensation_failed", "waiting", "not_started")
-_EVENT = {"id": "evt_test", "source": "test", "subject": None, "correlation_id": "evt_test", "causation_id": None}
+_EVENT = {"id": "evt_test", "source": "test", "subject": None, "correlation_id": "cor_test", "causation_id": None}
 
 
 def _something_expected(node: MappingNode, checker: Checker) -> None:
