@@ -186,6 +186,7 @@ class Course:
                 raise CrossdockError(f"more than {MOST_ROWS} steps", code=FLOW_ROWS, source="flow")  # noqa: TRY301
             begin(step, row, self.scoping.of(place), now)
         except CrossdockError as error:
+            row.note["unbegun"] = True
             self.fail(step, row, error.failure.as_dict(), now)
         if row.state == "done":
             self._number += 1
@@ -320,7 +321,13 @@ class Course:
 
     def fail(self, step: Step, row: Row, error: dict[str, Any], now: datetime) -> None:
         self.changed(row)
-        if error.get("code") != STEP_STOPPED and isinstance(step.on_error, Calling) and "fallback" not in row.note:
+        each = isinstance(step.work, Call) and step.work.each is not None  # its items have called something instead
+        if (
+            error.get("code") != STEP_STOPPED
+            and isinstance(step.on_error, Calling)
+            and "fallback" not in row.note
+            and not each
+        ):
             row.error = error
             if self._instead(step.on_error, row):
                 return

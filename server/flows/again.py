@@ -89,14 +89,14 @@ def above(flow: Flow, path: str) -> Iterator[str]:
 def _begin_again(course: Course, row: Row) -> None:
     step = course.step_at(row.path)
     row.note.pop("fallback", None)
-    if step.container and not row.path.endswith("]"):
+    if step.container and not row.path.endswith("]") and "unbegun" not in row.note:
         row.note.pop("how", None)
         row.note.pop("until", None)
         row.move("running")
         row.error, row.ended_at = None, None
         course.changed(row)
-    elif "unknown" in row.note:
-        row.note.pop("unknown")
+    elif "unknown" in row.note or "effect" in row.note:
+        row.note.pop("unknown", None)
         row.note["sent"] = True
         row.move("running")
         row.tries, row.ended_at = 0, None

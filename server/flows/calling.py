@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.flows import paths, undoing
 from server.flows.flow import Atomic, Call, Calling
-from server.integrations.outputs import own_json
+from server.integrations.outputs import OUTPUT_INVALID, own_json
 from server.kernel.errors import (
     Conflict,
     CrossdockError,
@@ -209,8 +209,13 @@ def _done(course: Course, came: Came, now: datetime) -> None:
             course.refused(path, error.failure, now, unknown=came.writes)
         else:
             course.again(path, error.failure, now + max(planned, timedelta(seconds=error.after or 0.0)), counted=True)
-    else:
-        course.refused(path, error.failure, now)
+    elif isinstance(error, Permanent):
+        # it was done, but what was answered cannot be used: it is undone all the same, or a person is told that it cannot be
+        done = error.code == OUTPUT_INVALID and came.writes
+        course.refused(path, error.failure, now, result={} if done else None)
+    else:  # it was not asked at all, but may have been before
+        sent = came.task.row.tries > 0 or "sent" in came.task.row.note
+        course.refused(path, error.failure, now, unknown=sent and came.writes)
 
 
 def _undone(course: Course, came: Came, now: datetime) -> None:
@@ -238,8 +243,12 @@ def _resolved(course: Course, came: Came, now: datetime) -> None:
         undoing.resolved(course, path, came.result)
     elif isinstance(error, Postponed | Conflict):
         undoing.again(course, path, error.failure, _after(now, error), counted=False)
-    elif isinstance(error, Retryable):
+    elif isinstance(error, Retryable) or not isinstance(
+        error, Permanent
+    ):  # or nobody was asked: the integration is gone
         undoing.unresolved(course, path, error.failure, now)
+    elif error.code == OUTPUT_INVALID:
+        undoing.resolved(course, path, {})
     else:
         undoing.no_effect(course, path, now)
 

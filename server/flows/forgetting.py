@@ -14,7 +14,9 @@ WITH old AS (
   SELECT id FROM flow_runs r WHERE ended_at < now() - make_interval(days => %(days)s)
     AND NOT EXISTS (SELECT FROM flow_runs p WHERE p.id = r.parent_id AND p.ended_at IS NULL)
   ORDER BY ended_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED
-), steps AS (DELETE FROM flow_steps WHERE run_id IN (SELECT id FROM old))
+), steps AS (DELETE FROM flow_steps WHERE run_id IN (SELECT id FROM old)
+), late AS (  -- of a publisher that had seen a wait which ended before it was done
+  DELETE FROM flow_arrivals WHERE run_id IN (SELECT id FROM old))
 DELETE FROM flow_runs WHERE id IN (SELECT id FROM old)
 """
 

@@ -30,6 +30,7 @@ class Row:
     | `message`, `decision` | what a person is asked, and `{approved, by, comment, at}` |
     | `fallback` | the input of the call that is made instead |
     | `unknown` | since when nobody knows whether its call was done |
+    | `unbegun` | it failed before it began: its condition or its input could not be worked out |
     | `effect` | it failed after its call was done |
     | `undo`, `undo_round` | the input of its undo, and the round of its key |
     """

@@ -36,6 +36,9 @@ _BUSY = """
 SELECT ref, now() AS now FROM due WHERE kind = 'flow' AND ref = ANY(%(runs)s::uuid[]) AND leased
 """
 
+# Publishers write wakes in this order: whoever locks them in another one may wait for somebody who waits for them.
+_IN_ORDER = "SELECT FROM due WHERE kind = 'flow_wake' AND ref = ANY(%(runs)s::uuid[]) ORDER BY ref FOR UPDATE"
+
 
 def wake(conn: Connection, workspace_id: int, runs: Iterable[UUID]) -> None:
     """Let runs that wait look again, once this transaction has committed; whoever calls it gives the hint then."""
@@ -64,8 +67,10 @@ class Waking:
             return 0
         with self._store.connect() as conn:
             values = {"runs": [each.ref for each in mine]}
-            waked = conn.exec_driver_sql(_WAKE, values).rowcount
+            # Asked first: one that is given back between the two is waked then, or a moment later, but never passed over.
             busy = {row.ref: row.now for row in conn.exec_driver_sql(_BUSY, values)}
+            waked = conn.exec_driver_sql(_WAKE, values).rowcount
+            conn.exec_driver_sql(_IN_ORDER, values)
             again = [each for each in mine if each.ref in busy]
             if again:
                 claims.postpone(conn, KIND, again, [busy[each.ref] + _AGAIN for each in again], uncount=True)

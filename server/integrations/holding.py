@@ -28,7 +28,9 @@ class Holding:
         self.kind = kind
         self.most = most
         self._held: dict[UUID, Claim] = {}
-        self._lock = threading.Lock()
+        # One that remembers whose turn it was: of many lanes with a backlog, and of many workspaces, all have theirs.
+        self._claim = claims.Claimer(kind, lives_on=False)
+        self._lock, self._turns = threading.Lock(), threading.Lock()
         self._renewal = Renewal(kind, claims.HEARTBEAT_SECONDS, self._renew)
 
     @property
@@ -44,8 +46,8 @@ class Holding:
             Unavailable: the database is away; nothing is held.
 
         """
-        with self.store.connect() as conn:
-            mine = claims.claim(conn, self.kind, limit)
+        with self._turns, self.store.connect() as conn:
+            mine = self._claim(conn, limit)
         with self._lock:
             self._held.update((each.ref, each) for each in mine)
         if mine:

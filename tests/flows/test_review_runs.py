@@ -1,0 +1,143 @@
+"""What goes wrong seldom: wakes that meet a run which is just given back, retries of what never began, outcomes that nobody knows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from server.flows import acting, forgetting, waking
+from server.flows.advancing import Course
+from server.flows.calling import Came, tell
+from server.flows.flow import flow_of
+from server.flows.rows import Run
+from server.integrations.holding import Holding
+from server.kernel.errors import CrossdockError, NotFound
+from server.kernel.ids import new_uuid
+from server.queue import claims
+from server.queue.claims import Due
+from server.sdk import Retryable
+from tests.flows.test_acting import act
+from tests.flows.test_engine import do
+
+if TYPE_CHECKING:
+    from tests.flows.running import Flowing
+    from tests.support.product import Product
+
+FAR = "2100-01-01T00:00:00Z"
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def course_of(*steps: Any) -> Course:
+    return Course.of(flow_of({"name": "f", "steps": list(steps)}), Run("run_1", "f"))
+
+
+def due(product: Product, run: UUID, at: str | None = None, lane: UUID | None = None) -> None:
+    with product.core.engine.connect() as conn:
+        claims.add(conn, "flow", [Due(run, product.scope.workspace_id, lane or new_uuid(), at, 1000)])
+
+
+def test_a_run_given_back_at_the_very_moment_of_its_wake_is_waked_all_the_same(flows: Flowing) -> None:
+    product, engine = flows.product, flows.core.engine
+    busy, other = sorted((new_uuid(), new_uuid()))
+    due(product, busy)
+    due(product, other, FAR)
+    with engine.connect() as conn:
+        mine = claims.claim(conn, "flow", 1)
+    with product.tx() as tx:
+        waking.wake(tx.conn, product.scope.workspace_id, [busy, other])
+    waker = threading.Thread(target=flows.waking.drain)
+    with engine.connect() as holds:
+        holds.exec_driver_sql("SELECT 1 FROM due WHERE kind = 'flow' AND ref = %s FOR UPDATE", (other,))
+        waker.start()
+        time.sleep(0.4)  # it waits for the other run by now
+        with engine.connect() as conn:
+            claims.postpone(conn, "flow", mine, [FAR])
+    waker.join()
+    time.sleep(0.06)
+    flows.waking.drain()
+    assert not product.rows("SELECT ref FROM due WHERE kind = 'flow' AND due_at > now()")
+    assert not product.rows("SELECT ref FROM due WHERE kind = 'flow_wake'")
+
+
+def test_a_flow_with_very_many_runs_lets_others_have_their_turn(flows: Flowing) -> None:
+    many, one = UUID(int=1), UUID(int=2)
+    work = [Due(new_uuid(), flows.product.scope.workspace_id, many, None, 1000) for _ in range(400)]
+    with flows.core.engine.connect() as conn:
+        claims.add(conn, "flow", work)
+    late = new_uuid()
+    due(flows.product, late, lane=one)
+    held = Holding(flows.core.engine, "flow", 32)
+    seen: set[UUID] = set()
+    for _ in range(3):
+        mine = held.take(32)
+        seen |= {each.ref for each in mine}
+        with flows.core.engine.connect() as conn:
+            claims.finish(conn, "flow", mine)
+        for each in mine:
+            held.let_go(each)
+    assert late in seen
+
+
+def test_a_container_that_never_began_begins_when_its_run_is_tried_again(flows: Flowing) -> None:
+    flow = flows.flow("f", [do("a"), do("each", for_each="data.items", on_error="fail", **{"with": {"of": "item"}})])
+    run = flows.start(flow, {"items": "no list"})
+    assert flows.ended(run).error["code"] == "FLOW_ITEMS"
+    act(flows, acting.retry, run)
+    assert flows.ended(run).error["code"] == "FLOW_ITEMS"
+    flow = flows.flow("g", [{"id": "c", "on_error": "fail", "choose": [{"when": "data.n > `1`", "steps": [do("x")]}]}])
+    run = flows.start(flow, {"n": "text"}, "g")
+    assert flows.ended(run).state == "failed"
+    act(flows, acting.retry, run)
+    assert flows.ended(run).state == "failed", "its condition is as false as before"
+
+
+def test_what_was_done_and_answered_too_much_is_not_done_twice_by_a_retry(flows: Flowing) -> None:
+    flows.pretend.answers["thing.do"] = lambda _: {"text": "x" * 300_000}
+    row = flows.run([do("a", on_error="fail")])
+    assert (row.state, row.error["code"]) == ("failed", "FLOW_RESULT_LIMIT")
+    act(flows, acting.retry, row.id)
+    assert flows.ended(row.id).state == "failed"
+    assert len({key for _, _, key in flows.pretend.calls}) == 1
+
+
+def test_what_was_done_but_answered_nonsense_is_undone(flows: Flowing) -> None:
+    flows.pretend.answers["thing.do"] = lambda _: {"id": object()}
+    row = flows.run([do("a", undo={"call": "erp.thing.undo", "with": {"of": {"value": "a"}}})])
+    assert (row.state, row.error["code"]) == ("compensated", "OUTPUT_INVALID")
+    assert flows.pretend.names() == ["do a", "undo a"]
+
+
+@pytest.mark.parametrize("error", [NotFound("gone"), Retryable("lost")])
+def test_an_outcome_is_not_known_because_the_integration_is_gone(error: CrossdockError) -> None:
+    course = course_of(do("a"))
+    (task,) = course.next(NOW).tasks
+    tell(course, Came(task, error=Retryable("lost")), NOW)  # no policy: it is not tried again
+    (task,) = course.next(NOW).tasks
+    assert task.what == "resolve"
+    tell(course, Came(task, error=error), NOW)
+    assert (course.rows["a"].state, course.next(NOW).ended) == ("undoing", None)
+
+
+@pytest.mark.parametrize("tries", [0, 1])
+def test_what_was_sent_before_may_have_been_done_though_the_integration_is_gone_now(tries: int) -> None:
+    course = course_of(do("a"))
+    (task,) = course.next(NOW).tasks
+    task.row.tries = tries
+    tell(course, Came(task, error=NotFound("gone")), NOW)
+    assert [each.what for each in course.next(NOW).tasks] == ["resolve"] * tries
+
+
+def test_arrivals_that_came_too_late_go_with_their_run(flows: Flowing) -> None:
+    row = flows.run([do("a")])
+    with flows.core.engine.connect() as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO flow_arrivals (workspace_id, run_id, path, event_uid) VALUES (%s, %s, 'w', %s)",
+            (flows.product.scope.workspace_id, row.id, new_uuid()),
+        )
+    assert forgetting.forget(flows.core.engine, -1) == 1
+    assert not flows.product.rows("SELECT 1 FROM flow_arrivals")
