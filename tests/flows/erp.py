@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ SELECT data ->> 'deal_id' AS deal, r.state, r.error ->> 'code' AS code,
 FROM flow_runs r JOIN flows f ON f.id = r.flow_id
 WHERE f.name = 'deal-won'
 """
-SEEDED = 1000
+SEEDED = 200
 """As many deals as the ERP seeds; those beyond are copies."""
 _COPY = """
 INSERT INTO plugin_erp_sandbox.{table}
@@ -67,7 +68,7 @@ class Company:
             call = bootstrap.making_of(core).named(
                 tx, "erp", "sandbox.seed", {"size": min(deals, SEEDED)}, key=str(new_uuid())
             )
-        caller.call(call)
+        caller.call(replace(call, timeout=300.0))
         caller.close()
         more = {"times": (deals - 1) // SEEDED}
         for table, key in (("deals", "deal_id"), ("sale_lines", "owner_id")) if more["times"] else ():
