@@ -272,6 +272,7 @@ def _steps(bodies: Sequence[Mapping[str, Any]], roots: frozenset[str]) -> tuple[
 
 def _step(body: Mapping[str, Any], roots: frozenset[str]) -> Step:
     kind, work = _work(body, roots)
+    within = roots | {ITEM} if isinstance(work, Call) and work.each is not None else roots
     return Step(
         id=body["id"],
         kind=kind,
@@ -279,7 +280,7 @@ def _step(body: Mapping[str, Any], roots: frozenset[str]) -> Step:
         when=_expression(body.get("when"), roots),
         timeout=parse_duration(body["timeout"]) if "timeout" in body else None,
         retry=retry_of(body.get("retry")),
-        on_error=_on_error(body.get("on_error"), roots | {"error"}),
+        on_error=_on_error(body.get("on_error"), within | {"error"}),
     )
 
 

@@ -121,6 +121,7 @@ class _Reading:
             case "call":
                 return self._call(step, here), {}
             case "for_each":
+                self._text(step.get("for_each"), flow.PLACE, here)
                 within = self._through(step.get("steps"), self._each(step, here))
                 return {"type": "array", "items": _closed(_fresh(within, here))}, {}
             case "parallel":
@@ -143,6 +144,7 @@ class _Reading:
 
     def _call(self, step: MappingNode, here: _At) -> Any:
         each = step.get("for_each") is not None
+        self._text(step.get("for_each"), flow.PLACE, here)
         within = self._each(step, here)
         self._map(step.get("with"), flow.PLACE, within)
         facts = operation_of(step.text("call"), self.checker.catalog)
@@ -154,11 +156,10 @@ class _Reading:
         return {"type": "array", "items": answer} if each else answer
 
     def _each(self, step: MappingNode, here: _At) -> _At:
-        """Return where what is done per item stands; check what the items are."""
+        """Return where what is done per item stands."""
         node = step.get("for_each")
         if node is None:
             return here
-        self._text(node, flow.PLACE, here)
         item = None
         if isinstance(node, ScalarNode) and isinstance(node.value, str) and not node.broken:
             try:

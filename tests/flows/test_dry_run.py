@@ -160,3 +160,28 @@ FAILING: list[tuple[str, str, str]] = [
 def test_a_test_that_fails_says_why(steps: str, test: str, said: str) -> None:
     differences = played(steps, test)
     assert any(each.startswith(said) for each in differences), differences
+
+
+EACH = (
+    "  - {id: x, for_each: steps.order.items, call: erp.stock.check, with: {sku: item.sku}, "
+    "on_error: {call: other.stock.check, with: {sku: item.sku, why: error.code}}}"
+)
+ITEMS = "order: {order_id: SO-1, items: [{sku: a}, {sku: b}]}"
+
+
+def test_another_is_called_for_the_item_that_failed_and_for_no_other() -> None:
+    test = (
+        f"answers: {{{ITEMS}, x: [{{n: 1}}, {{error: {{code: AWAY}}}}], x.on_error: {{n: 9}}}}\n"
+        "expect: {status: completed, steps: {x: [{n: 1}, {n: 9}]}, calls: [erp.orders.create, "
+        "erp.stock.check, erp.stock.check, {call: other.stock.check, with: {sku: b, why: AWAY}}]}"
+    )
+    assert played(ORDER + EACH, test) == []
+
+
+def test_where_the_other_fails_too_the_step_has_failed() -> None:
+    test = (
+        f"answers: {{{ITEMS}, x: {{error: {{code: AWAY}}}}, x.on_error: {{error: {{code: AWAY_TOO}}}}}}\n"
+        "expect: {status: compensated, error: AWAY_TOO, calls: [erp.orders.create, erp.stock.check, erp.stock.check, "
+        "other.stock.check, other.stock.check, erp.orders.cancel]}"
+    )
+    assert played(ORDER + EACH, test) == []
