@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
+from server import bootstrap
 from server.queue import claims
 from server.queue.claims import Due
 
@@ -121,3 +122,16 @@ def test_oldest_work_goes_first(product: Product) -> None:
                 {"age": age, "ref": ref},
             )
     assert [take(product, 1)[0].ref for _ in refs] == refs[::-1]
+
+
+def test_whether_other_work_is_due_is_known_without_reading_a_backlog(product: Product) -> None:
+    put(product, 300)
+    parts = bootstrap.worker(product.settings, built=product.core)
+    with parts.deliveries.store.statements() as conn:
+        assert not claims.others_due(conn, KIND)
+        plan = conn.exec_driver_sql("EXPLAIN " + claims._OTHERS, {"kind": KIND}).scalars().all()
+        claims.add(conn, "reaction", [Due(uuid4(), product.scope.workspace_id, uuid4())])
+        assert claims.others_due(conn, KIND)
+    parts.deliveries.store.close()
+    assert "Seq Scan" not in " ".join(plan)
+    assert sum("due_next" in line for line in plan) == 2
