@@ -1,0 +1,76 @@
+"""`crossdock flow`: from the file to a run that is seen and ended, the same in this process and over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.cli.flow_runs import _bar
+from tests.cli.conftest import Cli
+
+FLOW = """\
+kind: Flow
+name: deal-check
+idempotency_key: data.number
+steps:
+  - {id: noted, set: {number: data.number}}
+  - {id: allowed, approve: {message: "May {{ data.number }} go on?"}}
+"""
+
+
+@pytest.fixture
+def both(local, served, tmp_path):
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    (folder / "flow.yaml").write_text(FLOW, "utf-8")
+    local.ok("apply", str(folder))
+    token = local.json("token", "create", "--role", "admin")["token"]
+    return local, Cli({"CROSSDOCK_URL": served, "CROSSDOCK_TOKEN": token})
+
+
+def test_a_run_is_started_once_seen_drawn_and_cancelled(both):
+    here, there = both
+    run = here.ok("flow", "start", "deal-check", "--data", '{"number": "SO-1"}').strip()
+    again = there("flow", "start", "deal-check", "--data", '{"number": "SO-1"}')
+    assert (again.stdout.strip(), "nothing was started" in again.stderr) == (run, True)
+    for command in (
+        ("flow",),
+        ("flow", "show", "deal-check"),
+        ("flow", "graph", "deal-check"),
+        ("flow", "runs"),
+        ("flow", "runs", "deal-check", "--key", "SO-1", "--json"),
+        ("flow", "show", run),
+        ("flow", "show", run, "--json"),
+        ("flow", "graph", run),
+        ("flow", "show", "run_nothing"),
+        ("flow", "approve", run, "allowed"),
+        ("flow", "retry", run),
+        ("flow", "undo", run),
+    ):
+        one, other = here(*command), there(*command)
+        assert (one.exit_code, one.stdout, one.stderr) == (other.exit_code, other.stdout, other.stderr), command
+    assert "flowchart TD" in here.ok("flow", "graph", "deal-check")
+    assert "queued" in here.ok("flow", "show", run)
+    assert "cancelled" in there.ok("flow", "cancel", run)
+    assert here("flow", "start", "deal-check", "--data", '{"number": "SO-1"}').stdout.strip() != run, "its key is free"
+
+
+def test_a_flow_is_paused_and_resumed(both):
+    here, _ = both
+    here.ok("flow", "pause", "deal-check", "--reason", "a test")
+    assert "paused" in here.ok("flow")
+    here.ok("flow", "start", "deal-check", "--data", '{"number": "SO-2"}')
+    assert here.json("flow", "resume", "deal-check")["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "bar"),
+    [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:24Z", "#" * 24),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "#" + "." * 23),
+        ("2026-01-01T00:00:12Z", "2026-01-01T00:00:18Z", "." * 12 + "#" * 6 + "." * 6),
+        ("2026-01-01T00:00:24Z", None, "." * 23 + "#"),
+    ],
+)
+def test_a_bar_shows_when_a_step_was_at_work(began, ended, bar):
+    start = 1767225600.0
+    assert _bar({"began_at": began, "ended_at": ended}, start, start + 24) == bar
