@@ -172,3 +172,26 @@ def test_the_run_of_a_paused_flow_is_held(api: Client, flows: Flowing) -> None:
     assert due.held
     flows.pause("f", "archived")
     assert api("POST", "/flows/f/runs", {}, status=409)["code"] == "WRONG_STATE"
+
+
+def test_runs_their_steps_and_what_they_emit_stand_in_the_tree_of_the_event(flows: Flowing) -> None:
+    flows.flow("child", [do("b")])
+    steps = [
+        do("a"),
+        {"id": "c", "flow": "child", "with": {}},
+        {"id": "e", "emit": {"type": "thing.made", "data": {"n": 1}}},
+    ]
+    flows.flow("f", steps, events=["order.created"])
+    [event] = flows.product.publish({"of": "x"})
+    [run] = flows.product.rows("SELECT id FROM flow_runs WHERE parent_id IS NULL")
+    flows.ended(run.id)
+    made = flows.product.rows("SELECT id FROM events WHERE type = 'thing.made'")[0].id
+    for asked in (event, made):
+        tree = flows.product.client().get(f"/api/v1/events/{asked}/tree").json["trees"][0]
+        [node] = tree["children"]
+        assert (node["kind"], node["name"], node["state"]) == ("flow_run", "f", "completed")
+        below = {(each["kind"], each["name"], each["state"]) for each in node["children"]}
+        steps = {("step", name, "done") for name in ("a", "c", "e")}
+        assert below == {*steps, ("flow_run", "child", "completed"), ("event", "thing.made", None)}
+        [child] = [each for each in node["children"] if each["kind"] == "flow_run"]
+        assert [each["name"] for each in child["children"]] == ["b"]
