@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 from plugins.erp_sandbox.ai.models import predict
 from plugins.erp_sandbox.people.tasks import MOVES
 from server.sdk import Permanent
-from tests.erp.test_sandbox import ERP, call, context, engine  # noqa: F401 (fixtures)
+from tests.erp.calling import ERP, call
 
 if TYPE_CHECKING:
     from server.sdk import Context
 
 
-def hire(context: Context, name: str, **more: Any) -> str:  # noqa: F811
+def hire(context: Context, name: str, **more: Any) -> str:
     made = call(context, "employees.onboard", name=name, **more)
     return str(made["employee_id"])
 
 
-def refusal(context: Context, operation: str, **given: Any) -> str:  # noqa: F811
+def refusal(context: Context, operation: str, **given: Any) -> str:
     with pytest.raises(Permanent) as refused:
         call(context, operation, **given)
     return refused.value.code
 
 
-def test_who_is_taken_on_is_told_of_once(context: Context) -> None:  # noqa: F811
+def test_who_is_taken_on_is_told_of_once(context: Context) -> None:
     first = hire(context, "Anna", external_id="E-1", department="sales", skills=["sql", "python"])
     assert hire(context, "Anna", external_id="E-1") == first
     assert refusal(context, "employees.onboard", name="Boris", external_id="E-1") == "EMPLOYEE_CONFLICT"
@@ -41,7 +41,7 @@ def test_who_is_taken_on_is_told_of_once(context: Context) -> None:  # noqa: F81
     )
 
 
-def test_the_least_loaded_with_room_and_skills_comes_first_and_who_is_away_does_not(context: Context) -> None:  # noqa: F811
+def test_the_least_loaded_with_room_and_skills_comes_first_and_who_is_away_does_not(context: Context) -> None:
     anna, boris, carla, dora = (hire(context, each, department="it", skills=["sql"]) for each in ("A", "B", "C", "D"))
     hire(context, "E", department="it", skills=["python"])
     for who, hours in ((anna, 20), (boris, 32), (carla, 8)):
@@ -54,7 +54,7 @@ def test_the_least_loaded_with_room_and_skills_comes_first_and_who_is_away_does_
     assert call(context, "employees.find_available", skills=["sql"])["employees"][0]["employee_id"] == dora
 
 
-def test_workload_is_never_less_than_nothing_and_no_addition_is_lost(context: Context) -> None:  # noqa: F811
+def test_workload_is_never_less_than_nothing_and_no_addition_is_lost(context: Context) -> None:
     anna = hire(context, "Anna")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: call(context, "employees.update_workload", employee_id=anna, hours=2), range(8)))
@@ -65,7 +65,7 @@ def test_workload_is_never_less_than_nothing_and_no_addition_is_lost(context: Co
     assert refusal(context, "employees.update_workload", employee_id=anna, hours=1) == "EMPLOYEE_UNKNOWN"
 
 
-def test_payroll_sums_up_hours_and_weekdays_of_leave(context: Context) -> None:  # noqa: F811
+def test_payroll_sums_up_hours_and_weekdays_of_leave(context: Context) -> None:
     anna = hire(context, "Anna")
     assert call(context, "attendance.record", employee_id=anna, day="2026-02-02", hours=7.5)["change"] == "created"
     said = call(context, "attendance.record", employee_id=anna, day="2026-02-02", hours=8)
@@ -79,7 +79,7 @@ def test_payroll_sums_up_hours_and_weekdays_of_leave(context: Context) -> None: 
     assert refusal(context, "payroll.export", first_day="2026-02-02", last_day="2026-02-01") == "DAYS_INVALID"
 
 
-def test_a_task_goes_to_who_fits_best_and_its_project_ends_when_its_hours_are_done(context: Context) -> None:  # noqa: F811
+def test_a_task_goes_to_who_fits_best_and_its_project_ends_when_its_hours_are_done(context: Context) -> None:
     project = call(context, "projects.create", name="P", starts_on="2026-01-05")["project_id"]
     anna, boris = hire(context, "A", skills=["sql"]), hire(context, "B", skills=["sql", "python"])
     call(context, "employees.update_workload", employee_id=boris, hours=20)
@@ -117,7 +117,7 @@ def test_every_move_of_a_task_is_in_the_table() -> None:
     }
 
 
-def ask(action: str, model: str = "deal-success-predictor", **context: Any) -> Any:  # noqa: F811
+def ask(action: str, model: str = "deal-success-predictor", **context: Any) -> Any:
     return predict(None, {"model": model, "action": action, "context": context})  # type: ignore[arg-type]
 
 
