@@ -25,9 +25,10 @@ def svg(flow: Flow, states: Mapping[str, str] | None = None) -> str:
     wide, high = _of_all(flow.steps)
     middle = wide / 2 + _MARGIN
     drawn.sequence(flow.steps, middle, _MARGIN)
-    size = f"{wide + 2 * _MARGIN:g} {high + 2 * _MARGIN:g}"
+    width, height = f"{wide + 2 * _MARGIN:g}", f"{high + 2 * _MARGIN:g}"
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     label = escape(f"The steps of {flow.name}")
-    return f'<svg class="flow" role="img" aria-label="{label}" viewBox="0 0 {size}">{"".join(drawn.parts)}</svg>'
+    return f'<svg class="flow" role="img" aria-label="{label}" {size}>{"".join(drawn.parts)}</svg>'
 
 
 def _of_all(steps: Sequence[Step]) -> Size:

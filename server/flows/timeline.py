@@ -31,13 +31,17 @@ class Bar:
 
 
 def bars(flow: Flow, run: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], now: datetime) -> list[Bar]:
-    """Return the steps of a run, as the API shows both, on one line of time; what is under way reaches to now."""
+    """Return the steps of a run, as the API shows both, on one line of time; what is under way reaches to now.
+
+    What began at the same moment stands as in the file.
+    """
     start = min((each["began_at"] for each in steps), default=run["created_at"])
     ends = [each[name] for each in steps for name in ("ended_at", "undone_at") if each[name] is not None]
     end = run["ended_at"] or (max(ends) if run["state"] == "waiting" and ends else now)
     whole = max((end - start).total_seconds(), 0.001)
     found = []
-    for each in steps:
+    order = {each["path"]: (each["began_at"], flow.order.get(step_of(each["path"]), 0), each["path"]) for each in steps}
+    for each in sorted(steps, key=lambda one: order[one["path"]]):
         left = (each["began_at"] - start).total_seconds()
         right = ((each["ended_at"] or end) - start).total_seconds()
         known = flow.by_id.get(step_of(each["path"]))
