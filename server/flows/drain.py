@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,11 @@ FLOW_DEFINITION_GONE = code("FLOW_DEFINITION_GONE", "The definition that the run
 AT_ONCE = 16
 AHEAD = 16
 """Runs that are claimed and loaded while others are worked on."""
+SLOW_SECONDS = 1.0
+"""A run that is worked on for longer mostly waits for another system: others get a thread beside it."""
+MOST_SLOW = 48
+SLOW_OF_A_LANE = 8
+"""A flow with so many slow runs here gets no more claimed until they are fewer."""
 MOST_CLAIMS = 50
 AWAKE_SECONDS = 3.0
 LOOK_SECONDS = 0.01
@@ -78,7 +84,9 @@ class Flows:
         self._stopped = threading.Event()
         self._waking = threading.Lock()
         self._watch: threading.Thread | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads: set[threading.Thread] = set()
+        self._counting = threading.Lock()
+        self._at_work: dict[int, tuple[float, UUID]] = {}
         self._flows: dict[tuple[UUID, int], Flow | None] = {}
         self._scopes: dict[int, Scope] = {}
         self._rests: dict[UUID, tuple[float, bool]] = {}
@@ -124,7 +132,7 @@ class Flows:
     def stop(self) -> None:
         """Claim nothing more; runs that are under way are given back after the step that they are at."""
         self._stopped.set()
-        for _ in self._threads:
+        for _ in range(AT_ONCE + MOST_SLOW):
             self._loaded.put(None)
 
     @property
@@ -147,8 +155,12 @@ class Flows:
         return known[1]
 
     def _feed(self) -> int:
+        slow = self._slow()
+        self.holding.most = AT_ONCE + AHEAD + slow.total()
+        self._begin_threads(self._loaded.qsize(), slow.total())
         room = 0 if self.stopped else self.holding.room
-        mine = self.holding.take(room) if room else []
+        lanes = [lane for lane, count in slow.items() if count >= SLOW_OF_A_LANE]
+        mine = self.holding.take(room, lanes) if room else []
         if not mine:
             return 0
         try:
@@ -167,7 +179,7 @@ class Flows:
                 self.holding.let_go(claim)
         for each in loaded:
             self._loaded.put(each)
-        self._begin_threads(len(loaded))
+        self._begin_threads(len(loaded), slow.total())
         return len(mine)
 
     def _know(self, conn: Connection, run: Loaded) -> None:
@@ -183,17 +195,37 @@ class Flows:
                 self._scopes.clear()
             self._scopes[run.workspace_id] = scope_of(conn, run.workspace_id)
 
-    def _begin_threads(self, wanted: int) -> None:
-        for _ in range(min(wanted, AT_ONCE - len(self._threads))):
-            thread = threading.Thread(target=self._work, daemon=True, name="flow")
-            self._threads.append(thread)
-            thread.start()
+    def _slow(self) -> Counter[UUID]:
+        """Return how many runs of each lane have been worked on for long, those that more threads are begun for."""
+        since = time.monotonic() - SLOW_SECONDS
+        with self._counting:
+            return Counter(lane for began, lane in sorted(self._at_work.values())[:MOST_SLOW] if began < since)
+
+    def _begin_threads(self, wanted: int, slow: int) -> None:
+        with self._counting:
+            for _ in range(min(wanted, AT_ONCE + slow - len(self._threads))):
+                thread = threading.Thread(target=self._work, daemon=True, name="flow")
+                self._threads.add(thread)
+                thread.start()
+
+    def _one_too_many(self) -> bool:
+        """End this thread if what it was begun for is not slow any more."""
+        if len(self._threads) <= AT_ONCE:
+            return False
+        slow = self._slow().total()
+        with self._counting:
+            ends = len(self._threads) > AT_ONCE + slow
+            if ends:
+                self._threads.discard(threading.current_thread())
+        return ends
 
     def _work(self) -> None:
-        while True:
+        while not self._one_too_many():
             run = self._loaded.get()
             if run is None:
                 return
+            with self._counting:
+                self._at_work[threading.get_ident()] = (time.monotonic(), run.flow_id)
             try:
                 self._one(run)
             except TakenOver:
@@ -205,6 +237,8 @@ class Flows:
                 self._put_off(run.claim)
             finally:
                 self.holding.let_go(run.claim)
+                with self._counting:
+                    del self._at_work[threading.get_ident()]
             self._refill()
 
     def _one(self, run: Loaded) -> None:

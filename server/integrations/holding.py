@@ -12,6 +12,7 @@ from server.kernel.errors import CrossdockError
 from server.queue import claims
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from server.queue.claims import Claim
@@ -39,15 +40,15 @@ class Holding:
         with self._lock:
             return max(self.most - len(self._held), 0)
 
-    def take(self, limit: int) -> list[Claim]:
-        """Claim up to `limit` of what is due, and renew it from now on.
+    def take(self, limit: int, slow: Sequence[UUID] = ()) -> list[Claim]:
+        """Claim up to `limit` of what is due, and renew it from now on; of each lane in `slow` only one, if none is under way.
 
         Raises:
             Unavailable: the database is away; nothing is held.
 
         """
         with self._turns, self.store.connect() as conn:
-            mine = self._claim(conn, limit)
+            mine = self._claim(conn, limit, slow)
         with self._lock:
             self._held.update((each.ref, each) for each in mine)
         if mine:

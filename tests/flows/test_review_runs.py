@@ -83,6 +83,21 @@ def test_a_flow_with_very_many_runs_lets_others_have_their_turn(flows: Flowing) 
     assert late in seen
 
 
+def test_a_flow_whose_calls_hang_leaves_room_for_others(flows: Flowing) -> None:
+    goes_on = threading.Event()
+    flows.pretend.answers["thing.do"] = lambda given: {"of": goes_on.wait(30) and given.get("of")}
+    flow = flows.flow("slow", [do("a")])
+    slow = [flows.start(flow, name="slow") for _ in range(40)]
+    flows.engine.drain()
+    quick = flows.start(flows.flow("quick", [{"id": "s", "set": {"x": 1}}]), name="quick")
+    try:
+        assert flows.ended(quick, 6).state == "completed"
+    finally:
+        goes_on.set()
+    for run in slow:
+        assert flows.ended(run, 20).state == "completed"
+
+
 def test_a_container_that_never_began_begins_when_its_run_is_tried_again(flows: Flowing) -> None:
     flow = flows.flow("f", [do("a"), do("each", for_each="data.items", on_error="fail", **{"with": {"of": "item"}})])
     run = flows.start(flow, {"items": "no list"})
