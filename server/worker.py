@@ -141,7 +141,10 @@ class Runtime:
             self._wake.clear()
             if self._rung:
                 break
-            with contextlib.suppress(Unavailable), self.parts.deliveries.store.statements() as conn:  # by index: a backlog waits
+            with (
+                contextlib.suppress(Unavailable),
+                self.parts.deliveries.store.statements() as conn,
+            ):  # by index: a backlog waits
                 if claims.others_due(conn, DELIVERY):
                     break
         self._rung = False

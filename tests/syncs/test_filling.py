@@ -194,7 +194,11 @@ EVENTS = "refused: [{row: 1, code: REQUEST_SHAPE}]"
         ("[{type: order.created, subject: north}]", "data: body, subject: params.shop", ""),
         ("[{type: order.created, data: {id: 2}}]", "data: body", "events[0].data"),
         ("[]", "data: body", "expected 0, emitted 1"),
-        ("[{type: order.created}]", "data: {total: {from: body.total, required: true}}", "record 0 becomes a dead letter: EXPR_"),
+        (
+            "[{type: order.created}]",
+            "data: {total: {from: body.total, required: true}}",
+            "record 0 becomes a dead letter: EXPR_",
+        ),
     ],
 )
 def test_the_events_that_the_webhook_makes_of_the_records_are_told(events: str, emit: str, difference: str) -> None:

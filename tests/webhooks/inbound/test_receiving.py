@@ -309,7 +309,7 @@ def test_a_request_that_the_database_refuses_does_not_take_others_with_it(produc
 def test_many_that_wait_for_a_lock_are_told_to_come_again_together_and_not_one_after_the_other(
     product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrap, "INBOUND_SECONDS", 1)
+    monkeypatch.setattr(bootstrap.api_role, "INBOUND_SECONDS", 1)
     declare(product, dedupe={"key": "body.id"})
     receipt = product.receipt()
     path = f"/in/{product.scope}/orders-in"
