@@ -7,6 +7,7 @@ Requests wait as threads do (`publish`) or as an event loop does (`offer`), in o
 
 from __future__ import annotations
 
+import abc
 import threading
 from collections import deque
 from contextvars import copy_context
@@ -37,7 +38,7 @@ WAIT_SECONDS = 45.0
 
 
 @dataclass(slots=True, eq=False)
-class _Member(Generic[T]):
+class _Member(abc.ABC, Generic[T]):
     """One request. `batch` is set when it is its turn to lead; `alone` when it must go by itself."""
 
     cause: Cause
@@ -48,13 +49,13 @@ class _Member(Generic[T]):
     error: Exception | None = None
     made: list[T] = field(default_factory=list)
 
+    @abc.abstractmethod
     def lead(self, work: Lead) -> None:
         """Be called to do the work of `batch`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def tell(self) -> None:
         """Be told that the work was done, by oneself or by another."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True, eq=False)
