@@ -129,6 +129,17 @@ def retry(tx: Tx, run: UUID, hint: Callable[[], None], *, from_step: str | None 
     return course.run.state
 
 
+def go_on(tx: Tx, run: UUID, hint: Callable[[], None]) -> bool:
+    """Let the run of a `flow` step go on if it failed; False when nothing of it is left to go on with: it was undone, or forgotten."""
+    try:
+        row = _locked(tx, run)
+    except NotFound:
+        return False
+    if row.state == "failed":
+        retry(tx, run, hint)
+    return row.state not in ("compensated", "cancelled", "compensation_failed")
+
+
 def decide(
     tx: Tx,
     run: UUID,

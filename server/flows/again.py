@@ -101,5 +101,10 @@ def _begin_again(course: Course, row: Row) -> None:
         row.move("running")
         row.tries, row.ended_at = 0, None
         course.changed(row)
+    elif "child" in row.note:  # the run that it started stands as it failed: it is that one which goes on
+        row.note.pop("until", None)
+        row.move("running")
+        row.error, row.ended_at = None, None
+        course.changed(row)
     else:
         course.remove(row.path)

@@ -243,7 +243,11 @@ class AtWork:
                     acting.take_back(tx, read("run", task.row.note["child"]))
                     tx.after_commit("hint", self.parts.hint)
                 elif isinstance(work, Child):
-                    child = begin_child(tx, self.run, task.path, work.flow, task.row.input)
+                    before = read("run", task.row.note["child"]) if "child" in task.row.note else None
+                    if before is not None and acting.go_on(tx, before, self.parts.hint):
+                        child, self._look_at = before, now
+                    else:
+                        child = begin_child(tx, self.run, task.path, work.flow, task.row.input)
                     tx.after_commit("hint", self.parts.hint)
                     self.course.started(task.path, show("run", child))
         except Unavailable:

@@ -20,7 +20,7 @@ from server.kernel.errors import CrossdockError, NotFound
 from server.kernel.ids import new_uuid
 from server.queue import claims
 from server.queue.claims import Due
-from server.sdk import Retryable
+from server.sdk import Permanent, Retryable
 from tests.flows.test_acting import act
 from tests.flows.test_engine import do
 
@@ -145,6 +145,26 @@ def test_what_was_sent_before_may_have_been_done_though_the_integration_is_gone_
     task.row.tries = tries
     tell(course, Came(task, error=NotFound("gone")), NOW)
     assert [each.what for each in course.next(NOW).tasks] == ["resolve"] * tries
+
+
+def test_a_run_that_is_tried_again_lets_the_run_that_it_started_go_on_instead_of_another(flows: Flowing) -> None:
+    flows.flow("part", [do("x"), do("y", on_error="fail")])
+    flows.pretend.fails["thing.do"] = [None, Permanent("no")]
+    row = flows.run([{"id": "c", "flow": "part", "on_error": "fail", "with": {"n": 1}}, do("z")])
+    assert (row.state, row.error["code"]) == ("failed", "CHILD_FAILED")
+    act(flows, acting.retry, row.id)
+    assert flows.ended(row.id).state == "completed"
+    assert flows.pretend.names() == ["do x", "do y", "do y", "do z"]
+    assert len(flows.product.rows("SELECT 1 FROM flow_runs")) == 2
+
+
+def test_a_run_that_is_tried_again_starts_another_where_the_one_that_it_had_started_is_undone(flows: Flowing) -> None:
+    flows.flow("part", [do("x"), do("y")])
+    flows.pretend.fails["thing.do"] = [None, Permanent("no")]
+    row = flows.run([{"id": "c", "flow": "part", "on_error": "fail", "with": {"n": 1}}])
+    act(flows, acting.retry, row.id)
+    assert flows.ended(row.id).state == "completed"
+    assert flows.pretend.names() == ["do x", "do y", "undo x", "do x", "do y"]
 
 
 def test_arrivals_that_came_too_late_go_with_their_run(flows: Flowing) -> None:
