@@ -77,6 +77,7 @@ schema: dev  ## the JSON Schema of definitions, and its reference page, from the
 
 docs: schema  ## every page that is made from the code; a test holds them equal
 	$(BIN)/python -m server.reference
+	$(BIN)/python -m plugins.tryton.generated
 	$(BIN)/python -m server.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 clean:  ## away with the environment and the caches; data stays where it is (.crossdock)

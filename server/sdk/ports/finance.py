@@ -206,7 +206,9 @@ _PAYMENTS = (
     write(
         "payments.process",
         "Charge what is open of an invoice, or a part of it. That it is declined is an answer: `failed`, with PAYMENT_DECLINED.",
-        given({"invoice_id": ID, "amount": POSITIVE, "method": _METHOD, "reference": text(200)}, ["invoice_id", "method"]),
+        given(
+            {"invoice_id": ID, "amount": POSITIVE, "method": _METHOD, "reference": text(200)}, ["invoice_id", "method"]
+        ),
         PAYMENT,
         (INVOICE_UNKNOWN, INVOICE_STATUS, PAYMENT_EXCEEDS),
         undo="payments.refund",
