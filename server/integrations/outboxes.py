@@ -72,6 +72,8 @@ WHERE i.deleted_at IS NULL AND i.state = ANY(%(states)s::text[]) AND i.body ->> 
 _USED = "SELECT DISTINCT body ->> 'plugin' AS plugin FROM integrations WHERE deleted_at IS NULL AND state = ANY(%(states)s::text[])"
 _WHICH = "SELECT name FROM integrations WHERE workspace_id = :workspace_id AND id = :id AND deleted_at IS NULL"
 
+_LETTER = "SELECT 1 FROM dead_letters WHERE workspace_id = :workspace_id AND kind = 'outbox' AND ref = :ref LIMIT 1"
+
 
 class Because(Protocol):
     """What knows the calls that we make: by their keys, what their effects follow from."""
@@ -254,8 +256,10 @@ class Outboxes:
             with self.store.begin(scope, cause) as tx:
                 self._publish(tx, [new])
         except (Invalid, Conflict, Permanent) as error:
+            letter = _letter(scope.workspace_id, integration, new, error.failure)
             with self.store.begin(scope, cause) as tx:
-                dead_letters.add(tx.conn, [_letter(scope.workspace_id, integration, new, error.failure)])
+                if tx.one(_LETTER, ref=letter.ref) is None:  # it may be fetched again, until it is forgotten over there
+                    dead_letters.add(tx.conn, [letter])
 
     def _publish(self, tx: Tx, news: Sequence[NewEvent]) -> None:
         for new in news:

@@ -137,6 +137,22 @@ def test_a_refused_event_is_a_dead_letter_that_can_be_replayed_and_the_others_go
     assert len(erp.events()) == 2
 
 
+def test_a_refused_event_that_is_fetched_again_is_no_second_dead_letter(
+    erp: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = {"type": "object", "properties": {"external_id": {"const": "C-2"}}}
+    made = erp.product.client().post("/api/v1/event-types", json={"name": "customer.created", "schema": schema})
+    assert made.status_code == 201, made.json
+    erp.upsert("C-1")
+    with monkeypatch.context() as patched:
+        patched.setattr(outboxes, "_taken", _dies)
+        erp.drain()
+    with erp.product.core.engine.connect() as conn:
+        conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'outbox'")
+    erp.drain()
+    assert (len(erp.product.rows("SELECT 1 FROM dead_letters")), erp.waiting()) == (1, 0)
+
+
 def test_workspaces_keep_to_themselves(erp: Fetching) -> None:
     rival = erp.product.workspace("rival", "main")
     erp.add(rival)
