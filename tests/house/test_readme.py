@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MASKS = [
     (re.compile(r"\b(evt|dlv|att|msg|dead|tok|cor|req|run)_[0-9a-z]{20,}\b"), r"\1_…"),
+    (re.compile(r"\b(ord|mo|inv|pck|shp)_[0-9a-f]{32}\b"), r"\1_…"),
+    (re.compile(r"\d+\.\d+ +[#.]{24}"), "SECONDS BAR"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? ms\b"), "N ms"),
     (re.compile(r'"timings":\{[^}]*\}'), '"timings":{}'),
