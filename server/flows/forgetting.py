@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     from server.store import Store
 
 _AT_ONCE = 500
-# The run of a `flow` step stays as long as the one that may yet undo it.
+# A run stays as long as it may be replayed, and the run of a `flow` step as long as the one that may yet undo it.
 _FORGET = f"""
 WITH old AS (
   SELECT id FROM flow_runs r WHERE ended_at < now() - make_interval(days => %(days)s)
-    AND NOT EXISTS (SELECT FROM flow_runs p WHERE p.id = r.parent_id AND p.ended_at IS NULL)
+    AND NOT EXISTS (SELECT FROM flow_runs p WHERE p.id = r.parent_id)
+    AND NOT EXISTS (SELECT FROM dead_letters l WHERE l.kind = 'flow' AND l.ref = r.id AND l.resolved_at IS NULL)
   ORDER BY ended_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED
 ), steps AS (DELETE FROM flow_steps WHERE run_id IN (SELECT id FROM old)
 ), late AS (  -- of a publisher that had seen a wait which ended before it was done

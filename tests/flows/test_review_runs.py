@@ -167,6 +167,15 @@ def test_a_run_that_is_tried_again_starts_another_where_the_one_that_it_had_star
     assert flows.pretend.names() == ["do x", "do y", "undo x", "do x", "do y"]
 
 
+def test_a_run_is_kept_as_long_as_its_dead_letter_is_open_and_what_it_started_as_long_as_it_is(flows: Flowing) -> None:
+    flows.flow("part", [do("x")])
+    row = flows.run([{"id": "c", "flow": "part", "with": {"n": 1}}, do("a", call="gone.thing.do", on_error="fail")])
+    assert (row.state, forgetting.forget(flows.core.engine, -1)) == ("failed", 0)
+    act(flows, acting.compensate, row.id)
+    assert flows.ended(row.id).state == "compensated", flows.steps(row.id)
+    assert [forgetting.forget(flows.core.engine, -1) for _ in range(3)] == [1, 1, 0]
+
+
 def test_arrivals_that_came_too_late_go_with_their_run(flows: Flowing) -> None:
     row = flows.run([do("a")])
     with flows.core.engine.connect() as conn:
