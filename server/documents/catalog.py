@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OperationFacts:
-    """What a definition may know of an operation: its JSON Schemas, and whether a sync job can read or write by it."""
+    """What a definition may know of an operation: its JSON Schemas, and whether a sync job can read or write by it.
+
+    One that is not `supported` is of a port whose other ERPs have it: it refuses every call with NOT_SUPPORTED_HERE.
+    """
 
     input_schema: Mapping[str, Any] = field(default_factory=dict)
     output_schema: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = None
     target: Target | None = None
+    supported: bool = True
 
 
 def _no_endpoint(_config: Mapping[str, Any]) -> None:

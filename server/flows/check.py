@@ -16,6 +16,7 @@ from server.flows.step_fields import MOST_STEPS, kind_of
 from server.flows.written import written_steps
 from server.integrations.fallback import split_call
 from server.kernel.errors import code
+from server.sdk.ports.port import NOT_SUPPORTED_HERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,8 +113,13 @@ def _check_step(step: MappingNode, checker: Checker) -> None:
 def _check_call(called: MappingNode, checker: Checker) -> None:
     call = called.text("call")
     facts = operation_of(call, checker.catalog)
-    if facts is not None:
-        _check_made(called, "with", facts.input_schema, call or "", checker)
+    node = called.get("call")
+    if facts is None or node is None:
+        return
+    _check_made(called, "with", facts.input_schema, call or "", checker)
+    if not facts.supported and called.get("on_error") is None:
+        message = f"{call} is refused by this plugin, whatever comes; say by on_error what follows, or leave the step out"
+        checker.warning(NOT_SUPPORTED_HERE, node, message)
 
 
 def _check_choose(node: Node | None, checker: Checker) -> None:

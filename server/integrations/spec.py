@@ -217,7 +217,11 @@ def _facts_of(plugin: Plugin) -> PluginFacts:
 
     operations = {
         each.name: OperationFacts(
-            each.input_schema, each.output_schema, adapter.source(each.name), adapter.target(each.name)
+            each.input_schema,
+            each.output_schema,
+            adapter.source(each.name),
+            adapter.target(each.name),
+            each.name not in adapter.not_supported,
         )
         for each in adapter.operations
     }

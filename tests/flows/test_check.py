@@ -63,6 +63,7 @@ def catalog() -> FixedCatalog:
         "orders.create": OperationFacts(NEEDS, ORDER),
         "orders.cancel": OperationFacts(FREE, FREE),
         "stock.check": OperationFacts(FREE, {}),
+        "stock.forecast": OperationFacts(FREE, {}, supported=False),
     }
     plugin = PluginFacts("pretend", FREE, operations, transactions=False)
     return FixedCatalog(plugins={"pretend": plugin})
@@ -104,6 +105,13 @@ RIGHT = [
 @pytest.mark.parametrize("text", RIGHT)
 def test_what_is_right_has_no_finding(text: str) -> None:
     assert [str(each) for each in checked(text).findings if each.file == "f.yaml"] == []
+
+
+def test_a_call_that_this_erp_refuses_whatever_comes_is_a_doubt_unless_the_flow_says_what_follows() -> None:
+    step = "  - {id: x, call: erp.stock.forecast, with: {}}\n"
+    [doubt] = [each for each in checked(HEAD + step).findings if each.file == "f.yaml"]
+    assert (doubt.code, doubt.severity) == ("NOT_SUPPORTED_HERE", "warning")
+    assert found(HEAD + step.replace("{}}", "{}, on_error: continue}")) == []
 
 
 WRONG: list[tuple[str, str, str | None]] = [
