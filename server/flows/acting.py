@@ -5,6 +5,7 @@ Each takes the run from whoever works on it: what that worker has not stored is 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from server.flows import again, progress, waits, waking
@@ -37,6 +38,10 @@ _RUN = """
 SELECT r.id, r.flow_id, r.state, r.priority, r.parent_id, r.definition_version, f.state AS flow_state
 FROM flow_runs r JOIN flows f ON f.id = r.flow_id WHERE r.workspace_id = :workspace_id AND r.id = :run FOR UPDATE OF r
 """
+_CHILDREN = """
+SELECT id FROM flow_runs WHERE workspace_id = :workspace_id AND parent_id = :run AND state IN ('queued', 'running', 'waiting')
+ORDER BY id
+"""
 _MOVE = """
 UPDATE flow_runs SET state = :state, ended_at = CASE WHEN :over THEN now() END,
   cancelled_at = CASE WHEN :cancels THEN now() ELSE cancelled_at END,
@@ -64,6 +69,9 @@ def cancel(tx: Tx, run: UUID, hint: Callable[[], None], *, undo: bool = True) ->
     if not undo or row.state == "queued":
         after = moved(after, "cancelled")
     _move(tx, row, after, cancels=True)
+    for child in tx.all(_CHILDREN, run=run) if after == "cancelled" else ():
+        with suppress(Conflict):  # it has just ended; with an undo, theirs is a part of it
+            cancel(tx, child.id, hint, undo=False)
     tx.after_commit("hint", hint)
     return after
 
@@ -94,6 +102,9 @@ def take_back(tx: Tx, run: UUID) -> None:
             dead_letters.resolve_refs(tx, [run], "replayed")
     elif row.state in ("queued", "running", "waiting"):
         _move(tx, row, moved(row.state, "cancelling"))
+    elif row.state == "compensating":  # perhaps only to be done again from a step
+        tx.run("UPDATE flow_runs SET resume_from = NULL WHERE workspace_id = :workspace_id AND id = :run", run=run)
+        _due(tx, row)
 
 
 def retry(tx: Tx, run: UUID, hint: Callable[[], None], *, from_step: str | None = None) -> State:

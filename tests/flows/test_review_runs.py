@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from server.flows import acting, forgetting, waking
+from server.flows import acting, forgetting, holding, waking
 from server.flows.advancing import Course
 from server.flows.calling import Came, tell
 from server.flows.flow import flow_of
@@ -174,6 +174,31 @@ def test_a_run_is_kept_as_long_as_its_dead_letter_is_open_and_what_it_started_as
     act(flows, acting.compensate, row.id)
     assert flows.ended(row.id).state == "compensated", flows.steps(row.id)
     assert [forgetting.forget(flows.core.engine, -1) for _ in range(3)] == [1, 1, 0]
+
+
+def test_a_run_that_is_taken_back_while_it_is_to_be_done_again_from_a_step_is_undone_for_good(flows: Flowing) -> None:
+    flows.flow("part", [do("x"), do("y", on_error="fail")])
+    flows.pretend.fails["thing.do"] = [None, Permanent("no")]
+    row = flows.run([{"id": "c", "flow": "part", "on_error": "fail", "with": {"n": 1}}])
+    (child,) = (each.id for each in flows.product.rows("SELECT id FROM flow_runs WHERE parent_id IS NOT NULL"))
+    flows.pause("part")
+    act(flows, acting.retry, child, from_step="y")
+    act(flows, acting.compensate, row.id)
+    flows.until(row.id, lambda _: "asked" in flows.step(row.id, "c").note)
+    flows.pause("part", "active")
+    holding.release_strays(flows.core.engine, flows.core.hint)
+    assert flows.ended(row.id).state == "compensated"
+    assert flows.row(child).state == "compensated"
+    assert flows.pretend.names() == ["do x", "do y", "undo x"]
+
+
+def test_a_run_that_is_cancelled_as_it_stands_takes_with_it_what_it_started(flows: Flowing) -> None:
+    flows.flow("part", [do("x"), {"id": "s", "sleep": "1d"}])
+    run = flows.start(flows.flow("f", [{"id": "c", "flow": "part", "with": {"n": 1}}]))
+    flows.until(run, lambda _: flows.pretend.names() == ["do x"])
+    act(flows, acting.cancel, run, undo=False)
+    assert {each.state for each in flows.product.rows("SELECT state FROM flow_runs")} == {"cancelled"}
+    assert not flows.product.rows("SELECT 1 FROM due WHERE kind = 'flow'")
 
 
 def test_arrivals_that_came_too_late_go_with_their_run(flows: Flowing) -> None:
