@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -26,7 +26,7 @@ from server.queue import claims
 from server.store.scopes import scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
     from sqlalchemy.engine import Connection
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("crossdock.flows")
 FLOW_POISON = code("FLOW_POISON", "The run was claimed again and again without an outcome; the worker's log says how.")
-FLOW_DEFINITION_GONE = code("FLOW_DEFINITION_GONE", "The definition that the run of a flow began with is not kept.")
+FLOW_DEFINITION_GONE = code(
+    "FLOW_DEFINITION_GONE", "The definition that the run of a flow began with is not kept, or cannot be read any more."
+)
 AT_ONCE = 16
 AHEAD = 16
 """Runs that are claimed and loaded while others are worked on."""
@@ -189,7 +191,7 @@ class Flows:
             if len(self._flows) >= _FLOWS:
                 self._flows.clear()
             body = body_of(conn, run.workspace_id, "flow", run.flow_id, run.definition_version)
-            self._flows[key] = None if body is None else flow_of(body)
+            self._flows[key] = None if body is None else _read(body)
         if run.workspace_id not in self._scopes:
             if len(self._scopes) >= _SCOPES:
                 self._scopes.clear()
@@ -252,7 +254,7 @@ class Flows:
         )
         at_work = AtWork(self, run, flow or Flow(run.flow_name, ()), self._scopes[run.workspace_id])
         if flow is None:
-            message = "the definition that the run began with is not kept"
+            message = "the definition that the run began with is not kept, or cannot be read any more"
             at_work.abandon(Failure(FLOW_DEFINITION_GONE, message, "flow"))
         elif run.claim.claims > MOST_CLAIMS:
             at_work.abandon(Failure(FLOW_POISON, "claimed again and again without an outcome", "flow"))
@@ -277,3 +279,12 @@ class Flows:
                 claims.postpone(conn, KIND, [claim], [until])
         except Unavailable as error:  # its lease ends, and it is due again
             log.warning("a run waits", code=error.code, run=str(claim.ref))
+
+
+def _read(body: Mapping[str, Any]) -> Flow | None:
+    """Return the flow; None for one that an older release took and this one cannot read: it stops its own runs alone."""
+    try:
+        return flow_of(body)
+    except Exception:  # the border of one definition: runs of all others are claimed with its
+        log.exception("a definition cannot be read", flow=body.get("name"))
+        return None

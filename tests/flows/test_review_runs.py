@@ -201,6 +201,13 @@ def test_a_run_that_is_cancelled_as_it_stands_takes_with_it_what_it_started(flow
     assert not flows.product.rows("SELECT 1 FROM due WHERE kind = 'flow'")
 
 
+def test_a_definition_that_cannot_be_read_any_more_stops_its_own_runs_alone(flows: Flowing) -> None:
+    good = flows.start(flows.flow("good", [do("a")]), name="good")
+    bad = flows.start(flows.flow("bad", [do("a", when="of_yesterday(data)")]), name="bad")
+    assert flows.ended(good).state == "completed"
+    assert flows.ended(bad).error["code"] == "FLOW_DEFINITION_GONE"
+
+
 def test_arrivals_that_came_too_late_go_with_their_run(flows: Flowing) -> None:
     row = flows.run([do("a")])
     with flows.core.engine.connect() as conn:
