@@ -78,8 +78,10 @@ def update(desk: Desk, given: Mapping[str, Any]) -> Record:
         for product_id, each in wanted.items()
         if "on_hand" in each
     }
-    stock.change(desk, counted, Why("counted", reason=given.get("reason")))
+    stock.change(desk, counted, Why("counted", reason=given.get("reason")), tells_low=False)
     after = stock.levels(desk, wanted)
+    for product_id, level in sorted(after.items()):
+        stock.tell_low(desk, before[product_id], level)
     change = {each: "none" if after[each] == before[each] else "updated" for each in after}
     return {"levels": [{**after[each].shown(), "change": change[each]} for each in wanted]}
 

@@ -102,8 +102,10 @@ def _begin(desk: Desk, product_ids: Iterable[str]) -> None:
     desk.connection.execute(make(STOCK).values(rows).on_conflict_do_nothing())
 
 
-def change(desk: Desk, changes: Mapping[str, Change], why: Why) -> dict[str, Level]:
+def change(desk: Desk, changes: Mapping[str, Change], why: Why, *, tells_low: bool = True) -> dict[str, Level]:
     """Change the stock of products, all or none; return the levels after.
+
+    Without `tells_low` whoever calls says what runs low, with `tell_low`: more changes than this.
 
     Raises:
         Permanent: `why.short` (STOCK_SHORT unless said): less would be there than is reserved; `details.missing` says of what.
@@ -120,7 +122,9 @@ def change(desk: Desk, changes: Mapping[str, Change], why: Why) -> dict[str, Lev
     _journal(desk, changes, why)
     for product_id, level in after.items():
         if _moves(changes[product_id]):
-            tell(desk, before[product_id], level, why)
+            tell(desk, level, why)
+            if tells_low:
+                tell_low(desk, before[product_id], level)
     return after
 
 
@@ -128,18 +132,17 @@ def set_points(desk: Desk, level: Level, values: Mapping[str, Decimal | None]) -
     """Set when and how much of a product, that is locked, is ordered anew."""
     after = Level(**{**level.__dict__, **values, "updated_at": desk.now})
     records.change(desk, STOCK, {"company": desk.company, **level.__dict__}, **values, updated_at=desk.now)
-    _tell_low(desk, level, after)
     return after
 
 
-def tell(desk: Desk, before: Level, after: Level, why: Why) -> None:
-    """Say what has changed; that there is little of it, just when it becomes so."""
+def tell(desk: Desk, after: Level, why: Why) -> None:
+    """Say what has changed."""
     data = {**after.shown(), "kind": why.kind, "reference": why.reference}
     desk.emit("stock.updated", f"product/{after.product_id}", data)
-    _tell_low(desk, before, after)
 
 
-def _tell_low(desk: Desk, before: Level, after: Level) -> None:
+def tell_low(desk: Desk, before: Level, after: Level) -> None:
+    """Say that there is little of something, just when it becomes so."""
     if after.is_low and not before.is_low:
         for type_ in ("stock.low", "inventory.stock.low"):
             desk.emit(type_, f"product/{after.product_id}", after.shown())
