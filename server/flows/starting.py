@@ -90,7 +90,8 @@ def start(conn: Connection, runs: Sequence[NewFlowRun]) -> dict[UUID, UUID]:
     """
     there: dict[UUID, UUID] = {}
     first: dict[tuple[UUID, str], UUID] = {}
-    rest = list(runs)
+    # in one order for all: whoever took keys in another one could wait for somebody who waits for them
+    rest = sorted(runs, key=lambda run: (run.flow_id, run.key or ""))
     for _ in range(_TRIES):
         rest = [each for each in rest if each.id not in there]
         if not rest:

@@ -10,11 +10,13 @@ from uuid import UUID
 
 import pytest
 
-from server.flows import acting, forgetting, holding, waking
+from server.events.envelope import NewEvent
+from server.flows import acting, forgetting, holding, starting, waking
 from server.flows.advancing import Course
 from server.flows.calling import Came, tell
 from server.flows.flow import flow_of
 from server.flows.rows import Run
+from server.flows.starting import NewFlowRun
 from server.integrations.holding import Holding
 from server.kernel.errors import CrossdockError, NotFound
 from server.kernel.ids import new_uuid
@@ -208,6 +210,34 @@ def test_a_definition_that_cannot_be_read_any_more_stops_its_own_runs_alone(flow
     assert flows.ended(bad).error["code"] == "FLOW_DEFINITION_GONE"
 
 
+def test_events_are_taken_though_a_definition_cannot_be_read_any_more(flows: Flowing) -> None:
+    flows.flow("bad", [do("a")], when="of_yesterday(data)", events=["deal.won"])
+    flows.flow("good", [do("a")], events=["deal.won"])
+    with flows.product.tx() as tx:
+        flows.core.publisher.publish(tx, [NewEvent(type="deal.won", data="{}")])
+    for run in flows.product.rows("SELECT r.id, f.name FROM flow_runs r JOIN flows f ON f.id = r.flow_id"):
+        assert flows.ended(run.id).state == ("completed" if run.name == "good" else "failed")
+    assert len(flows.product.rows("SELECT 1 FROM dead_letters")) == 1
+
+
+def test_publishers_take_the_keys_of_runs_in_one_order(flows: Flowing) -> None:
+    flow = flows.flow("f", [do("a")])
+
+    def begin(*keys: str) -> None:
+        with flows.product.tx() as tx:
+            tx.run("SET LOCAL lock_timeout = '3s'")
+            starting.start(tx.conn, [_keyed(flows, flow, key) for key in keys])
+
+    with flows.product.tx() as tx:
+        starting.start(tx.conn, [_keyed(flows, flow, "1")])
+        other = threading.Thread(target=begin, args=("2", "1"))
+        other.start()
+        time.sleep(0.4)
+        begin("2")  # whoever waits for "1" does not have "2" yet
+    other.join()
+    assert len(flows.product.rows("SELECT 1 FROM flow_runs")) == 2
+
+
 def test_arrivals_that_came_too_late_go_with_their_run(flows: Flowing) -> None:
     row = flows.run([do("a")])
     with flows.core.engine.connect() as conn:
@@ -217,3 +247,18 @@ def test_arrivals_that_came_too_late_go_with_their_run(flows: Flowing) -> None:
         )
     assert forgetting.forget(flows.core.engine, -1) == 1
     assert not flows.product.rows("SELECT 1 FROM flow_arrivals")
+
+
+def _keyed(flows: Flowing, flow: UUID, key: str) -> NewFlowRun:
+    return NewFlowRun(
+        id=new_uuid(),
+        workspace_id=flows.product.scope.workspace_id,
+        flow_id=flow,
+        flow="f",
+        definition_version=1,
+        cause="person",
+        data="{}",
+        principal="user:anna",
+        correlation_id="cor_1",
+        key=key,
+    )
