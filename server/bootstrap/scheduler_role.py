@@ -65,7 +65,7 @@ def scheduler(settings: Settings, *, built: Core | None = None) -> Timer:
         chore("release-sync-runs", PURGE_SECONDS, partial(release_strays, engine, shared.hint)),
         chore("sweep-parked-records", SWEEP_SECONDS, partial(sweep, engine, shared.hint)),
         chore("release-flow-runs", PURGE_SECONDS, partial(release_flows, engine, shared.hint)),
-        chore("forget-flow-runs", FORGET_SECONDS, partial(forget_flows, engine, days)),
+        chore("forget-flow-runs", PURGE_SECONDS, partial(forget_flows, engine, days)),
         chore("forget-sync-work", FORGET_SECONDS, partial(forget_syncs, engine, days)),
     ]
     return Timer(processes.Process("scheduler"), shared.engine, chores)

@@ -175,7 +175,20 @@ def test_a_run_is_kept_as_long_as_its_dead_letter_is_open_and_what_it_started_as
     assert (row.state, forgetting.forget(flows.core.engine, -1)) == ("failed", 0)
     act(flows, acting.compensate, row.id)
     assert flows.ended(row.id).state == "compensated", flows.steps(row.id)
-    assert [forgetting.forget(flows.core.engine, -1) for _ in range(3)] == [1, 1, 0]
+    assert [forgetting.forget(flows.core.engine, -1) for _ in range(2)] == [2, 0]
+
+
+def test_as_many_runs_are_forgotten_as_there_are(flows: Flowing) -> None:
+    row = flows.run([{"id": "s", "set": {"x": 1}}])
+    with flows.core.engine.connect() as conn:
+        conn.exec_driver_sql(
+            """INSERT INTO flow_runs (id, workspace_id, flow_id, definition_version, state, cause, data, priority, principal,
+                                      correlation_id, ended_at)
+               SELECT gen_random_uuid(), workspace_id, flow_id, 1, state, cause, data, priority, principal, correlation_id, ended_at
+               FROM flow_runs, generate_series(1, 1100) WHERE id = %s""",
+            (row.id,),
+        )
+    assert forgetting.forget(flows.core.engine, -1) == 1101
 
 
 def test_a_run_that_is_taken_back_while_it_is_to_be_done_again_from_a_step_is_undone_for_good(flows: Flowing) -> None:
