@@ -27,7 +27,6 @@ from server.queue import claims, hints
 from server.store import processes
 from server.transport.limits import allow_open_files
 from server.webhooks.pace import TIMER_SECONDS
-from server.webhooks.queries import KIND as DELIVERY
 
 if TYPE_CHECKING:
     from server.bootstrap import Worker
@@ -121,13 +120,16 @@ class Runtime:
     def _chores(self) -> None:
         while not self._stop.is_set():
             did = 0
+            due = self._due()
             for chore in self.parts.chores:
+                if chore.kind is not None and chore.kind not in due:
+                    continue
                 try:
                     did += chore()
                 except Unavailable as error:
-                    log.warning("a chore waits", chore=_name(chore), code=error.code)
+                    log.warning("a chore waits", chore=chore.name, code=error.code)
                 except Exception:  # one chore that breaks must stop neither the others nor the deliveries
-                    log.exception("a chore broke", chore=_name(chore))
+                    log.exception("a chore broke", chore=chore.name)
             if did:
                 self.parts.deliveries.wake()
                 continue
@@ -141,13 +143,19 @@ class Runtime:
             self._wake.clear()
             if self._rung:
                 break
-            with (
-                contextlib.suppress(Unavailable),
-                self.parts.deliveries.store.statements() as conn,
-            ):  # by index: a backlog waits
-                if claims.others_due(conn, DELIVERY):
-                    break
+            if self._due():
+                break
         self._rung = False
+
+    def _due(self) -> set[str]:
+        """Return the kinds of chores of which work is due; none while the database is away."""
+        kinds = [each.kind for each in self.parts.chores if each.kind is not None]
+        with (
+            contextlib.suppress(Unavailable),
+            self.parts.deliveries.store.statements() as conn,
+        ):  # by index: a backlog waits
+            return claims.due_kinds(conn, kinds)
+        return set()
 
     def _ring(self) -> None:
         """Listen for hints; Redis may go away for as long as it likes."""
@@ -187,12 +195,6 @@ class Runtime:
             hints.leave(self._redis, self.name)
         with contextlib.suppress(Unavailable), self.parts.store.connect() as conn:
             processes.gone(conn, self.parts.process)
-
-
-def _name(chore: Any) -> str:
-    """Return what a chore is called: most are a function with its values bound."""
-    function = getattr(chore, "func", chore)
-    return f"{function.__module__}.{function.__qualname__}"
 
 
 def run(settings: Settings) -> int:

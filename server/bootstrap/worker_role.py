@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 from server import reactions
 from server.access.references import resolve_config
 from server.events import alerts
+from server.flows import starting, waking
 from server.flows.causes import because
 from server.flows.drain import Flows
-from server.flows.waking import Waking
 from server.integrations.endpoints import Endpoints
 from server.integrations.outboxes import Nudges, Outboxes
 from server.operations import metrics
 from server.queue import hints
-from server.replays.drain import drain as drain_replays
+from server.replays import drain as replays
 from server.store import Store, processes
+from server.syncs import runs
 from server.syncs.drain import Runs
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
-from server.webhooks import fanouts, health
+from server.webhooks import fallbacks, fanouts, health
 from server.webhooks.drain import Deliveries
-from server.webhooks.fallbacks import Fallbacks
+from server.webhooks.inbound import storing
 from server.webhooks.inbound.drain import Inbound
+from server.webhooks.owing import FANOUT
 from server.webhooks.sending import Sending
 from server.webhooks.targets import Targets
 
@@ -43,6 +45,19 @@ LEDGER_CONNECTIONS = 9  # three threads of deliveries, four of sync runs, two th
 
 
 @dataclass(frozen=True, slots=True)
+class Chore:
+    """What a worker does beside deliveries; it returns how much it did. One without a kind of due work looks for itself."""
+
+    name: str
+    kind: str | None
+    work: Callable[[], int]
+
+    def __call__(self) -> int:
+        """Do it."""
+        return self.work()
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
     """What a worker process runs. `chores` drain what is not deliveries; each returns how much it did."""
 
@@ -51,7 +66,7 @@ class Worker:
     redis_url: str
     deliveries: Deliveries
     flows: Flows
-    chores: Sequence[Callable[[], int]]
+    chores: Sequence[Chore]
 
 
 def worker(settings: Settings, *, built: Core | None = None) -> Worker:
@@ -77,16 +92,16 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     nudges = Nudges(shared.hint)
     making, caller = making_of(shared), caller_of(shared, nudges)
     flows = Flows(shared.engine, ledger, making, caller, shared.publisher, shared.clock, shared.hint)
-    chores: list[Callable[[], int]] = [
-        Inbound(shared.engine, shared.publisher).drain,
-        partial(fanouts.drain, shared.engine, shared.clock),
-        partial(reactions.drain, shared.engine, services),
-        partial(alerts.drain, shared.engine, shared.publisher),
-        Fallbacks(shared.engine, making, caller, shared.reopening).drain,
-        partial(drain_replays, shared.engine, shared.reopening),
-        Runs(shared.engine, ledger, making, caller, shared.admit).drain,
-        Waking(shared.engine, shared.hint).drain,
-        flows.drain,
-        Outboxes(shared.engine, shared.publisher, making, caller, nudges, because).drain,
+    chores = [
+        Chore("wake flow runs", waking.KIND, waking.Waking(shared.engine, shared.hint).drain),
+        Chore("flow runs", starting.KIND, flows.drain),
+        Chore("inbound requests", storing.KIND, Inbound(shared.engine, shared.publisher).drain),
+        Chore("fan-outs", FANOUT, partial(fanouts.drain, shared.engine, shared.clock)),
+        Chore("reactions", reactions.KIND, partial(reactions.drain, shared.engine, services)),
+        Chore("alerts", None, partial(alerts.drain, shared.engine, shared.publisher)),
+        Chore("fallbacks", fallbacks.KIND, fallbacks.Fallbacks(shared.engine, making, caller, shared.reopening).drain),
+        Chore("replays", replays.KIND, partial(replays.drain, shared.engine, shared.reopening)),
+        Chore("sync runs", runs.KIND, Runs(shared.engine, ledger, making, caller, shared.admit).drain),
+        Chore("outboxes", None, Outboxes(shared.engine, shared.publisher, making, caller, nudges, because).drain),
     ]
     return Worker(process, shared.engine, settings.redis_url, deliveries, flows, chores)

@@ -178,16 +178,17 @@ def claim(conn: Connection, kind: str, limit: int) -> list[Claim]:
     return Claimer(kind, lives_on=False)(conn, limit)
 
 
-# Two ranges round the kind: what is gone of a busy kind is never stepped over.
-_OTHERS = """
-SELECT EXISTS (SELECT FROM due WHERE NOT leased AND lane_limit > 0 AND kind < %(kind)s AND due_at <= now())
-    OR EXISTS (SELECT FROM due WHERE NOT leased AND lane_limit > 0 AND kind > %(kind)s AND due_at <= now())
+# What waits, and what a worker that died has left, each by its index.
+_DUE_KINDS = """
+SELECT k.kind FROM unnest(%(kinds)s::text[]) AS k(kind)
+WHERE EXISTS (SELECT FROM due WHERE NOT leased AND lane_limit > 0 AND kind = k.kind AND due_at <= now())
+   OR EXISTS (SELECT FROM due WHERE leased AND kind = k.kind AND due_at <= now())
 """
 
 
-def others_due(conn: Connection, kind: str) -> bool:
-    """Tell whether work of any other kind is due: one question before each of them is asked."""
-    return bool(conn.exec_driver_sql(_OTHERS, {"kind": kind}).scalar())
+def due_kinds(conn: Connection, kinds: Sequence[str]) -> set[str]:
+    """Return those of some kinds of which work is due: one question before each of them is asked."""
+    return {row.kind for row in conn.exec_driver_sql(_DUE_KINDS, {"kinds": list(kinds)})}
 
 
 def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:

@@ -124,14 +124,21 @@ def test_oldest_work_goes_first(product: Product) -> None:
     assert [take(product, 1)[0].ref for _ in refs] == refs[::-1]
 
 
-def test_whether_other_work_is_due_is_known_without_reading_a_backlog(product: Product) -> None:
+def test_which_work_is_due_is_known_without_reading_a_backlog(product: Product) -> None:
     put(product, 300)
+    kinds = ["reaction", "flow", "sync"]
     parts = bootstrap.worker(product.settings, built=product.core)
     with parts.deliveries.store.statements() as conn:
-        assert not claims.others_due(conn, KIND)
-        plan = conn.exec_driver_sql("EXPLAIN " + claims._OTHERS, {"kind": KIND}).scalars().all()
-        claims.add(conn, "reaction", [Due(uuid4(), product.scope.workspace_id, uuid4())])
-        assert claims.others_due(conn, KIND)
+        assert claims.due_kinds(conn, kinds) == set()
+        plan = conn.exec_driver_sql("EXPLAIN " + claims._DUE_KINDS, {"kinds": kinds}).scalars().all()
+        waits, held = Due(uuid4(), product.scope.workspace_id, uuid4()), Due(uuid4(), 1, uuid4(), "infinity")
+        claims.add(conn, "reaction", [waits])
+        claims.add(conn, "sync", [held])
+        assert claims.due_kinds(conn, kinds) == {"reaction"}
+        claims.claim(conn, "reaction", 1)
+        assert claims.due_kinds(conn, kinds) == set()
+        conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'reaction'")
+        assert claims.due_kinds(conn, kinds) == {"reaction"}, "what a dead worker left is due"
     parts.deliveries.store.close()
     assert "Seq Scan" not in " ".join(plan)
-    assert sum("due_next" in line for line in plan) == 2
+    assert sum("due_next" in line or "due_leased" in line for line in plan) == 2
