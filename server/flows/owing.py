@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from server.events.envelope import from_json
 from server.events.loops import trail_of
-from server.events.matching import matches, pins_of
+from server.events.matching import pins_of
 from server.events.routes import routes_version
 from server.events.stopping import stops_of
+from server.events.subscribers import PerWorkspace, Subscribers
 from server.events.upcasting import Ladders
 from server.flows import starting, waking
 from server.flows.flow import Flow, flow_of
@@ -31,8 +32,6 @@ FLOW_KEY = code(
 )
 HELD = "infinity"
 _LONGEST_KEY = 500
-_WORKSPACES = 10_000
-_TYPES = 10_000
 
 # The fields by which waits of a type are found, one look into the index for each.
 _FIELDS = """
@@ -66,23 +65,12 @@ class Route:
     pins: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
 class Routes:
-    """The flows of a workspace at one version of its definitions; by type, since types repeat. `any` counts archived ones, too."""
+    """The flows of a workspace that events start; `some` counts those that were removed, too: their runs may wait."""
 
-    def __init__(self, version: int, routes: Sequence[Route], *, some: bool) -> None:
-        self.version = version
-        self.some = some
-        self._routes = routes
-        self._by_type: dict[str, tuple[Route, ...]] = {}
-
-    def of(self, type_: str) -> tuple[Route, ...]:
-        """Return the flows that an event type starts."""
-        found = self._by_type.get(type_)
-        if found is None:
-            found = tuple(each for each in self._routes if any(matches(one, type_) for one in each.flow.events))
-            if len(self._by_type) < _TYPES:
-                self._by_type[type_] = found
-        return found
+    started: Subscribers[Route]
+    some: bool
 
 
 class Owing:
@@ -90,18 +78,18 @@ class Owing:
 
     def __init__(self, hint: Callable[[], None]) -> None:
         self._hint = hint
-        self._routes: dict[int, Routes] = {}
+        self._routes = PerWorkspace(_read)
         self._ladders = Ladders()
 
     def __call__(self, tx: Tx, events: Sequence[Event]) -> None:
         """Write the runs that the events start, and let them arrive where they are waited for."""
-        routes = self._current(tx)
+        routes = self._routes.of(tx)
         if not routes.some:
             return
         runs = [
             run
             for event in events
-            for route in routes.of(event.type)
+            for route in routes.started.of(event.type)
             if (run := self._run(tx, event, route)) is not None
         ]
         started = starting.start(tx.conn, runs)
@@ -109,15 +97,6 @@ class Owing:
         waking.wake(tx.conn, tx.scope.workspace_id, waked)
         if started or waked:
             tx.after_commit("hint", self._hint)
-
-    def _current(self, tx: Tx) -> Routes:
-        version = routes_version(tx)
-        cached = self._routes.get(tx.scope.workspace_id)
-        if cached is None or cached.version != version:
-            if len(self._routes) >= _WORKSPACES:
-                self._routes.clear()
-            cached = self._routes[tx.scope.workspace_id] = _read(tx, version)
-        return cached
 
     def _run(self, tx: Tx, event: Event, route: Route) -> NewFlowRun | None:
         """Return the run that an event starts, one that has failed where that cannot be found out, or None: its `when` is false."""
@@ -173,7 +152,7 @@ def _of(event: Event, route: Route) -> dict[str, Any]:
     }
 
 
-def _read(tx: Tx, version: int) -> Routes:
+def _read(tx: Tx) -> Routes:
     rows = tx.all(
         """SELECT id, state, definition_version, body, deleted_at FROM flows
            WHERE workspace_id = :workspace_id AND deleted_at IS NULL
@@ -184,7 +163,7 @@ def _read(tx: Tx, version: int) -> Routes:
         flow = _known(row.body)
         routes.append(Route(row.id, row.definition_version, row.state in HELD_STATES, flow, pins_of(flow.events)))
     some = bool(routes) or tx.one("SELECT 1 AS one FROM flows WHERE workspace_id = :workspace_id LIMIT 1") is not None
-    return Routes(version, routes, some=some)
+    return Routes(Subscribers(routes, lambda route: route.flow.events), some)
 
 
 def _known(body: Mapping[str, Any]) -> Flow:

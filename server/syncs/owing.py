@@ -11,9 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from server.events.envelope import from_json
-from server.events.matching import matches, pins_of
+from server.events.matching import pins_of
 from server.events.routes import routes_version
 from server.events.stopping import stops_of
+from server.events.subscribers import PerWorkspace, Subscribers
 from server.events.upcasting import Ladders
 from server.kernel.errors import CrossdockError, code
 from server.kernel.ids import new_uuid
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 EVENT_KEY = code(
     "EVENT_KEY", "`on_event.one` gives no primary key for this event, or not as many values as it has fields."
 )
-_WORKSPACES = 10_000
-_TYPES = 10_000
 _SCALARS = (str, int)
 
 _TO_COME = """
@@ -73,36 +72,18 @@ class Route:
         return timedelta(seconds=cursor.settle if cursor is not None else 0)
 
 
-class Routes:
-    """The jobs of a workspace that take events, at one version of its definitions; by type, since types repeat."""
-
-    def __init__(self, version: int, routes: Sequence[Route]) -> None:
-        self.version = version
-        self._routes = routes
-        self._by_type: dict[str, tuple[Route, ...]] = {}
-
-    def of(self, type_: str) -> tuple[Route, ...]:
-        """Return the jobs that take an event type."""
-        found = self._by_type.get(type_)
-        if found is None:
-            found = tuple(each for each in self._routes if any(matches(one, type_) for one in each.job.events))
-            if len(self._by_type) < _TYPES:
-                self._by_type[type_] = found
-        return found
-
-
 class Owing:
     """Implements `events.Owes` for sync jobs; a workspace without any that take events costs no statement."""
 
     def __init__(self, clock: Clock, hint: Callable[[], None]) -> None:
         self._clock = clock
         self._hint = hint
-        self._routes: dict[int, Routes] = {}
+        self._routes = PerWorkspace(_read)
         self._ladders = Ladders()
 
     def __call__(self, tx: Tx, events: Sequence[Event]) -> None:
         """Write the runs that the events owe."""
-        routes = self._current(tx)
+        routes = self._routes.of(tx)
         taken = [(event, route) for event in events for route in routes.of(event.type)]
         if not taken:
             return
@@ -138,15 +119,6 @@ class Owing:
         ladder = self._ladders.of(tx.conn, event.workspace_id, routes_version(tx), event.type)
         return ladder.lift(event, route.pins.get(event.type))
 
-    def _current(self, tx: Tx) -> Routes:
-        version = routes_version(tx)
-        cached = self._routes.get(tx.scope.workspace_id)
-        if cached is None or cached.version != version:
-            if len(self._routes) >= _WORKSPACES:
-                self._routes.clear()
-            cached = self._routes[tx.scope.workspace_id] = Routes(version, _read(tx))
-        return cached
-
 
 def key_of(job: Job, event: Event) -> list[Any]:
     """Return the primary key of the record that an event is about.
@@ -166,16 +138,17 @@ def key_of(job: Job, event: Event) -> list[Any]:
     return key
 
 
-def _read(tx: Tx) -> list[Route]:
+def _read(tx: Tx) -> Subscribers[Route]:
     rows = tx.all(
         """SELECT id, state, definition_version, body FROM sync_jobs
            WHERE workspace_id = :workspace_id AND deleted_at IS NULL
              AND state IN ('active', 'failing', 'paused', 'disabled') AND body -> 'events' IS NOT NULL"""
     )
-    return [
+    routes = [
         Route(row.id, row.definition_version, row.state in HELD_STATES, job_of(row.body), pins_of(row.body["events"]))
         for row in rows
     ]
+    return Subscribers(routes, lambda route: route.job.events)
 
 
 def _run(event: Event, route: Route, **more: Any) -> NewRun:
