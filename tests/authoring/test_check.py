@@ -440,7 +440,7 @@ def test_hostile_documents_are_findings(suffix: str) -> None:
 def test_the_shipped_definitions_are_right(tmp_path: Path) -> None:
     result = check_path(ROOT / "definitions", catalog())
     assert lines(result) == []
-    assert {each.kind for each in result.documents} == {"EventType", "Integration", "Webhook", "Flow"}
+    assert {each.kind for each in result.documents} == {"EventType", "Integration", "Webhook", "SyncJob", "Flow"}
     assert all(each.body.get("active") is False for each in result.documents if each.kind == "Webhook")
     assert check_path(tmp_path, catalog()).findings == ()
 

@@ -203,6 +203,11 @@ POSTS = (
     "/sync-runs/run_00000000000000000000000000/cancel",
     "/sync-runs/run_00000000000000000000000000/replay/dead_00000000000000000000000000",
     "/sync-conflicts/cfl_00000000000000000000000000/resolve",
+    "/flow-runs/run_00000000000000000000000000/cancel",
+    "/flow-runs/run_00000000000000000000000000/retry",
+    "/flow-runs/run_00000000000000000000000000/compensate",
+    "/flow-runs/run_00000000000000000000000000/decide/allowed",
+    "/flows/deal-won/pause",
 )
 
 

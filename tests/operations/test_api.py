@@ -196,6 +196,12 @@ def test_key_figures_of_an_idle_workspace_are_zeros_and_nulls(product: Product, 
         "held": 0,
         "oldest_due_seconds": 0.0,
         "dead_letters_open": 0,
+        "business": {
+            "orders_processed": 0,
+            "average_order_value": None,
+            "conversion_rate": None,
+            "fulfilment_seconds": None,
+        },
     }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from server.sdk.testing_ports import World
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist puts the group into the id
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/tryton" in item.path.as_posix():

@@ -6,6 +6,7 @@ What it is made from decides its name there: the versions of the packages, the s
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -98,15 +99,18 @@ def _template() -> Path:
 def _kept(name: str, told: bytes, make: Callable[[Path], None]) -> Path:
     """Return the folder of that name and origin, made if it is not there; those of other origins go."""
     kept = CACHE / f"{name}-{hashlib.sha256(told).hexdigest()[:16]}"
-    if not kept.exists():
-        making = CACHE / f".{kept.name}.{os.getpid()}"
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(parents=True)
-        make(making)
-        making.rename(kept)
-        for old in CACHE.glob(f"{name}-*"):
-            if old != kept:
-                shutil.rmtree(old, ignore_errors=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process that makes it is waited for
+        if not kept.exists():
+            making = CACHE / f".{kept.name}.{os.getpid()}"
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(parents=True)
+            make(making)
+            making.rename(kept)
+            for old in CACHE.glob(f"{name}-*"):
+                if old != kept:
+                    shutil.rmtree(old, ignore_errors=True)
     return kept
 
 
