@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from server.sdk.plugin import Plugin
 
 PATIENCE = 0.5
+_SLOW_CALLS = 8
 _GARBAGE: tuple[Any, ...] = (
     None,
     [],
@@ -223,7 +224,10 @@ def _failing(scenario: Scenario, expected: type[CrossdockError], code: str = "")
         adapter = rig.plugin.adapter_factory()
         with rig.plugin.mock_factory() as mock:
             mock.play(scenario)
-            for name, call in rig.fixtures().items():
+            calls = list(rig.fixtures().items())
+            if scenario == "slow":  # each waits for its time-out: of a plugin with many operations some stand for all
+                calls = calls[:: max(1, -(-len(calls) // _SLOW_CALLS))]
+            for name, call in calls:
                 yield from (f"{name}: {each}" for each in _outcome(adapter, call, rig.context(mock), mock))
 
     def _outcome(adapter: Adapter, call: CallRequest, context: Context, mock: Mock) -> Iterator[str]:

@@ -98,7 +98,7 @@ def test_a_broken_plugin_is_told_what_it_breaks(cli, tmp_path):
 
 
 def test_the_plugins_of_the_project_keep_the_contract(cli):
-    cli.ok("plugin", "check", "plugins/http")
+    cli.ok("plugin", "check", "plugins/ai_service")
 
 
 @pytest.mark.parametrize("name", ["Acme", "a-b", "../x", "", "1a", "a" * 41])
