@@ -57,7 +57,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.serial
 @pytest.mark.timeout(300)
 def test_the_tour_prints_what_it_says(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs" / "tour", tmp_path / "docs" / "tour")
