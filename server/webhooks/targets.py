@@ -97,6 +97,7 @@ class Targets:
         self.secrets = secrets
         self.addresses = addresses
         self._cache: dict[Key, tuple[float, Target | CrossdockError]] = {}
+        self._lasting: set[Key] = set()
 
     def known(self, key: Key) -> bool:
         """Tell whether there is an answer that is fresh: a target, or why there is none."""
@@ -125,6 +126,10 @@ class Targets:
 
         """
         with self.store.begin(scope, cause) as tx:
+            addresses = self.addresses(tx)
+            keys = [key for key in keys if not self._renewed(key, addresses)]
+            if not keys:
+                return
             rows = tx.all(
                 "SELECT id, body, definition_version FROM webhooks WHERE workspace_id = :workspace_id AND id = ANY(:ids)",
                 ids=[key[0] for key in keys],
@@ -136,7 +141,6 @@ class Targets:
             names = {name for webhook in webhooks.values() for name in webhook.secret_names}
             values, ends = self.secrets.valid(tx, names) if names else ({}, None)
             endpoints: dict[str, Found | CrossdockError] = {}
-            addresses = self.addresses(tx)
             for key in keys:
                 made: Target | CrossdockError
                 try:
@@ -207,12 +211,27 @@ class Targets:
             raise found
         return found
 
+    def _renewed(self, key: Key, addresses: AddressPolicy) -> bool:
+        """Let a target that has run out go on where the networks are the only part of it that may have changed."""
+        found = self._cache.get(key)
+        if found is None or key not in self._lasting or isinstance(found[1], CrossdockError):
+            return False
+        same = found[1].addresses == addresses
+        self._keep(key, found[1] if same else replace(found[1], addresses=addresses), None)
+        return True
+
     def _keep(self, key: Key, made: Target | CrossdockError, ends: float | None) -> None:
         seconds = _AGAIN_SECONDS if isinstance(made, CrossdockError) else _SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - not all at once
         if ends is not None:
             seconds = min(seconds, max(ends, _AGAIN_SECONDS))
         if len(self._cache) >= _CACHED:
             self._cache.clear()
+            self._lasting.clear()
+        plain = isinstance(made, Target) and made.auth is None and made.webhook.integration is None
+        if plain and ends is None:  # the key has the versions of all else
+            self._lasting.add(key)
+        else:
+            self._lasting.discard(key)
         self._cache[key] = (time.monotonic() + seconds, made)
 
 
