@@ -118,7 +118,9 @@ def _check_call(called: MappingNode, checker: Checker) -> None:
         return
     _check_made(called, "with", facts.input_schema, call or "", checker)
     if not facts.supported and called.get("on_error") is None:
-        message = f"{call} is refused by this plugin, whatever comes; say by on_error what follows, or leave the step out"
+        message = (
+            f"{call} is refused by this plugin, whatever comes; say by on_error what follows, or leave the step out"
+        )
         checker.warning(NOT_SUPPORTED_HERE, node, message)
 
 
