@@ -6,9 +6,10 @@ A key is taken as long as a run with it is under way, completed or failed; whoev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from server.events.loops import NOWHERE, REASON, Trail
+from server.events import loops
+from server.events.loops import HOPS, NOWHERE, PATH, REASON, Trail
 from server.kernel.errors import Unavailable
 from server.queue import claims, dead_letters
 from server.queue.claims import NORMAL, Due
@@ -29,7 +30,6 @@ Cause = Literal["event", "person", "flow"]
 LANE_LIMIT = 1_000
 """Runs of one flow that may be worked on at once, over all workers; those that wait do not count."""
 _TRIES = 3
-_JOINT = " "
 
 _START = """
 INSERT INTO flow_runs (id, workspace_id, flow_id, definition_version, state, cause, event_uid, key, data, error, parent_id,
@@ -158,14 +158,13 @@ def _values(runs: Sequence[NewFlowRun]) -> dict[str, list[object]]:
         "paths": [each.parent[1] if each.parent else None for each in runs],
         "depths": [each.depth for each in runs],
         "priorities": [each.priority for each in runs],
-        "trails": [_JOINT.join(each.trail.path) or None for each in runs],
+        "trails": [each.trail.extensions().get(PATH) for each in runs],
         "hops": [each.trail.hops for each in runs],
         "principals": [each.principal for each in runs],
         "correlations": [each.correlation_id for each in runs],
     }
 
 
-def trail_of(row: object) -> Trail:
+def trail_of(row: Any) -> Trail:
     """Return the trail that a row of `flow_runs` was started with."""
-    trail: str | None = getattr(row, "trail")  # noqa: B009 - a row of SQLAlchemy has no declared columns
-    return Trail(tuple(trail.split(_JOINT)) if trail else (), getattr(row, "hops"))  # noqa: B009
+    return loops.trail_of({PATH: row.trail, HOPS: row.hops})

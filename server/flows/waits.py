@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from server.events import queries
 from server.events.envelope import from_json
 from server.events.position import Position
+from server.events.tail import snapshot
 from server.store.values import write_json
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _look_back(conn: Connection, whose: dict[str, Any], wait: Any, correlation_i
     if known.get("done"):
         return None
     values = {**whose, "type": wait.type, "needle": _needle(wait.field, wait.value)}
-    position = Position.of_snapshot(conn.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar_one())
+    position = snapshot(conn)
     if "position" in known:
         seen, again = Position.read(known["position"]), float(known["again"])
     else:

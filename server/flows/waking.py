@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from server.store import Store
 
 KIND = "flow_wake"
-RUN_KIND = "flow"
 _AT_ONCE = 500
 _LANE_LIMIT = 1_000_000  # waking costs nothing: no workspace's need keep to a number at a time
 _AGAIN = timedelta(milliseconds=40)

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
@@ -52,3 +57,12 @@ def read(prefix: str, text: str) -> UUID:
     if number >> 128:
         raise ValueError(f"not an id of the form {prefix}_…")
     return UUID(int=number)
+
+
+def those(prefix: str, texts: Iterable[str]) -> list[UUID]:
+    """Read those of some texts that `show` wrote with this prefix."""
+    known = []
+    for each in texts:
+        with suppress(ValueError):
+            known.append(read(prefix, each))
+    return known

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from server.events.tree import Node, key_of
-from server.kernel.ids import read, show
+from server.kernel.ids import show, those
 from server.syncs.refused import KIND
 
 if TYPE_CHECKING:
@@ -46,10 +45,7 @@ class SyncBranch:
 
     def causes(self, tx: Tx, ids: Sequence[str]) -> list[Node]:
         """Return the runs that have these ids."""
-        runs = []
-        for each in ids:
-            with suppress(ValueError):
-                runs.append(read("run", each))
+        runs = those("run", ids)
         rows = tx.all(f"{_RUNS} r.id = ANY (:ids)", ids=runs) if runs else []
         return [_shown(row, None if row.event_uid is None else str(row.event_uid)) for row in rows]
 

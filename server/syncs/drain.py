@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from server.integrations import pinned
 from server.integrations.holding import Holding
 from server.kernel.errors import (
     Conflict,
@@ -25,6 +26,7 @@ from server.queue import claims
 from server.store import Cause
 from server.store.scopes import scope_of
 from server.syncs import progress
+from server.syncs.aggregate import SyncJob
 from server.syncs.drift import Drift
 from server.syncs.engine import Slice
 from server.syncs.filling import Filler, ends_of
@@ -54,13 +56,6 @@ AT_ONCE = 4
 MOST_CLAIMS = 50
 _RESTS_SECONDS = 60.0
 _LEAST_PAUSE = 0.05
-
-_BODY = """
-SELECT data FROM journal WHERE workspace_id = :workspace_id AND aggregate_id = :job
-  AND type IN ('crossdock.sync_job.created', 'crossdock.sync_job.changed')
-  AND CAST(data ->> 'definition_version' AS int) = :version
-ORDER BY version DESC LIMIT 1
-"""
 
 
 class Runs:
@@ -210,7 +205,7 @@ def _pinned(tx: Tx, run: Progress) -> Job:
         Permanent: DEFINITION_GONE.
 
     """
-    row = tx.one(_BODY, job=run.job_id, version=run.definition_version)
-    if row is None:
+    body = pinned.body_of(tx.conn, tx.scope.workspace_id, SyncJob.kind, run.job_id, run.definition_version)
+    if body is None:
         raise Permanent("the definition that the run began with is not kept", code=DEFINITION_GONE, source="sync")
-    return job_of(row.data["body"])
+    return job_of(body)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from server.events.tree import Node, key_of
-from server.kernel.ids import read, show
+from server.kernel.ids import show, those
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
     from server.events.envelope import Event
     from server.store import Tx
@@ -32,7 +30,7 @@ class WebhookBranch:
 
     def causes(self, tx: Tx, ids: Sequence[str]) -> list[Node]:
         """Return the inbound requests and the deliveries that have these ids."""
-        requests, deliveries = _read("req", ids), _read("dlv", ids)
+        requests, deliveries = those("req", ids), those("dlv", ids)
         found = [_shown_request(row) for row in tx.all(_REQUESTS, ids=requests)] if requests else []
         if deliveries:
             rows = tx.all(f"{_DELIVERIES} d.id = ANY (:ids)", ids=deliveries)
@@ -44,14 +42,6 @@ class WebhookBranch:
         keys = {event.uid: key_of(event) for event in events}
         rows = tx.all(f"{_DELIVERIES} d.event_uid = ANY (:uids) ORDER BY d.id LIMIT :most", uids=list(keys), most=most)
         return [_shown_delivery(row, keys[row.event_uid]) for row in rows]
-
-
-def _read(prefix: str, ids: Sequence[str]) -> list[UUID]:
-    known = []
-    for each in ids:
-        with suppress(ValueError):
-            known.append(read(prefix, each))
-    return known
 
 
 def _shown_request(row: Any) -> Node:
