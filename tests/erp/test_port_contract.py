@@ -11,8 +11,10 @@ from plugins.erp_sandbox.adapter import ErpSandboxAdapter
 from plugins.erp_sandbox.mock import ErpSandboxMock
 from server.integrations.plugins import discover
 from server.integrations.scaffold import loopback_reach, loopback_session
+from server.sdk.port_inputs import INPUTS
+from server.sdk.port_inputs.stage import Stage, World, furnish
 from server.sdk.testing import Rig
-from server.sdk.testing_ports import INPUTS, Stage, World, breaches, deal_won, furnish, order_fulfilled, tried
+from server.sdk.testing_ports import breaches, deal_won, order_fulfilled, tried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from plugins.tryton.adapter import TrytonAdapter
 from server.kernel.clock import SystemClock
 from server.sdk import Context, Tenant
-from server.sdk.testing_ports import World
+from server.sdk.port_inputs.stage import World
 
 if TYPE_CHECKING:
     import requests

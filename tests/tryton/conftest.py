@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from server.sdk.testing_ports import Stage
+from server.sdk.port_inputs.stage import Stage
 from tests.tryton.calling import world_of
 from tests.tryton.server import TrytonServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from server.sdk.testing_ports import World
+    from server.sdk.port_inputs.stage import World
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist puts the group into the id

@@ -18,7 +18,9 @@ import requests
 
 from plugins.tryton.mock import CONFIG, RECORDED, digest_of
 from server.sdk import CallRequest
-from server.sdk.testing_ports import INPUTS, Stage, tried
+from server.sdk.port_inputs import INPUTS
+from server.sdk.port_inputs.stage import Stage
+from server.sdk.testing_ports import tried
 from tests.tryton.calling import world_of
 from tests.tryton.server import TrytonServer
 

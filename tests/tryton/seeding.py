@@ -19,16 +19,22 @@ GROUPS = (
     "Account Credit Limit",
     "Accounting",
     "Account Product Administration",
+    "Attendance Administration",
     "Party Administration",
     "Product Administration",
     "Production",
     "Production Administration",
+    "Project Administration",
     "Purchase",
+    "Purchase Request",
+    "Quality",
+    "Quality Administration",
     "Sale Opportunity",
     "Sales",
     "Sales Administrator",
     "Stock",
     "Stock Cancellation",
+    "Timesheet Administration",
 )
 
 

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
 SEED = Path(__file__).with_name("seeding.py")
 CACHE = Path(__file__).parents[2] / ".crossdock/tests"
-MODULES = ("sale_opportunity", "production", "purchase", "account_invoice", "account_credit_limit")
+MODULES = (
+    "sale_opportunity",
+    "production",
+    "purchase_request",
+    "account_invoice",
+    "account_credit_limit",
+    "quality",
+    "project_plan",
+    "attendance",
+)
 PASSWORD = "a password of tests"
 _PATIENCE = 60.0
 

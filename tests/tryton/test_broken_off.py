@@ -10,12 +10,12 @@ import pytest
 from plugins.tryton.rest import Tryton
 from server.kernel.errors import Retryable
 from server.sdk import CallRequest
-from server.sdk.testing_ports import INPUTS
+from server.sdk.port_inputs import INPUTS
 
 if TYPE_CHECKING:
     import requests
 
-    from server.sdk.testing_ports import Stage
+    from server.sdk.port_inputs.stage import Stage
 
 MADE = {
     "orders.create": ("sale.sale", "reference", "order_id"),

@@ -18,7 +18,7 @@ from tests.support.product import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from server.sdk.testing_ports import Stage
+    from server.sdk.port_inputs.stage import Stage
     from tests.support.product import Product
     from tests.tryton.server import TrytonServer
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plugins.tryton.adapter import ANSWERED, TrytonAdapter
-from server.sdk.testing_ports import INPUTS, breaches, deal_won, order_fulfilled, tried
+from server.sdk.port_inputs import INPUTS
+from server.sdk.testing_ports import breaches, deal_won, order_fulfilled, tried
 
 if TYPE_CHECKING:
-    from server.sdk.testing_ports import Stage
+    from server.sdk.port_inputs.stage import Stage
 
 FEW = (
     "customers.upsert",
