@@ -27,6 +27,8 @@ GROUPS = (
     "Project Administration",
     "Purchase",
     "Purchase Request",
+    "Purchase Requisition",
+    "Purchase Requisition Approval",
     "Quality",
     "Quality Administration",
     "Sale Opportunity",

@@ -30,7 +30,7 @@ CACHE = Path(__file__).parents[2] / ".crossdock/tests"
 MODULES = (
     "sale_opportunity",
     "production",
-    "purchase_request",
+    "purchase_requisition",
     "account_invoice",
     "account_credit_limit",
     "quality",
