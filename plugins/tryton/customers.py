@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PARTY = "party.party"
 _ANY = ["active", "in", [True, False]]
-_FIELDS = (
+FIELDS = (
     *("name", "code", "active", "receivable", "credit_limit_amount", *STAMPS),
     *("contact_mechanisms.type", "contact_mechanisms.value"),
     *("identifiers.type", "identifiers.code"),
@@ -38,8 +38,8 @@ def shown(party: Record) -> dict[str, Any]:
         "customer_id": str(party["id"]),
         "external_id": party["code"],
         "name": party["name"] or "",
-        "email": _contact(party, "email"),
-        "phone": _contact(party, "phone"),
+        "email": contact(party, "email"),
+        "phone": contact(party, "phone"),
         "address": address.get("street") or None,
         "city": address.get("city") or None,
         "country": (address.get("country") or {}).get("code"),
@@ -51,7 +51,8 @@ def shown(party: Record) -> dict[str, Any]:
     }
 
 
-def _contact(party: Record, kind: str) -> str | None:
+def contact(party: Record, kind: str) -> str | None:
+    """Return the first e-mail address (`email`) or telephone number (`phone`) of a party."""
     kinds = ("phone", "mobile") if kind == "phone" else (kind,)
     return next((each["value"] for each in party["contact_mechanisms"] if each["type"] in kinds), None)
 
@@ -59,7 +60,7 @@ def _contact(party: Record, kind: str) -> str | None:
 def find(erp: Tryton, given: Mapping[str, Any]) -> Record | None:
     """Return the party that an input names by `customer_id` or `external_id`, archived ones too."""
     named = ["id", "=", finding.number(given.get("customer_id", ""))]
-    return erp.first(PARTY, [named if "customer_id" in given else ["code", "=", given["external_id"]], _ANY], _FIELDS)
+    return erp.first(PARTY, [named if "customer_id" in given else ["code", "=", given["external_id"]], _ANY], FIELDS)
 
 
 def party_of(erp: Tryton, given: Mapping[str, Any], unknown: str = CUSTOMER_UNKNOWN) -> Record:
@@ -189,7 +190,7 @@ def _search(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     if "city" in given:
         domain.append(["addresses.city", "=", given["city"]])
     order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
-    rows = erp.search(PARTY, domain, _FIELDS, order=order, limit=limit + 1, offset=offset)
+    rows = erp.search(PARTY, domain, FIELDS, order=order, limit=limit + 1, offset=offset)
     more = str(offset + limit) if len(rows) > limit else None
     return {"customers": [shown(row) for row in rows[:limit]], "next": more}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from plugins.tryton.rest import Record, Tryton
 
 DEAL = "sale.opportunity"
-_FIELDS = (
+FIELDS = (
     *("reference", "state", "party", "description", "comment", "end_date", "conversion_probability", "lost_reason"),
     *("sales", "lines.quantity", "lines.product.name", "lines.product.list_price_used", *STAMPS),
     "lines.product.account_category.customer_taxes.rate",
@@ -40,7 +40,8 @@ def _status(deal: Record) -> str:
     return "won" if deal["sales"] else _STATUS.get(deal["state"], "open")
 
 
-def _shown(deal: Record) -> dict[str, Any]:
+def shown(deal: Record) -> dict[str, Any]:
+    """Return a deal as the port has it."""
     items = [_item(index, line) for index, line in enumerate(deal["lines"]) if line["product"]]
     worth = sum((exact(each["net"]) + exact(each["tax"]) for each in items), Decimal(0))
     return {
@@ -77,8 +78,8 @@ def _item(index: int, line: Record) -> dict[str, Any]:
 
 def _of(erp: Tryton, given: Mapping[str, Any]) -> Record:
     if "deal_id" in given:
-        return finding.one(erp, DEAL, given["deal_id"], _FIELDS, DEAL_UNKNOWN)
-    found = erp.first(DEAL, [["reference", "=", given["external_id"]]], _FIELDS)
+        return finding.one(erp, DEAL, given["deal_id"], FIELDS, DEAL_UNKNOWN)
+    found = erp.first(DEAL, [["reference", "=", given["external_id"]]], FIELDS)
     if found is None:
         raise finding.refused(DEAL_UNKNOWN, "there is no such deal", external_id=given["external_id"])
     return found
@@ -86,10 +87,10 @@ def _of(erp: Tryton, given: Mapping[str, Any]) -> Record:
 
 def _create(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     mark = given.get("external_id", erp.key)
-    found = None if mark is None else erp.first(DEAL, [["reference", "=", mark]], _FIELDS)
+    found = None if mark is None else erp.first(DEAL, [["reference", "=", mark]], FIELDS)
     if found is None:
         found = _of(erp, {"deal_id": str(erp.create(DEAL, _values(erp, given) | {"reference": mark})["id"])})
-    return {**_shown(found), "change": "created"}
+    return {**shown(found), "change": "created"}
 
 
 def _values(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,16 +117,16 @@ def _values(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _upsert(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    found = erp.first(DEAL, [["reference", "=", given["external_id"]]], _FIELDS)
+    found = erp.first(DEAL, [["reference", "=", given["external_id"]]], FIELDS)
     if found is None:
         return _create(erp, given)
-    if _same(_shown(found), given):
-        return {**_shown(found), "change": "none"}
+    if _same(shown(found), given):
+        return {**shown(found), "change": "none"}
     _still_open(found)
     values = _values(erp, given)
     gone = [["delete", [each["id"] for each in found["lines"]]]] if found["lines"] else []
     erp.write(DEAL, found["id"], values | {"lines": [*gone, *values["lines"]]})
-    return {**_shown(_of(erp, {"external_id": given["external_id"]})), "change": "updated"}
+    return {**shown(_of(erp, {"external_id": given["external_id"]})), "change": "updated"}
 
 
 def _same(there: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
@@ -142,23 +143,23 @@ def _still_open(deal: Record) -> None:
 def _win(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     deal = _of(erp, given)
     if _status(deal) == "won":
-        return {**_shown(deal), "change": "none"}
+        return {**shown(deal), "change": "none"}
     _still_open(deal)
     if deal["state"] == "lead":
         erp.press(DEAL, deal["id"], "opportunity")
     erp.press(DEAL, deal["id"], "convert")
-    return {**_shown(_of(erp, given)), "change": "updated"}
+    return {**shown(_of(erp, given)), "change": "updated"}
 
 
 def _lose(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     deal = _of(erp, given)
     if _status(deal) == "lost":
-        return {**_shown(deal), "change": "none"}
+        return {**shown(deal), "change": "none"}
     _still_open(deal)
     if "reason" in given:
         erp.write(DEAL, deal["id"], {"lost_reason": given["reason"]})
     erp.press(DEAL, deal["id"], "lost")
-    return {**_shown(_of(erp, given)), "change": "updated"}
+    return {**shown(_of(erp, given)), "change": "updated"}
 
 
 def _active(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,9 +170,9 @@ def _active(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     else:
         domain.append(["party", "!=", None])
     order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
-    rows = erp.search(DEAL, domain, _FIELDS, order=order, limit=limit + 1, offset=offset)
+    rows = erp.search(DEAL, domain, FIELDS, order=order, limit=limit + 1, offset=offset)
     more = str(offset + limit) if len(rows) > limit else None
-    return {"deals": [_shown(each) for each in rows[:limit]], "next": more}
+    return {"deals": [shown(each) for each in rows[:limit]], "next": more}
 
 
 def _rate(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,7 +284,7 @@ def _order_of_quote(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 OPERATIONS: dict[str, Work] = {
     "deals.create": _create,
-    "deals.get": lambda erp, given: _shown(_of(erp, given)),
+    "deals.get": lambda erp, given: shown(_of(erp, given)),
     "deals.upsert": _upsert,
     "deals.win": _win,
     "deals.lose": _lose,

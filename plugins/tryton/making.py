@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from plugins.tryton.rest import Record, Tryton
 
 PRODUCTION = "production"
-_FIELDS = (
+FIELDS = (
     *("state", "number", "reference", "product", "quantity", "planned_date", "planned_start_date", "bom"),
     *("inputs.product", "inputs.quantity", "inputs.state", "outputs.product", "outputs.quantity", "outputs.state"),
     *("create_date", "write_date"),
@@ -69,12 +69,12 @@ def shown(production: Record) -> dict[str, Any]:
 
 
 def _of(erp: Tryton, given: Mapping[str, Any]) -> Record:
-    return finding.one(erp, PRODUCTION, given["production_order_id"], _FIELDS, PRODUCTION_UNKNOWN)
+    return finding.one(erp, PRODUCTION, given["production_order_id"], FIELDS, PRODUCTION_UNKNOWN)
 
 
 def _create(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     reference = production_mark(given.get("order_id")) + (erp.key or "")
-    found = erp.first(PRODUCTION, [["reference", "=", reference]], _FIELDS) if erp.key else None
+    found = erp.first(PRODUCTION, [["reference", "=", reference]], FIELDS) if erp.key else None
     if found is None:
         if given.get("order_id") is not None:
             order_of(erp, given["order_id"])
@@ -193,7 +193,7 @@ def _complete(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 def _cancel(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     production_id = given["production_order_id"]
     answer = {"production_order_id": production_id, "status": "cancelled"}
-    production = erp.get(PRODUCTION, finding.number(production_id), _FIELDS)
+    production = erp.get(PRODUCTION, finding.number(production_id), FIELDS)
     if production is None:
         return {**answer, "status": None, "change": "none"}
     if production["state"] == "cancelled":

@@ -35,6 +35,8 @@ _OPEN = ("request", "draft", "waiting", "assigned", "running")
 _GONE = {"shipped": "shipped", "done": "delivered"}
 _HELD = ("assigned", "picked", "packed")
 _PRICE = Decimal("0.0001")
+_AT_ONCE = 50
+MADE_FOR = "sales for which something is being made"
 _METHODS = {"invoice_method": "manual", "shipment_method": "manual"}
 
 
@@ -64,10 +66,27 @@ def status_of(erp: Tryton, sale: Record) -> str:
     for state in ("done", "shipped"):
         if shipments and shipments <= {"done", state}:
             return _GONE[state]
-    domain = [["reference", "like", f"{production_mark(str(sale['id']))}%"], ["state", "in", list(_OPEN)]]
-    if erp.first("production", domain, ("id",)):
+    if _is_made_for(erp, sale["id"]):
         return "in_production"
     return "ready" if shipments & {*_HELD, "shipped"} else "confirmed"
+
+
+def _is_made_for(erp: Tryton, number: int) -> bool:
+    if (made_for := erp.memory.get(MADE_FOR)) is not None:
+        return number in made_for
+    domain = [["reference", "like", f"{production_mark(str(number))}%"], ["state", "in", list(_OPEN)]]
+    return erp.first("production", domain, ("id",)) is not None
+
+
+def look_what_is_made(erp: Tryton, sales: Sequence[Record]) -> None:
+    """Ask at once for which of many sales something is being made, and keep it for `status_of`."""
+    found: set[int] = set()
+    numbers = [each["id"] for each in sales]
+    for at in range(0, len(numbers), _AT_ONCE):
+        marks = [["reference", "like", f"{production_mark(str(each))}%"] for each in numbers[at : at + _AT_ONCE]]
+        rows = erp.search("production", [["OR", *marks], ["state", "in", list(_OPEN)]], ("reference",))
+        found |= {int(each["reference"].partition(";")[0].removeprefix("order ")) for each in rows}
+    erp.memory[MADE_FOR] = found
 
 
 def production_mark(order_id: str | None) -> str:

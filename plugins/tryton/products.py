@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PRODUCT = "product.product"
 _ANY = ["active", "in", [True, False]]
-_FIELDS = (
+FIELDS = (
     *("code", "name", "active", "type", "list_price_used", "cost_price", "template.id", "template.lead_time"),
     *("default_uom.name", "account_category.name", "account_category.customer_taxes.rate", *STAMPS),
 )
@@ -56,7 +56,7 @@ def find(erp: Tryton, given: Mapping[str, Any]) -> Record | None:
         clause: list[Any] = ["id", "=", finding.number(given["product_id"])]
     else:
         clause = ["code", "=", given["external_id"]]
-    return erp.first(PRODUCT, [clause, _ANY], _FIELDS)
+    return erp.first(PRODUCT, [clause, _ANY], FIELDS)
 
 
 def _get(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _search(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     if "category" in given:
         domain.append(["account_category.name", "=", given["category"]])
     order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
-    rows = erp.search(PRODUCT, domain, _FIELDS, order=order, limit=limit + 1, offset=offset)
+    rows = erp.search(PRODUCT, domain, FIELDS, order=order, limit=limit + 1, offset=offset)
     more = str(offset + limit) if len(rows) > limit else None
     return {"products": [shown(row) for row in rows[:limit]], "next": more}
 
