@@ -32,14 +32,15 @@ INTERNAL = "stock.shipment.internal"
 _FIELDS = ("quantity", "type", "default_uom", "code")
 
 
-def _levels(erp: Tryton, domain: list[Any], *, free: bool, **more: Any) -> list[Record]:
+def levels(erp: Tryton, domain: list[Any], *, free: bool, **more: Any) -> list[Record]:
+    """Return how much of the products of a domain lies in the storage zone; with `free` without what is assigned."""
     where = [finding.warehouse(erp)["storage_location"]]
     return erp.search(PRODUCT, domain, _FIELDS, locations=where, stock_assign=free, **more)
 
 
 def _known(erp: Tryton, ids: Iterable[str], *, free: bool = True) -> dict[str, Record]:
     wanted = list(dict.fromkeys(ids))
-    rows = _levels(erp, [["id", "in", [finding.number(each) for each in wanted]]], free=free) if wanted else []
+    rows = levels(erp, [["id", "in", [finding.number(each) for each in wanted]]], free=free) if wanted else []
     found = {str(row["id"]): row for row in rows}
     for each in wanted:
         if each not in found:
@@ -194,8 +195,8 @@ def _report(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     domain: list[Any] = [["type", "!=", "service"]]
     if "product_ids" in given:
         domain.append(["id", "in", [finding.number(each) for each in given["product_ids"]]])
-    rows = _levels(erp, domain, free=False, limit=limit + 1, offset=offset)
-    free = {each["id"]: exact(each["quantity"]) for each in _levels(erp, domain, free=True, limit=limit, offset=offset)}
+    rows = levels(erp, domain, free=False, limit=limit + 1, offset=offset)
+    free = {each["id"]: exact(each["quantity"]) for each in levels(erp, domain, free=True, limit=limit, offset=offset)}
     found = [
         _stock(str(each["id"]), exact(each["quantity"]), free.get(each["id"], exact(each["quantity"])))
         for each in rows[:limit]
