@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from plugins.tryton.rest import SOURCE
-from server.sdk import Permanent
+from plugins.tryton.rest import MOST, SOURCE
+from server.sdk import Permanent, code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from plugins.tryton.rest import Record, Tryton
 
+REPORT_TOO_LARGE = code(
+    "REPORT_TOO_LARGE",
+    "What is to be summed is more than a call looks at, `details.most`: a shorter span is less of it.",
+)
+MOST_COUNTED = 20 * MOST
 _LONGEST_ID = 18
 UNIT_FIELDS = ("default_uom", "list_price_used", "lead_time", "type", "code", "name")
 
@@ -114,6 +119,41 @@ def page(given: dict[str, Any], default: int = 50) -> tuple[int, int]:
     if cursor is not None and number(cursor) < 0:
         raise Permanent("the cursor is none that a page gave", source=SOURCE)
     return int(given.get("limit", default)), number(cursor) if cursor else 0
+
+
+def changed(
+    erp: Tryton, model: str, domain: Sequence[Any], fields: Iterable[str], given: Mapping[str, Any]
+) -> tuple[list[Record], str | None]:
+    """Return a page of records in the order of their last change, and the cursor of the next one."""
+    limit, offset = page(dict(given))
+    order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
+    rows = erp.search(model, domain, fields, order=order, limit=limit + 1, offset=offset)
+    return rows[:limit], str(offset + limit) if len(rows) > limit else None
+
+
+def named(
+    erp: Tryton, model: str, domain: Sequence[Any], fields: Iterable[str], given: Mapping[str, Any]
+) -> tuple[list[Record], str | None]:
+    """Return a page, as `changed` does, of what has a part of a name (`text`) and is active or archived (`state`)."""
+    state = {"active": [True], "archived": [False]}.get(given.get("state", ""), [True, False])
+    text = [["name", "ilike", f"%{literal(given['text'])}%"]] if "text" in given else []
+    return changed(erp, model, [["active", "in", state], *text, *domain], fields, given)
+
+
+def every(erp: Tryton, model: str, domain: Sequence[Any], fields: Iterable[str], **context: Any) -> Iterator[Record]:
+    """Yield all records of a domain, a thousand at a time.
+
+    Raises:
+        Permanent: REPORT_TOO_LARGE, when there are more than a call can look at.
+
+    """
+    names = tuple(fields)
+    for offset in range(0, MOST_COUNTED, MOST):
+        rows = erp.search(model, domain, names, offset=offset, **context)
+        yield from rows
+        if len(rows) < MOST:
+            return
+    raise refused(REPORT_TOO_LARGE, "there is more than a call looks at; ask for less of it", most=MOST_COUNTED)
 
 
 def literal(text: str) -> str:
