@@ -19,6 +19,7 @@ from server.cli.deliveries import deliveries
 from server.cli.doctor import doctor
 from server.cli.event_types import event_type
 from server.cli.events import events, send
+from server.cli.examples import show_examples
 from server.cli.exits import Exit
 from server.cli.flows import flow
 from server.cli.inbound import inbound
@@ -136,6 +137,7 @@ for _command in (
     version,
 ):
     root.add_command(_command)
+show_examples(root)
 
 
 def main() -> NoReturn:

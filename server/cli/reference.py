@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from server.cli.examples import example_of
 from server.cli.exits import MEANING
 from server.cli.main import root
 
@@ -77,6 +78,10 @@ def _command(command: click.Command, path: str) -> Iterator[str]:
     yield f"`{' '.join([path, *command.collect_usage_pieces(context)])}`"
     yield ""
     yield cleandoc(command.help or "")
+    yield ""
+    yield "```"
+    yield example_of(path.removeprefix("crossdock "))
+    yield "```"
     options = [each for each in command.params if isinstance(each, click.Option)]
     if options:
         yield ""
