@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Flask, Response
@@ -74,20 +75,24 @@ def from_settings(settings: Settings) -> Flask:
 
 
 def _document(app: Flask, api: openapi.Rooms) -> None:
-    """Serve the OpenAPI document and the pages made from it."""
-    document = openapi.document(app, api)
-    content = orjson.dumps(document)
-    app.extensions["crossdock-openapi"] = document
+    """Serve the OpenAPI document and the pages made from it. It is made when first asked for: most processes never are."""
+    lock, made = threading.Lock(), list[dict[str, Any]]()
+
+    def document() -> dict[str, Any]:
+        with lock:
+            if not made:
+                made.append(openapi.document(app, api))
+        return made[0]
 
     @app.get("/openapi.json")
     @public
     def openapi_document() -> Response:
-        return Response(content, content_type="application/json")
+        return Response(orjson.dumps(document()), content_type="application/json")
 
     @app.get("/docs")
     @public
     def api_reference() -> Response:
-        return pages.reference(document)
+        return pages.reference(document())
 
     @app.get("/docs/errors")
     @public

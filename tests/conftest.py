@@ -1,6 +1,6 @@
 """The servers that tests run on: real ones, a PostgreSQL and a Redis per test process, started when first asked for.
 
-Use `database_url` (a fresh migrated database) and `redis_url` (an empty Redis); a test that kills its server asks for
+Use `database_url` (an empty migrated database) and `redis_url` (an empty Redis); a test that kills its server asks for
 `postgres_server` or `redis_server`, which are its own. A server that does not start fails the test: nothing is skipped.
 With CROSSDOCK_TEST_DATABASE_URL (a role that may create databases) and CROSSDOCK_TEST_REDIS_URL (its databases 1 to 15
 are flushed) the suite runs on servers of the machine's own.
@@ -11,20 +11,17 @@ editable install puts the root of the repository on the path, and `--import-mode
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
-import uuid
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 import redis
-from psycopg import sql
-from sqlalchemy import URL, make_url
 
 from server.runtime.embedded import FAST, EmbeddedPostgres, EmbeddedRedis
+from tests.support.databases import Lent, copied, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,34 +57,49 @@ def _database_server(server_folder: Path) -> Iterator[str]:
     if _OWN_DATABASE:
         yield _OWN_DATABASE
         return
-    server = EmbeddedPostgres(server_folder / "postgres", FAST)
+    server = EmbeddedPostgres(server_folder / "postgres", FAST | {"autovacuum": "off"})
     server.start()
+    with server.connect() as connection:  # a test opens a dozen connections, and half the cost of each is its password
+        connection.execute("SET scram_iterations = 1")
+        connection.execute(f"ALTER ROLE crossdock PASSWORD '{server.password}'".encode())
     yield server.url_of("postgres")
     server.stop()
 
 
 @pytest.fixture(scope="session")
 def _template(_database_server: str) -> Iterator[str]:
-    """The name of a database with every migration, from which each test's own is copied."""
+    """The name of a database with every migration, from which others are copied."""
     from server.store.migrate import upgrade  # here, so that tests without a database do not need what it needs
 
-    with _fresh_database(_database_server) as url:
-        upgrade(_text(url))
+    with copied(_database_server) as url:
+        upgrade(text(url))
         yield str(url.database)
 
 
+@pytest.fixture(scope="session")
+def _lent(_database_server: str, _template: str) -> Iterator[Lent]:
+    lent = Lent(_database_server, _template)
+    yield lent
+    lent.close()
+
+
 @pytest.fixture
-def database_url(_database_server: str, _template: str) -> Iterator[str]:
-    """The URL of a fresh, migrated, empty database of this test's own."""
-    with _fresh_database(_database_server, _template) as url:
-        yield _text(url)
+def _lent_database(_lent: Lent) -> Iterator[str]:
+    yield _lent.take()
+    _lent.give_back()
+
+
+@pytest.fixture
+def database_url(_lent_database: str) -> str:
+    """The URL of a migrated, empty database that no other test uses at the same time, nor finds anything of this one in."""
+    return _lent_database
 
 
 @pytest.fixture
 def empty_database_url(_database_server: str) -> Iterator[str]:
     """The URL of a fresh database without any table: for tests of the migrations."""
-    with _fresh_database(_database_server) as url:
-        yield _text(url)
+    with copied(_database_server) as url:
+        yield text(url)
 
 
 @pytest.fixture(scope="session")
@@ -148,16 +160,7 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-@contextmanager
-def _fresh_database(server: str, template: str = "template0") -> Iterator[URL]:
-    """Make a database beside the one of the URL `server`, and drop it after, whoever is still connected."""
-    url = make_url(server).set(database=f"test_{uuid.uuid4().hex[:16]}")
-    names = sql.Identifier(str(url.database)), sql.Identifier(template)
-    with psycopg.connect(_text(make_url(server).set(drivername="postgresql")), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
-        yield url
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
-
-
-def _text(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every later look for garbage."""
+    gc.collect()
+    gc.freeze()

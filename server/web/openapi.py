@@ -12,6 +12,8 @@ from server.web.preconditions import takes_version
 from server.web.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask
 
 _METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
@@ -32,6 +34,21 @@ class Rooms(Api):  # type: ignore[misc]  # flask-smorest is untyped
     """flask-smorest without its own error handlers and document routes: both are ours."""
 
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def __init__(self, app: Flask) -> None:
+        self._later: list[Callable[[], None]] = []
+        super().__init__(app)
+
+    def later(self, describe: Callable[[], None]) -> None:
+        """Describe views once somebody wants the document: that takes longer than all else that an application begins with."""
+        self._later.append(describe)
+
+    def described(self) -> dict[str, Any]:
+        """Return what flask-smorest makes of all views. One thread at a time."""
+        while self._later:
+            self._later.pop(0)()
+        made: dict[str, Any] = self.spec.to_dict()
+        return made
 
     def _register_error_handlers(self) -> None:
         """Leave errors to `problems`."""
@@ -56,7 +73,7 @@ def rooms(app: Flask, version: str) -> Rooms:
 
 def document(app: Flask, api: Rooms) -> dict[str, Any]:
     """Return the whole document."""
-    made: dict[str, Any] = api.spec.to_dict()
+    made = api.described()
     components = made.setdefault("components", {})
     components["responses"] = {
         "Problem": {

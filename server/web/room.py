@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import marshmallow
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from flask import Request
+
+    from server.web.openapi import Rooms
 
 _PLAIN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -126,6 +129,10 @@ class Room(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped
 
     def __init__(self, name: str, *, description: str) -> None:
         super().__init__(name, __name__, description=description)
+
+    def register_views_in_doc(self, api: Rooms, *args: Any, **options: Any) -> None:
+        """Leave the document until it is asked for."""
+        api.later(partial(super().register_views_in_doc, api, *args, **options))
 
     def route(self, rule: str, **options: Any) -> Callable[[F], F]:
         """Register the view below under a path."""
