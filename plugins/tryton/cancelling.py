@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plugins.tryton import finding
-from plugins.tryton.invoices import void
-from plugins.tryton.orders import FIELDS, SALE, again, confirm, is_cancelled, status_of
+from plugins.tryton.invoices import is_unpaid, void
+from plugins.tryton.orders import FIELDS, SALE, again, confirm, is_cancelled, leave, status_of
 from server.sdk.ports.orders import ORDER_STATUS
 
 if TYPE_CHECKING:
@@ -36,8 +36,10 @@ def _cancel(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _end(erp: Tryton, sale: Record) -> None:
+    """What is paid stays as it is: it is refunded and voided by calls of their own, and the order is cancelled without."""
     for invoice in sale["invoices"]:
-        void(erp, invoice["id"])
+        if is_unpaid(invoice):
+            void(erp, invoice["id"])
     for shipment in sale["shipments"]:
         if shipment["state"] != "cancelled":
             erp.press(SHIPMENT, shipment["id"], "cancel")
@@ -56,21 +58,6 @@ def _end(erp: Tryton, sale: Record) -> None:
 def ship_by_hand(erp: Tryton, sale: Record) -> None:
     """Let Tryton make the shipments of a sale: of what none is under way for."""
     erp.press(SALE, sale["id"], "manual_shipment", context={"_sale_manual_shipment": True})
-
-
-def leave(erp: Tryton, sale: Record, how: str = "ignored") -> None:
-    """Tell Tryton what to do of the cancelled moves and invoices of a sale: they are `ignored`, or `recreated`."""
-    lines: list[Any] = []
-    for line in sale["lines"]:
-        gone = [move["id"] for move in line["moves"] if move["state"] == "cancelled"]
-        if gone:
-            lines.append(["write", [line["id"]], {f"moves_{how}": [["add", gone]]}])
-    values: dict[str, Any] = {"lines": lines} if lines else {}
-    if how == "ignored":
-        gone = [each["id"] for each in sale["invoices"] if each["state"] == "cancelled"]
-        values |= {"invoices_ignored": [["add", gone]]} if gone else {}
-    if values:
-        erp.write(SALE, sale["id"], values)
 
 
 OPERATIONS: dict[str, Work] = {"orders.cancel": _cancel}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from plugins.tryton import finding
 from plugins.tryton.coverage import not_supported
 from plugins.tryton.rest import TRYTON_REFUSED
-from plugins.tryton.values import STAMPS, amount, exact, goods, moment, stamps
+from plugins.tryton.values import STAMPS, amount, exact, stamps
 from server.sdk import Permanent
 from server.sdk.ports import CUSTOMER_UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from plugins.tryton.rest import Record, Tryton
 
@@ -27,7 +28,8 @@ FIELDS = (
     *("identifiers.type", "identifiers.code"),
     *("addresses.street", "addresses.city", "addresses.country.code"),
 )
-_COUNTED = ("quotation", "confirmed", "processing", "done")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{4,}")
 
 
 def shown(party: Record) -> dict[str, Any]:
@@ -180,19 +182,28 @@ def _archive(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _search(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    limit, offset = finding.page(dict(given))
-    state = {"active": [True], "archived": [False]}.get(given.get("state", ""), [True, False])
-    domain: list[Any] = [["active", "in", state]]
-    if "text" in given:
-        domain.append(["name", "ilike", f"%{finding.literal(given['text'])}%"])
-    if "email" in given:
-        domain.append(["contact_mechanisms.value", "=", given["email"]])
-    if "city" in given:
-        domain.append(["addresses.city", "=", given["city"]])
-    order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
-    rows = erp.search(PARTY, domain, FIELDS, order=order, limit=limit + 1, offset=offset)
-    more = str(offset + limit) if len(rows) > limit else None
-    return {"customers": [shown(row) for row in rows[:limit]], "next": more}
+    wanted = {"email": "contact_mechanisms.value", "city": "addresses.city"}
+    domain = [[field, "=", given[name]] for name, field in wanted.items() if name in given]
+    rows, following = finding.named(erp, PARTY, domain, FIELDS, given)
+    return {"customers": [shown(row) for row in rows], "next": following}
+
+
+def _validate(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    errors = [{"field": field, "message": message} for field, message in _problems(erp, given)]
+    return {"valid": not errors, "errors": errors}
+
+
+def _problems(erp: Tryton, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what would be wrong with a party; two of one e-mail address are none of it over there."""
+    for field in ("external_id", "name"):
+        if not (given.get(field) or "").strip():
+            yield field, "it is missing"
+    if given.get("email") and not _EMAIL.fullmatch(given["email"]):
+        yield "email", "it has not the form of name@example.com"
+    if given.get("phone") and not _PHONE.fullmatch(given["phone"]):
+        yield "phone", "it has not the form of +49 30 1234567"
+    if given.get("country") and _country(erp, given) is None:
+        yield "country", "Tryton knows no country of this code"
 
 
 def _update_balance(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +218,7 @@ def _check_credit_limit(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]
     party = party_of(erp, {"customer_id": given["customer_id"]})
     limit, balance = exact(party["credit_limit_amount"]), exact(party["receivable"])
     after = balance + exact(given.get("amount"))
-    left = limit - balance
+    left = max(limit - balance, Decimal(0))
     over = max(after - limit, Decimal(0)) if limit else Decimal(0)
     return {
         "customer_id": given["customer_id"],
@@ -219,71 +230,12 @@ def _check_credit_limit(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _sales(erp: Tryton, customer_id: str) -> list[Record]:
-    party_of(erp, {"customer_id": customer_id})
-    domain = [["party", "=", finding.number(customer_id)]]
-    fields = ("state", "total_amount", "untaxed_amount", "create_date", "lines.product.name", "lines.quantity")
-    return erp.search("sale.sale", domain, fields, order=(("id", "DESC"),))
-
-
-def _metrics(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Tryton keeps no counts; they are made from the orders whenever somebody asks."""
-    counted = [each for each in _sales(erp, given["customer_id"]) if each["state"] in _COUNTED]
-    revenue = sum((exact(each["untaxed_amount"]) for each in counted), Decimal(0))
-    return {
-        "customer_id": given["customer_id"],
-        "orders": len(counted),
-        "revenue": amount(revenue),
-        "average_order_value": amount(revenue / len(counted) if counted else 0),
-        "last_order_at": moment(counted[0]["create_date"]) if counted else None,
-        "change": "none",
-    }
-
-
-def _order_history(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    limit, offset = finding.page(dict(given))
-    rows = _sales(erp, given["customer_id"])
-    orders = [
-        {
-            "order_id": str(each["id"]),
-            "status": {"quotation": "pending", "processing": "confirmed"}.get(each["state"], each["state"]),
-            "total": amount(each["total_amount"]),
-            "created_at": moment(each["create_date"]),
-        }
-        for each in rows[offset : offset + limit]
-    ]
-    more = str(offset + limit) if len(rows) > offset + limit else None
-    return {"customer_id": given["customer_id"], "orders": orders, "next": more}
-
-
-def _preferences(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    liked: dict[int, dict[str, Any]] = {}
-    for sale in _sales(erp, given["customer_id"]):
-        if sale["state"] not in _COUNTED:
-            continue
-        for line in sale["lines"]:
-            if line["product"]:
-                entry = liked.setdefault(
-                    line["product"]["id"], {"name": line["product"]["name"], "n": 0, "sales": set()}
-                )
-                entry["n"] += exact(line["quantity"])
-                entry["sales"].add(sale["id"])
-    best = sorted(liked.items(), key=lambda each: (-each[1]["n"], each[0]))[: int(given.get("limit", 50))]
-    products = [
-        {"product_id": str(key), "name": each["name"], "quantity": goods(each["n"]), "orders": len(each["sales"])}
-        for key, each in best
-    ]
-    return {"customer_id": given["customer_id"], "products": products}
-
-
 OPERATIONS: dict[str, Work] = {
     "customers.get": _get,
     "customers.upsert": _upsert,
     "customers.search": _search,
+    "customers.validate": _validate,
     "customers.archive": _archive,
     "customers.update_balance": _update_balance,
-    "customers.update_metrics": _metrics,
     "customers.check_credit_limit": _check_credit_limit,
-    "customers.order_history": _order_history,
-    "customers.preferences": _preferences,
 }

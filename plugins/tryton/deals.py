@@ -14,7 +14,7 @@ from plugins.tryton.customers import party_of
 from plugins.tryton.orders import FIELDS as SALE_FIELDS
 from plugins.tryton.orders import SALE
 from plugins.tryton.products import percent
-from plugins.tryton.values import STAMPS, amount, day, exact, goods, quantity, stamps
+from plugins.tryton.values import STAMPS, amount, day, exact, goods, moment, quantity, stamps
 from server.sdk.ports.deals import DEAL_CLOSED, DEAL_UNKNOWN, QUOTE_EXPIRED, QUOTE_UNKNOWN
 from server.sdk.ports.orders import DEAL_NOT_WON, ORDER_EXISTS, QUOTE_NOT_ACCEPTED
 from server.sdk.ports.products import PRODUCT_UNKNOWN
@@ -33,6 +33,8 @@ FIELDS = (
 )
 _STATUS = {"converted": "won", "won": "won", "lost": "lost", "cancelled": "lost"}
 _OPEN = ("lead", "opportunity")
+_MOST_VERSIONS = 100
+"""So many of a deal's versions are read, the newest ones: each is a request."""
 
 
 def _status(deal: Record) -> str:
@@ -163,19 +165,13 @@ def _lose(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _active(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    limit, offset = finding.page(dict(given))
-    domain: list[Any] = [["state", "in", list(_OPEN)]]
-    if "customer_id" in given:
-        domain.append(["party", "=", finding.number(given["customer_id"])])
-    else:
-        domain.append(["party", "!=", None])
-    order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
-    rows = erp.search(DEAL, domain, FIELDS, order=order, limit=limit + 1, offset=offset)
-    more = str(offset + limit) if len(rows) > limit else None
-    return {"deals": [shown(each) for each in rows[:limit]], "next": more}
+    whose = ["=", finding.number(given["customer_id"])] if "customer_id" in given else ["!=", None]
+    domain = [["state", "in", list(_OPEN)], ["party", *whose]]
+    rows, following = finding.changed(erp, DEAL, domain, FIELDS, given)
+    return {"deals": [shown(each) for each in rows], "next": following}
 
 
-def _rate(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+def rate(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     domain: list[Any] = []
     if "customer_id" in given:
         domain.append(["party", "=", finding.number(given["customer_id"])])
@@ -183,10 +179,41 @@ def _rate(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         if name in given:
             domain.append(["OR", ["end_date", sign, finding.date_of(given[name])], ["state", "in", list(_OPEN)]])
     counts = {"won": 0, "lost": 0, "open": 0}
-    for row in erp.search(DEAL, domain, ("state", "sales")):
+    for row in finding.every(erp, DEAL, domain, ("state", "sales")):
         counts[_status(row)] += 1
     closed = counts["won"] + counts["lost"]
     return {**counts, "rate": counts["won"] / closed if closed else None}
+
+
+def _history(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Tryton keeps each version of an opportunity; what differs from the one before is what became of it."""
+    deal = _of(erp, {"deal_id": given["deal_id"]})
+    versions = erp.ask(DEAL, "history_revisions", ids=[deal["id"]])
+    steps: list[dict[str, Any]] = []
+    before: Record | None = None
+    fields = ("state", "conversion_probability", "lost_reason", "write_date", "create_date")
+    for at in sorted(each[0] for each in versions)[-_MOST_VERSIONS:]:
+        version = erp.get(DEAL, deal["id"], fields, _datetime=at)
+        if version is not None:
+            was_won = before is not None and before["status"] == "won"
+            version["status"] = "won" if was_won else _STATUS.get(version["state"], "open")
+            steps.append(_step(at, before, version))
+            before = version
+    return {"deal_id": given["deal_id"], "history": steps}
+
+
+def _step(at: Any, before: Record | None, now: Record) -> dict[str, Any]:
+    then = None if before is None else before["status"]
+    status, note, what = now["status"], None, "changed"
+    if before is None:
+        what = "created"
+    elif then != status:
+        what, note = status, now["lost_reason"] or None
+    elif before["conversion_probability"] != now["conversion_probability"]:
+        what, note = "predicted", f"{now['conversion_probability']:g}"
+    elif before["state"] != now["state"]:
+        note = now["state"]
+    return {"at": moment(at), "what": what, "from": then, "to": status, "note": note}
 
 
 def _record_prediction(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -289,7 +316,8 @@ OPERATIONS: dict[str, Work] = {
     "deals.win": _win,
     "deals.lose": _lose,
     "deals.find_active": _active,
-    "deals.conversion_rate": _rate,
+    "deals.conversion_rate": rate,
+    "deals.history": _history,
     "deals.record_prediction": _record_prediction,
     "orders.create_from_deal": _order,
     "quotes.create": _quote,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.tryton import finding
 from plugins.tryton.customers import PARTY, party_of
-from plugins.tryton.orders import SALE, again, confirm, order_of
+from plugins.tryton.orders import FIELDS as SALE_FIELDS
+from plugins.tryton.orders import SALE, again, confirm, is_given_up, leave, order_of
 from plugins.tryton.products import percent
 from plugins.tryton.values import STAMPS, amount, day, exact, goods, quantity, stamps
 from server.sdk.ports.finance import CREDIT_LIMIT, INVOICE_STATUS, INVOICE_UNKNOWN, ORDER_INVOICED
@@ -188,7 +189,7 @@ def _values(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         "reference": erp.key,
         "party": party["id"],
         "journal": _journal(erp),
-        "account": party["account_receivable"] or _account(erp, "receivable"),
+        "account": party["account_receivable"] or account_of(erp, "receivable"),
         "invoice_address": party["addresses"][0],
         "currency": finding.currency(erp),
         "lines": [["create", [_new_line(erp, known, each) for each in given["lines"]]]],
@@ -206,7 +207,7 @@ def _new_line(erp: Tryton, known: Mapping[str, Record], line: Mapping[str, Any])
     product = known.get(line.get("product_id", ""))
     category = (product or {}).get("account_category") or {}
     taxes = _taxes(erp, line) if "tax_rate" in line else category.get("customer_taxes", [])
-    values |= {"account": category.get("account_revenue") or _account(erp, "revenue"), "taxes": [["add", taxes]]}
+    values |= {"account": category.get("account_revenue") or account_of(erp, "revenue"), "taxes": [["add", taxes]]}
     if product is None:
         return values
     return {
@@ -223,7 +224,16 @@ def _journal(erp: Tryton) -> int:
     return int(found["id"])
 
 
-def _account(erp: Tryton, kind: str) -> int:
+def account_of(erp: Tryton, kind: str, party: int | None = None) -> int:
+    """Return the account of a kind of the books, or the one that a party has of it.
+
+    Raises:
+        Permanent: INVOICE_STATUS, where the books have none.
+
+    """
+    own = None if party is None else erp.get(PARTY, party, (f"account_{kind}",))
+    if own is not None and own[f"account_{kind}"] is not None:
+        return int(own[f"account_{kind}"])
     found = erp.first("account.account", [[f"type.{kind}", "=", True], ["closed", "!=", True]], ("id",))
     if found is None:
         raise finding.refused(INVOICE_STATUS, f"the books have no account of the type {kind}", status="none")
@@ -267,19 +277,35 @@ def void(erp: Tryton, number: int) -> str:
     return "updated"
 
 
+def is_unpaid(invoice: Record) -> bool:
+    """Say whether nothing is paid of an invoice."""
+    left = invoice["amount_to_pay"] if invoice["state"] == "posted" else invoice["total_amount"]
+    return bool(invoice["state"] != "paid" and exact(left) >= exact(invoice["total_amount"]))
+
+
 def _void(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     if "invoice_id" in given:
-        number = finding.number(given["invoice_id"])
-        there = [] if erp.get(INVOICE, number, ("id",)) is None else [number]
+        invoice = erp.get(INVOICE, finding.number(given["invoice_id"]), ("sales",))
+        there, sales = ([], []) if invoice is None else ([invoice["id"]], list(invoice["sales"]))
     else:
         sale = erp.get(SALE, finding.number(given["order_id"]), ("invoices",))
-        there = [] if sale is None else list(sale["invoices"])
+        there, sales = ([], []) if sale is None else (list(sale["invoices"]), [sale["id"]])
     changes = [void(erp, each) for each in there]
+    for each in sales:
+        _ended(erp, each)
     return {
         "invoice_id": str(there[-1]) if there else None,
         "status": "void" if there else None,
         "change": "updated" if "updated" in changes else "none",
     }
+
+
+def _ended(erp: Tryton, number: int) -> None:
+    """Bring an order to its end of which only what was paid had been left: over there it waits for its invoices."""
+    sale = erp.get(SALE, number, SALE_FIELDS)
+    if sale is not None and sale["state"] == "processing" and is_given_up(sale):
+        leave(erp, sale)
+        erp.press(SALE, number, "process")
 
 
 OPERATIONS: dict[str, Work] = {

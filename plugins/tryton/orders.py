@@ -29,11 +29,14 @@ FIELDS = (
     *("number", "state", "reference", "description", "party", "origin", "comment", "shipping_date", "sale_date"),
     *("quotation_date", "untaxed_amount", "tax_amount", "total_amount", "invoice_state", *STAMPS),
     *("lines.product.name", "lines.quantity", "lines.unit_price", "lines.amount", "lines.taxes.rate"),
-    *("lines.moves.state", "shipments.state", "invoices.state", "invoices_ignored", "invoices_recreated"),
+    *("lines.moves.state", "lines.moves_ignored", "shipments.state", "invoices_ignored", "invoices_recreated"),
+    *("invoices.state", "invoices.amount_to_pay", "invoices.total_amount"),
 )
 _OPEN = ("request", "draft", "waiting", "assigned", "running")
 _GONE = {"shipped": "shipped", "done": "delivered"}
 _HELD = ("assigned", "picked", "packed")
+_OWED = {"posted": "amount_to_pay"}
+"""Which amount of an invoice is open; of one that is not posted all is."""
 _PRICE = Decimal("0.0001")
 _AT_ONCE = 50
 MADE_FOR = "sales for which something is being made"
@@ -51,9 +54,32 @@ def order_of(erp: Tryton, order_id: str) -> Record:
 
 
 def is_cancelled(sale: Record) -> bool:
-    """Say whether a sale counts as cancelled: one under way ends as done, with nothing of it left."""
+    """Say whether a sale counts as cancelled: one under way ends as done, with nothing of it left, or only what was paid."""
     left = [each for each in (*sale["shipments"], *sale["invoices"]) if each["state"] != "cancelled"]
-    return bool(sale["state"] == "cancelled" or (sale["state"] == "done" and not left))
+    return bool(sale["state"] == "cancelled" or (sale["state"] == "done" and not left) or is_given_up(sale))
+
+
+def is_given_up(sale: Record) -> bool:
+    """Say whether somebody has cancelled all that was to be shipped of a sale and told Tryton to leave it at that."""
+    moving = [line for line in sale["lines"] if line["moves"]]
+    return bool(moving) and all(
+        line["moves_ignored"] and all(move["state"] == "cancelled" for move in line["moves"]) for line in moving
+    )
+
+
+def leave(erp: Tryton, sale: Record, how: str = "ignored") -> None:
+    """Tell Tryton what to do of the cancelled moves and invoices of a sale: they are `ignored`, or `recreated`."""
+    lines: list[Any] = []
+    for line in sale["lines"]:
+        gone = [move["id"] for move in line["moves"] if move["state"] == "cancelled"]
+        if gone:
+            lines.append(["write", [line["id"]], {f"moves_{how}": [["add", gone]]}])
+    values: dict[str, Any] = {"lines": lines} if lines else {}
+    if how == "ignored":
+        gone = [each["id"] for each in sale["invoices"] if each["state"] == "cancelled"]
+        values |= {"invoices_ignored": [["add", gone]]} if gone else {}
+    if values:
+        erp.write(SALE, sale["id"], values)
 
 
 def status_of(erp: Tryton, sale: Record) -> str:
@@ -143,8 +169,15 @@ def shown(erp: Tryton, sale: Record) -> dict[str, Any]:
 
 
 def payment_status(sale: Record) -> str:
-    """Return how far an order is paid."""
-    return {"paid": "paid", "partially paid": "partly_paid"}.get(sale["invoice_state"], "unpaid")
+    """Return how far an order is paid: by what is open of its invoices, whether Tryton has reconciled that already or not."""
+    live = [each for each in sale["invoices"] if each["state"] != "cancelled"]
+    total = sum((exact(each["total_amount"]) for each in live), Decimal(0))
+    left = sum(
+        (exact(each[_OWED.get(each["state"], "total_amount")]) for each in live if each["state"] != "paid"), Decimal(0)
+    )
+    if live and not left:
+        return "paid"
+    return "partly_paid" if left < total else "unpaid"
 
 
 def again(erp: Tryton, sale: Record) -> Record:
@@ -269,16 +302,13 @@ def _get(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _search(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    limit, offset = finding.page(dict(given))
     domain = [["party", "=", finding.number(given["customer_id"])]] if "customer_id" in given else []
     if "status" in given:
-        states = {"draft": ["draft"], "pending": ["quotation"], "cancelled": ["cancelled", "done"]}
+        states = {"draft": ["draft"], "pending": ["quotation"], "cancelled": ["cancelled", "processing", "done"]}
         domain.append(["state", "in", states.get(given["status"], ["confirmed", "processing", "done"])])
-    order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
-    rows = erp.search(SALE, domain, FIELDS, order=order, limit=limit + 1, offset=offset)
-    orders = [shown(erp, row) for row in rows[:limit]]
-    found = [each for each in orders if given.get("status") in (None, each["status"])]
-    return {"orders": found, "next": str(offset + limit) if len(rows) > limit else None}
+    rows, following = finding.changed(erp, SALE, domain, FIELDS, given)
+    orders = [shown(erp, row) for row in rows]
+    return {"orders": [each for each in orders if given.get("status") in (None, each["status"])], "next": following}
 
 
 def _update(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:

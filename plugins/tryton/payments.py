@@ -1,5 +1,6 @@
 """The part of the port `finance` about payments, on moves in the books: what came is debited to the payment method's account and
-credited to the invoice's. The move's description says which call made it; a refund is a move the other way round.
+credited to the customer's. The move's description says which call made it. What people book in Tryton's own client, by "Pay
+Invoice" or by a statement, are payments as well.
 
 REST lets nobody reconcile. An invoice of which nothing is open counts as paid; over there it says so once Tryton's own
 reconciliation, by hand or by its schedule, has seen the moves.
@@ -12,46 +13,166 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.tryton import finding
 from plugins.tryton.coverage import not_supported
-from plugins.tryton.invoices import INVOICE, invoice_of, open_of, status_of
+from plugins.tryton.customers import party_of
+from plugins.tryton.invoices import FIELDS as INVOICE_FIELDS
+from plugins.tryton.invoices import INVOICE, account_of, invoice_of, open_of, status_of
 from plugins.tryton.values import STAMPS, amount, day, exact, stamps
 from server.sdk import Permanent
-from server.sdk.ports.finance import (
-    INVOICE_STATUS,
-    INVOICE_UNKNOWN,
-    PAYMENT_EXCEEDS,
-    PAYMENT_UNKNOWN,
-    REFUND_EXCEEDS,
-)
+from server.sdk.ports.finance import INVOICE_STATUS, INVOICE_UNKNOWN, PAYMENT_EXCEEDS, PAYMENT_UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import date
 
     from plugins.tryton.customers import Work
     from plugins.tryton.rest import Record, Tryton
 
 MOVE = "account.move"
-_RECORDS = "payments.record"
-_REASONS = (INVOICE_UNKNOWN, INVOICE_STATUS, PAYMENT_EXCEEDS)
-_REFUNDS = "payments.refund of "
-_FIELDS = (
-    *("state", "description", "origin", "date", "period", "journal", *STAMPS),
-    *("lines.account", "lines.party", "lines.debit", "lines.credit", "lines.reconciliation"),
+FIELDS = (
+    *("state", "number", "description", "origin", "date", "journal.type", *STAMPS),
+    *("lines.account.type.receivable", "lines.party", "lines.debit", "lines.credit", "lines.description"),
+    *("lines.reconciliation", "lines.invoice_payment", "lines.origin"),
 )
+_CAME = ["lines", "where", [["account.type.receivable", "=", True], ["credit", ">", 0]]]
+PAID: tuple[Any, ...] = (
+    ["state", "=", "posted"],
+    ["journal.type", "in", ["cash", "statement"]],
+    ["OR", ["origin", "=", None], ["origin", "not like", f"{MOVE},%"]],
+    _CAME,
+)
+"""What of the moves are payments: money came for a customer's account, and no other move is taken back by it."""
+_NOTHING = Decimal(0)
+_REASONS = (INVOICE_UNKNOWN, INVOICE_STATUS, PAYMENT_EXCEEDS)
+_BEYOND = "Credit of the customer"
+
+
+class Payment:
+    """A posted payment with its refunds: how much of it pays what, and how much was given back."""
+
+    def __init__(self, move: Record, refunds: Iterable[Record] = ()) -> None:
+        self.move = move
+        self.refunds = list(refunds)
+        mine = [each for each in move["lines"] if of_customer(each) and exact(each["credit"])]
+        self.party = mine[0]["party"] if mine else None
+        self.amount = sum((exact(each["credit"]) for each in mine), _NOTHING)
+        out = [each for refund in self.refunds for each in refund["lines"] if not of_customer(each)]
+        self.refunded = sum((exact(each["credit"]) - exact(each["debit"]) for each in out), _NOTHING)
+
+    @property
+    def tied(self) -> list[Record]:
+        """The lines that pay an invoice, or that somebody has reconciled: those of the move, and what refunds left of them."""
+        lines = [each for move in (self.move, *self.refunds) for each in move["lines"]]
+        taken = ("invoice_payment", "reconciliation")
+        return [each for each in lines if exact(each["credit"]) and of_customer(each) and any(map(each.get, taken))]
+
+    @property
+    def applied(self) -> Decimal:
+        """What of it pays invoices."""
+        return min(sum((exact(each["credit"]) for each in self.tied), _NOTHING), self.amount - self.refunded)
+
+    @property
+    def credit(self) -> Decimal:
+        """What of it is the customer's credit."""
+        return self.amount - self.refunded - self.applied
+
+    @property
+    def invoice(self) -> int | None:
+        """The invoice that it came for, or that it pays."""
+        kind, _, number = str(self.move["origin"] or "").partition(",")
+        if kind == INVOICE:
+            return finding.number(number)
+        return next((each["invoice_payment"] for each in self.tied if each["invoice_payment"]), None)
+
+    @property
+    def status(self) -> str:
+        """`received`, `partly_refunded` or `refunded`."""
+        if not self.refunded:
+            return "received"
+        return "refunded" if self.refunded >= self.amount else "partly_refunded"
+
+
+def of_customer(line: Record) -> bool:
+    """Say whether a line of a move is on a customer's account."""
+    return bool(line["party"] and line["account"]["type"] and line["account"]["type"]["receivable"])
+
+
+def payments_of(erp: Tryton, moves: list[Record]) -> list[Payment]:
+    """Return the payments of some moves, with their refunds: moves that come from them."""
+    origins = [f"{MOVE},{each['id']}" for each in moves]
+    back = erp.search(MOVE, [["origin", "in", origins], ["state", "=", "posted"]], FIELDS) if origins else []
+    return [
+        Payment(move, (each for each in back if each["origin"] == origin))
+        for move, origin in zip(moves, origins, strict=True)
+    ]
+
+
+def payment_of(erp: Tryton, payment_id: str) -> Payment:
+    """Return a posted payment.
+
+    Raises:
+        Permanent: PAYMENT_UNKNOWN.
+
+    """
+    move = erp.first(MOVE, [["id", "=", finding.number(payment_id)], *PAID], FIELDS)
+    if move is None:
+        raise finding.refused(PAYMENT_UNKNOWN, "there is no such payment", payment_id=payment_id)
+    return payments_of(erp, [move])[0]
+
+
+def shown(erp: Tryton, payments: list[Payment]) -> list[dict[str, Any]]:
+    """Return payments as the port has them."""
+    numbers = sorted({each.invoice for each in payments if each.invoice is not None})
+    rows = erp.search(INVOICE, [["id", "in", numbers], ["type", "=", "out"]], INVOICE_FIELDS) if numbers else []
+    invoices = {row["id"]: row for row in rows}
+    return [_shown(each, invoices.get(each.invoice)) for each in payments]
+
+
+def _shown(payment: Payment, invoice: Record | None) -> dict[str, Any]:
+    reference = next((each["description"] for each in payment.move["lines"] if not of_customer(each)), None)
+    return {
+        "payment_id": str(payment.move["id"]),
+        "customer_id": str(payment.party),
+        "invoice_id": None if invoice is None else str(invoice["id"]),
+        "order_id": None if invoice is None or not invoice["sales"] else str(invoice["sales"][0]),
+        "amount": amount(payment.amount),
+        "status": payment.status,
+        "applied": amount(payment.applied),
+        "credit": amount(payment.credit),
+        "refunded": amount(payment.refunded),
+        "reference": reference or None,
+        "received_on": day(payment.move["date"]),
+        "invoice_status": None if invoice is None else status_of(invoice),
+        **stamps(payment.move),
+    }
 
 
 def _record(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    if "invoice_id" not in given:
-        raise not_supported(_RECORDS, "money for no invoice is a move in the books", field="customer_id")
-    invoice = invoice_of(erp, given["invoice_id"])
-    move = finding.keyed(erp, MOVE, _FIELDS, field="description")
+    invoice = invoice_of(erp, given["invoice_id"]) if "invoice_id" in given else None
+    move = finding.keyed(erp, MOVE, FIELDS, field="description")
     if move is None:
-        _check(invoice, exact(given["amount"]))
-        when = finding.date_of(given["received_on"]) if "received_on" in given else finding.today(erp)
-        made = erp.create(MOVE, _move(erp, invoice, exact(given["amount"]), when))
-        move = _read(erp, finding.settled(erp, MOVE, made, field="description")["id"])
-    _booked(erp, invoice, move)
-    return {**_shown(erp, _read(erp, move["id"])), "change": "created"}
+        worth = exact(given["amount"])
+        pays = _fitting(invoice, worth, given)
+        whose = {"customer_id": str(invoice["party"])} if invoice else {"customer_id": given["customer_id"]}
+        move = _made(erp, invoice, given, party_of(erp, whose)["id"], (pays, worth - pays))
+    if move["state"] != "posted":
+        erp.press(MOVE, move["id"], "post")
+    if invoice is not None:
+        _tie(erp, invoice, move)
+    return {**shown(erp, [payment_of(erp, str(move["id"]))])[0], "change": "created"}
+
+
+def _fitting(invoice: Record | None, worth: Decimal, given: Mapping[str, Any]) -> Decimal:
+    """Return how much of some money pays an invoice; the rest is credit.
+
+    Raises:
+        Permanent: INVOICE_STATUS, PAYMENT_EXCEEDS.
+
+    """
+    if invoice is None:
+        return _NOTHING
+    if given.get("over") != "credit" or status_of(invoice) == "void":
+        _check(invoice, worth)
+    return min(worth, open_of(invoice))
 
 
 def _check(invoice: Record, worth: Decimal) -> None:
@@ -62,7 +183,30 @@ def _check(invoice: Record, worth: Decimal) -> None:
         raise finding.refused(PAYMENT_EXCEEDS, "it is more than what is open", open=amount(left))
 
 
-def _method(erp: Tryton) -> Record:
+def _made(
+    erp: Tryton, invoice: Record | None, given: Mapping[str, Any], party: int, parts: tuple[Decimal, Decimal]
+) -> Record:
+    when = finding.date_of(given["received_on"]) if "received_on" in given else finding.today(erp)
+    account = account_of(erp, "receivable", party) if invoice is None else invoice["account"]
+    method = method_of(erp)
+    lines = [line(method["debit_account"], debit=sum(parts, _NOTHING), description=given.get("reference"))]
+    lines += [
+        line(account, credit=part, party=party, description=said)
+        for part, said in zip(parts, (None, _BEYOND), strict=True)
+        if part
+    ]
+    origin = None if invoice is None else f"{INVOICE},{invoice['id']}"
+    made = booked(erp, method["journal"], when, lines, description=erp.key, origin=origin)
+    return read(erp, finding.settled(erp, MOVE, made, field="description")["id"])
+
+
+def method_of(erp: Tryton) -> Record:
+    """Return the payment method of the integration: the one of its config, or the oldest.
+
+    Raises:
+        Permanent: PAYMENT_UNKNOWN.
+
+    """
     named = erp.settings.get("payment_method")
     domain = [] if named is None else [["id", "=", named]]
     fields = ("journal", "debit_account", "credit_account")
@@ -72,131 +216,55 @@ def _method(erp: Tryton) -> Record:
     return found
 
 
-def _period(erp: Tryton, when: date) -> int:
+def line(account: int, *, debit: Decimal = _NOTHING, credit: Decimal = _NOTHING, **more: Any) -> dict[str, Any]:
+    """Return a new line of a move."""
+    return {"account": account, "debit": debit, "credit": credit, **{name: each for name, each in more.items() if each}}
+
+
+def booked(erp: Tryton, journal: int, when: date, lines: list[dict[str, Any]], **more: Any) -> Record:
+    """Make a move, a draft, in the open period of its day.
+
+    Raises:
+        Permanent: INVOICE_STATUS, where there is no such period.
+
+    """
     domain = [["start_date", "<=", when], ["end_date", ">=", when], ["type", "=", "standard"], ["state", "=", "open"]]
-    found = erp.first("account.period", domain, ("id",))
-    if found is None:
+    period = erp.first("account.period", domain, ("id",))
+    if period is None:
         raise finding.refused(INVOICE_STATUS, "the books have no open period of this day", day=when.isoformat())
-    return int(found["id"])
+    values = {"journal": journal, "period": period["id"], "date": when, "lines": [["create", lines]], **more}
+    return erp.create(MOVE, values)
 
 
-def _move(erp: Tryton, invoice: Record, worth: Decimal, when: date) -> dict[str, Any]:
-    method = _method(erp)
-    nothing = Decimal(0)
-    lines = [
-        {"account": method["debit_account"], "debit": worth, "credit": nothing},
-        {"account": invoice["account"], "party": invoice["party"], "debit": nothing, "credit": worth},
-    ]
-    return {
-        "journal": method["journal"],
-        "period": _period(erp, when),
-        "date": when,
-        "description": erp.key,
-        "origin": f"{INVOICE},{invoice['id']}",
-        "lines": [["create", lines]],
-    }
+def read(erp: Tryton, number: int) -> Record:
+    """Return a move.
+
+    Raises:
+        Permanent: PAYMENT_UNKNOWN.
+
+    """
+    return finding.one(erp, MOVE, str(number), FIELDS, PAYMENT_UNKNOWN)
 
 
-def _read(erp: Tryton, number: int) -> Record:
-    return finding.one(erp, MOVE, str(number), _FIELDS, PAYMENT_UNKNOWN)
+def _tie(erp: Tryton, invoice: Record, move: Record) -> None:
+    """Let an invoice know of what pays it: then so much less of it is open. What was given back meanwhile pays nothing."""
+    paying = [each for each in move["lines"] if of_customer(each) and each["description"] != _BEYOND]
+    if (
+        not paying
+        or paying[0]["invoice_payment"]
+        or erp.first(MOVE, [["origin", "=", f"{MOVE},{move['id']}"]], ("id",))
+    ):
+        return
+    erp.write(INVOICE, invoice["id"], {"payment_lines": [["add", [each["id"] for each in paying]]]})
 
 
-def _booked(erp: Tryton, invoice: Record, move: Record) -> None:
-    """Post a payment and let the invoice know of it: then so much less of it is open."""
-    if move["state"] != "posted":
-        erp.press(MOVE, move["id"], "post")
-    paying = next(each["id"] for each in move["lines"] if each["account"] == invoice["account"])
-    if paying not in invoice["payment_lines"] and _refunded(erp, move) is None:
-        erp.write(INVOICE, invoice["id"], {"payment_lines": [["add", [paying]]]})
-
-
-def _received(move: Record) -> bool:
-    return str(move["description"] or "").startswith(f"{_RECORDS} ")
-
-
-def _worth(move: Record) -> Decimal:
-    return sum((exact(each["debit"]) for each in move["lines"]), Decimal(0))
-
-
-def _refunded(erp: Tryton, move: Record) -> Record | None:
-    return erp.first(MOVE, [["description", "=", f"{_REFUNDS}{move['id']}"]], _FIELDS)
-
-
-def _shown(erp: Tryton, move: Record) -> dict[str, Any]:
-    invoice = invoice_of(erp, str(move["origin"]).partition(",")[2])
-    refund = _refunded(erp, move)
-    return {
-        "payment_id": str(move["id"]),
-        "customer_id": str(invoice["party"]),
-        "invoice_id": str(invoice["id"]),
-        "order_id": str(invoice["sales"][0]) if invoice["sales"] else None,
-        "amount": amount(_worth(move)),
-        "status": "received" if refund is None else "refunded",
-        "applied": amount(_worth(move) if refund is None else 0),
-        "refunded": amount(0 if refund is None else _worth(refund)),
-        "received_on": day(move["date"]),
-        "invoice_status": status_of(invoice),
-        **stamps(move),
-    }
-
-
-def _refund(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    moves = _refundable(erp, given)
-    if "amount" in given and exact(given["amount"]) != sum((_worth(each) for each in moves), Decimal(0)):
-        if exact(given["amount"]) > sum((_worth(each) for each in moves), Decimal(0)):
-            raise finding.refused(REFUND_EXCEEDS, "it is more than what was paid")
-        raise not_supported("payments.refund", "a payment is given back as a whole", field="amount")
-    done = [_given_back(erp, each) for each in moves]
-    back = [
-        {"payment_id": str(move["id"]), "amount": amount(_worth(move)), "status": "refunded"}
-        for move, new in zip(moves, done, strict=True)
-        if new
-    ]
-    total = sum((exact(each["amount"]) for each in back), Decimal(0))
-    return {"refunded": amount(total), "refunds": back, "change": "updated" if back else "none"}
-
-
-def _refundable(erp: Tryton, given: Mapping[str, Any]) -> list[Record]:
-    if "payment_id" in given:
-        move = erp.get(MOVE, finding.number(given["payment_id"]), _FIELDS)
-        return [] if move is None or not _received(move) else [move]
-    if "invoice_id" in given:
-        invoices = [finding.number(given["invoice_id"])]
-    else:
-        sale = erp.get("sale.sale", finding.number(given["order_id"]), ("invoices",))
-        invoices = [] if sale is None else list(sale["invoices"])
-    origins = [f"{INVOICE},{each}" for each in invoices if each >= 0]
-    domain: list[Any] = [["origin", "in", origins], ["description", "like", f"{finding.literal(_RECORDS)} %"]]
-    return erp.search(MOVE, domain, _FIELDS) if origins else []
-
-
-def _given_back(erp: Tryton, move: Record) -> bool:
-    """Book a payment back; False when that is done already."""
-    refund = _refunded(erp, move)
-    if refund is not None and refund["state"] == "posted":
-        return False
-    if refund is None:
-        when = finding.today(erp)
-        lines = [
-            {
-                "account": line["account"],
-                "debit": exact(line["credit"]),
-                "credit": exact(line["debit"]),
-                **({"party": line["party"]} if line["party"] else {}),
-            }
-            for line in move["lines"]
-        ]
-        values = {"journal": move["journal"], "period": _period(erp, when), "date": when, "origin": move["origin"]}
-        made = erp.create(MOVE, {**values, "description": f"{_REFUNDS}{move['id']}", "lines": [["create", lines]]})
-        refund = _read(erp, made["id"])
-    number = finding.number(str(move["origin"]).partition(",")[2])
-    invoice = erp.get(INVOICE, number, ("payment_lines",)) or {"payment_lines": []}
-    mine = {each["id"] for each in move["lines"]}
-    gone = [each for each in invoice["payment_lines"] if each in mine]
-    if gone:
-        erp.write(INVOICE, number, {"payment_lines": [["remove", gone]]})
-    erp.press(MOVE, refund["id"], "post")
-    return True
+def _process(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Cash is taken where it is booked; a card or a bank is charged by modules for payments, which are others."""
+    if given["method"] != "cash":
+        raise not_supported(
+            "payments.process", "nobody's card or bank is charged; record what has come", field="method"
+        )
+    return _record(erp, {"amount": amount(open_of(invoice_of(erp, given["invoice_id"]))), **given})
 
 
 def _validate(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,20 +282,21 @@ def _validate(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _search(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    if "status" in given or "customer_id" in given:
-        raise not_supported("payments.search", "payments are found by their invoice", field="status")
-    limit, offset = finding.page(dict(given))
-    domain: list[Any] = [["description", "like", f"{finding.literal(_RECORDS)} %"]]
+    """A status is looked for in each page: that of a payment follows from its refunds."""
+    domain: list[Any] = list(PAID)
+    if "customer_id" in given:
+        domain.append(["lines.party", "=", finding.number(given["customer_id"])])
     if "invoice_id" in given:
-        domain.append(["origin", "=", f"{INVOICE},{finding.number(given['invoice_id'])}"])
-    rows = erp.search(MOVE, domain, _FIELDS, limit=limit + 1, offset=offset)
-    more = str(offset + limit) if len(rows) > limit else None
-    return {"payments": [_shown(erp, each) for each in rows[:limit]], "next": more}
+        number = finding.number(given["invoice_id"])
+        domain.append(["OR", ["origin", "=", f"{INVOICE},{number}"], ["lines.invoice_payment", "=", number]])
+    moves, following = finding.changed(erp, MOVE, domain, FIELDS, given)
+    found = shown(erp, payments_of(erp, moves))
+    return {"payments": [each for each in found if given.get("status") in (None, each["status"])], "next": following}
 
 
 OPERATIONS: dict[str, Work] = {
     "payments.record": _record,
-    "payments.refund": _refund,
+    "payments.process": _process,
     "payments.validate": _validate,
     "payments.search": _search,
 }

@@ -67,17 +67,9 @@ def _get(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _search(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    limit, offset = finding.page(dict(given))
-    state = {"active": [True], "archived": [False]}.get(given.get("state", ""), [True, False])
-    domain: list[Any] = [["active", "in", state]]
-    if "text" in given:
-        domain.append(["name", "ilike", f"%{finding.literal(given['text'])}%"])
-    if "category" in given:
-        domain.append(["account_category.name", "=", given["category"]])
-    order = (("write_date", "ASC NULLS FIRST"), ("id", "ASC"))
-    rows = erp.search(PRODUCT, domain, FIELDS, order=order, limit=limit + 1, offset=offset)
-    more = str(offset + limit) if len(rows) > limit else None
-    return {"products": [shown(row) for row in rows[:limit]], "next": more}
+    domain = [["account_category.name", "=", given["category"]]] if "category" in given else []
+    rows, following = finding.named(erp, PRODUCT, domain, FIELDS, given)
+    return {"products": [shown(row) for row in rows], "next": following}
 
 
 def _upsert(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:

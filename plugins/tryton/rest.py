@@ -103,6 +103,10 @@ class Tryton:
         context = given.pop("context", {})
         return self._ask("POST", f"{model}/{number}/{button}", body=given, fields=("id",), context=context)
 
+    def ask(self, model: str, name: str, **given: Any) -> Any:
+        """Call what a model offers beside its records, and return what it says."""
+        return self._ask("POST", f"{model}/{name}", body=given)
+
     def _ask(
         self,
         method: str,

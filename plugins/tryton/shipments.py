@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plugins.tryton import finding
-from plugins.tryton.cancelling import SHIPMENT, leave, ship_by_hand
+from plugins.tryton.cancelling import SHIPMENT, ship_by_hand
 from plugins.tryton.coverage import not_supported
-from plugins.tryton.orders import FIELDS, SALE, again, order_of, status_of
+from plugins.tryton.orders import FIELDS, SALE, again, is_cancelled, leave, order_of, status_of
 from plugins.tryton.values import changed_at, goods, moment
 from server.sdk.ports.logistics import PACKING_OF_ANOTHER, SHIPMENT_STATUS, SHIPMENT_UNKNOWN
 from server.sdk.ports.orders import ORDER_STATUS
@@ -245,7 +245,7 @@ def _undone(erp: Tryton, text: str, name: str, undoes: str, refuses: str) -> dic
             erp.press(SHIPMENT, each["id"], "cancel")
     sale = again(erp, sale)
     # Also where a call broke off between the two: the lines of an order that goes on have a shipment.
-    if level in (target, -1) and sale["state"] == "processing" and not under_way(erp, sale):
+    if level in (target, -1) and sale["state"] == "processing" and not is_cancelled(sale) and not under_way(erp, sale):
         assigned(erp, sale, shipments[0].noted("inventory.reserve_stock"))
         return {**answer, "change": "updated"}
     return {**answer, "change": "none"}

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from server.sdk.port_inputs.stage import Inputs
 
 INPUTS: Inputs = {
+    "customers.analytics": lambda stage: stage.buyer(),
     "customers.archive": lambda stage: {
         "customer_id": stage.world.call("customers.upsert", external_id="C-7", name="Seven")["customer_id"]
     },
@@ -15,6 +16,7 @@ INPUTS: Inputs = {
     "customers.get": lambda stage: stage.buyer(),
     "customers.order_history": lambda stage: stage.buyer(limit=5),
     "customers.preferences": lambda stage: stage.buyer(limit=5),
+    "customers.report": lambda _stage: {"limit": 3},
     "customers.search": lambda _stage: {"text": "a", "state": "active", "limit": 2},
     "customers.update_balance": lambda stage: stage.buyer(),
     "customers.update_metrics": lambda stage: stage.buyer(),
@@ -26,10 +28,12 @@ INPUTS: Inputs = {
         "city": "Almaty",
         "credit_limit": "1200.50",
     },
+    "customers.validate": lambda _stage: {"external_id": "C-8", "name": " ", "email": "nowhere"},
     "deals.conversion_rate": lambda _stage: {},
     "deals.create": lambda stage: stage.for_customer(name="A deal"),
     "deals.find_active": lambda _stage: {"limit": 5},
     "deals.get": lambda stage: stage.deal(),
+    "deals.history": lambda stage: stage.deal(won=True),
     "deals.lose": lambda stage: {**stage.deal(), "reason": "too dear"},
     "deals.record_prediction": lambda stage: {**stage.deal(), "probability": 0.75, "model": "m"},
     "deals.upsert": lambda stage: stage.for_customer(name="A deal", external_id="D-9"),
