@@ -4,10 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from plugins.tryton import cancelling, customers, deals, invoices, making, orders, payments, products, shipments, stock
+from plugins.tryton import (
+    attendance,
+    cancelling,
+    controls,
+    customers,
+    deals,
+    expenses,
+    failures,
+    histories,
+    inspections,
+    invoices,
+    making,
+    orders,
+    payments,
+    people,
+    planning,
+    procurement,
+    products,
+    projects,
+    receipts,
+    refunds,
+    reports,
+    requisitions,
+    shipments,
+    stock,
+    suppliers,
+)
 from plugins.tryton.coverage import not_supported
 from plugins.tryton.rest import Tryton
-from server.sdk import Adapter, measured
+from plugins.tryton.syncing import LISTED, READ
+from server.sdk import Adapter, first_rows, measured
 from server.sdk.ports import PORTS
 
 if TYPE_CHECKING:
@@ -16,7 +43,11 @@ if TYPE_CHECKING:
     from plugins.tryton.customers import Work
     from server.sdk import CallRequest, Context, Health
 
-_MODULES = (cancelling, customers, deals, invoices, making, orders, payments, products, shipments, stock)
+_MODULES = (
+    *(attendance, cancelling, controls, customers, deals, expenses, failures, histories, inspections, invoices),
+    *(making, orders, payments, people, planning, procurement, products, projects, receipts, refunds, reports),
+    *(requisitions, shipments, stock, suppliers),
+)
 ANSWERED: dict[str, Work] = {name: work for module in _MODULES for name, work in module.OPERATIONS.items()}
 
 
@@ -25,12 +56,15 @@ class TrytonAdapter(Adapter):
 
     id = "tryton"
     version = "0.1.0"
-    operations = tuple(operation for port in PORTS for operation in port)
-    not_supported = frozenset(each.name for each in operations) - ANSWERED.keys()
+    operations = (*(operation for port in PORTS for operation in port), *LISTED)
+    not_supported = frozenset(each.name for each in operations) - ANSWERED.keys() - {each.name for each in LISTED}
+    sources = READ
 
     def execute(self, request: CallRequest, context: Context) -> dict[str, Any]:
         """Work on the call; what Tryton has no notion of is refused with NOT_SUPPORTED_HERE."""
         work = ANSWERED.get(request.operation)
+        if work is None and (source := self.source(request.operation)) is not None:
+            return first_rows(source, request, context)
         if work is None:
             raise not_supported(request.operation)
         return work(Tryton(context, request.operation), request.input)

@@ -35,7 +35,7 @@ _MOVE = ("product", "unit", "quantity", "from_location", "to_location", "unit_pr
 _STATUS = {
     "request": "planned",
     "draft": "planned",
-    "waiting": "planned",
+    "waiting": "waiting_materials",
     "assigned": "scheduled",
     "running": "in_progress",
     "done": "completed",
@@ -68,7 +68,13 @@ def shown(production: Record) -> dict[str, Any]:
     }
 
 
-def _of(erp: Tryton, given: Mapping[str, Any]) -> Record:
+def production_of(erp: Tryton, given: Mapping[str, Any]) -> Record:
+    """Return the production that an input names.
+
+    Raises:
+        Permanent: PRODUCTION_UNKNOWN.
+
+    """
     return finding.one(erp, PRODUCTION, given["production_order_id"], FIELDS, PRODUCTION_UNKNOWN)
 
 
@@ -79,11 +85,9 @@ def _create(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         if given.get("order_id") is not None:
             order_of(erp, given["order_id"])
         found = _made(erp, given, reference)
-    if found["state"] == "draft":
-        if not found["outputs"]:
-            erp.write(PRODUCTION, found["id"], _moves(erp, found))
-        erp.press(PRODUCTION, found["id"], "wait")
-        found = _of(erp, {"production_order_id": str(found["id"])})
+    if found["state"] == "draft" and not found["outputs"]:
+        erp.write(PRODUCTION, found["id"], _moves(erp, found))
+        found = production_of(erp, {"production_order_id": str(found["id"])})
     return {**shown(found), "change": "created"}
 
 
@@ -112,7 +116,7 @@ def _made(erp: Tryton, given: Mapping[str, Any], reference: str) -> Record:
             erp.press(PRODUCTION, made["id"], "cancel")
             erp.delete(PRODUCTION, made["id"])
             made = oldest
-    return _of(erp, {"production_order_id": str(made["id"])})
+    return production_of(erp, {"production_order_id": str(made["id"])})
 
 
 def _moves(erp: Tryton, production: Record) -> dict[str, Any]:
@@ -138,15 +142,50 @@ def _moves(erp: Tryton, production: Record) -> dict[str, Any]:
 
 
 def _update_status(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    production, wanted = _of(erp, given), given["status"]
-    if production["state"] in ("done", "cancelled"):
-        status = _STATUS[production["state"]]
-        raise finding.refused(PRODUCTION_STATUS, "the production is over", status=status)
-    if wanted not in ("scheduled", "in_progress"):
-        raise not_supported("production.update_status", "a production waits, is assigned, or runs", field="status")
+    production, wanted = production_of(erp, given), given["status"]
+    before = _STATUS[production["state"]]
+    if before in ("completed", "cancelled") or (before == "in_progress" and wanted != before):
+        raise finding.refused(PRODUCTION_STATUS, f"the production is {before}", status=before)
+    if wanted == "on_hold":
+        raise not_supported("production.update_status", "a production is not put on hold", field="status")
+    if wanted in ("scheduled", "in_progress"):
+        production = _ready_to(erp, production, running=wanted == "in_progress")
+    else:
+        production = drafted(erp, production) if wanted == "planned" else _back(erp, production, "waiting")
+    return {**shown(production), "change": "none" if _STATUS[production["state"]] == before else "updated"}
+
+
+def drafted(erp: Tryton, production: Record) -> Record:
+    """Bring a production that has not begun back to where it is planned."""
+    return _back(erp, production, "draft")
+
+
+def _back(erp: Tryton, production: Record, state: str) -> Record:
+    """Bring a production that has not begun to `draft` or `waiting`; what was assigned to it is free again."""
+    if production["state"] == "request":
+        erp.press(PRODUCTION, production["id"], "draft")
+        production["state"] = "draft"
+    if production["state"] == "assigned" or (production["state"], state) == ("draft", "waiting"):
+        erp.press(PRODUCTION, production["id"], "wait")
+        production["state"] = "waiting"
+    if (production["state"], state) == ("waiting", "draft"):
+        erp.press(PRODUCTION, production["id"], "draft")
+    return production_of(erp, {"production_order_id": str(production["id"])})
+
+
+def assigned(erp: Tryton, production: Record) -> Record | None:
+    """Assign all materials of a production and return it, None and nothing assigned where they do not suffice."""
     before = production["state"]
-    production = _ready_to(erp, production, running=wanted == "in_progress")
-    return {**shown(production), "change": "none" if production["state"] == before else "updated"}
+    if before in ("request", "draft"):
+        production = _back(erp, production, "waiting")
+    if production["state"] == "waiting":
+        erp.press(PRODUCTION, production["id"], "assign_try")
+        production = production_of(erp, {"production_order_id": str(production["id"])})
+    if production["state"] != "waiting":
+        return production
+    erp.press(PRODUCTION, production["id"], "wait")
+    _back(erp, production, "waiting" if before == "waiting" else "draft")
+    return None
 
 
 def _ready_to(erp: Tryton, production: Record, *, running: bool) -> Record:
@@ -156,23 +195,19 @@ def _ready_to(erp: Tryton, production: Record, *, running: bool) -> Record:
         Permanent: MATERIALS_SHORT.
 
     """
-    where = {"production_order_id": str(production["id"])}
-    if production["state"] == "waiting":
-        erp.press(PRODUCTION, production["id"], "assign_try")
-        production = _of(erp, where)
-        if production["state"] == "waiting":
-            needed = [{"product_id": str(e["product"]), "quantity": e["quantity"]} for e in production["inputs"]]
-            erp.press(PRODUCTION, production["id"], "wait")
-            missing = available(erp, needed)["unavailable"]
-            raise finding.refused(MATERIALS_SHORT, "the materials do not suffice", missing=missing)
-    if running and production["state"] == "assigned":
-        erp.press(PRODUCTION, production["id"], "run")
-        production = _of(erp, where)
-    return production
+    ready = assigned(erp, production)
+    if ready is None:
+        needed = [{"product_id": str(e["product"]), "quantity": e["quantity"]} for e in production["inputs"]]
+        missing = available(erp, needed)["unavailable"]
+        raise finding.refused(MATERIALS_SHORT, "the materials do not suffice", missing=missing)
+    if running and ready["state"] == "assigned":
+        erp.press(PRODUCTION, ready["id"], "run")
+        ready = production_of(erp, {"production_order_id": str(ready["id"])})
+    return ready
 
 
 def _complete(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    production = _of(erp, given)
+    production = production_of(erp, given)
     if production["state"] == "cancelled":
         raise finding.refused(PRODUCTION_STATUS, "the production is cancelled", status="cancelled")
     if given.get("into_stock") is False:
@@ -186,7 +221,7 @@ def _complete(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     if change == "updated":
         production = _ready_to(erp, production, running=True)
         erp.press(PRODUCTION, production["id"], "do")
-        production = _of(erp, given)
+        production = production_of(erp, given)
     return {**shown(production), "change": change}
 
 
@@ -219,7 +254,7 @@ def _all_complete(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _requirements(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     if "production_order_id" in given:
-        production = _of(erp, given)
+        production = production_of(erp, given)
         product_id, number = str(production["product"]), exact(production["quantity"])
     else:
         product_id, number = given["product_id"], exact(given.get("quantity", 1))
@@ -238,7 +273,7 @@ def _requirements(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
             entry = needs.setdefault(each, {"quantity": Decimal(0), "level": depth, "made": False})
             entry["quantity"] += more
         level = below
-    made = {row["product"] for row in _boms(erp, list(needs))}
+    made = {row["product"] for row in boms_of(erp, list(needs))}
     components = [
         {"product_id": str(each), "quantity": goods(n["quantity"]), "level": n["level"], "made": each in made}
         for each, n in sorted(needs.items())
@@ -252,7 +287,8 @@ def _requirements(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _boms(erp: Tryton, products: list[int]) -> list[Record]:
+def boms_of(erp: Tryton, products: list[int]) -> list[Record]:
+    """Return the first bill of materials of each of some products, where it has one."""
     fields = ("product", "bom.inputs.product", "bom.inputs.quantity", "bom.outputs.product", "bom.outputs.quantity")
     domain = [["product", "in", products]]
     rows = erp.search("product.product-production.bom", domain, fields)
@@ -264,7 +300,7 @@ def _boms(erp: Tryton, products: list[int]) -> list[Record]:
 
 def _below(erp: Tryton, level: Mapping[int, Decimal]) -> dict[int, Decimal]:
     below: dict[int, Decimal] = {}
-    for row in _boms(erp, list(level)):
+    for row in boms_of(erp, list(level)):
         gives = sum((exact(e["quantity"]) for e in row["bom"]["outputs"] if e["product"] == row["product"]), Decimal(0))
         for each in row["bom"]["inputs"]:
             more = level[row["product"]] * exact(each["quantity"]) / (gives or 1)
@@ -275,7 +311,7 @@ def _below(erp: Tryton, level: Mapping[int, Decimal]) -> dict[int, Decimal]:
 OPERATIONS: dict[str, Work] = {
     "boms.calculate_requirements": _requirements,
     "production.create_order": _create,
-    "production.get_order": lambda erp, given: shown(_of(erp, given)),
+    "production.get_order": lambda erp, given: shown(production_of(erp, given)),
     "production.update_status": _update_status,
     "production.complete": _complete,
     "production.cancel_order": _cancel,

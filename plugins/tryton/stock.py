@@ -13,6 +13,7 @@ from plugins.tryton.shipments import assigned, under_way
 from plugins.tryton.values import STAMPS, changed_at, exact, goods, moment, quantity
 from server.sdk.ports.inventory import (
     PRODUCT_NOT_STOCKED,
+    PRODUCTION_STATUS,
     PRODUCTION_UNKNOWN,
     STOCK_BOUND,
     STOCK_RESERVED,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PRODUCT = "product.product"
 INTERNAL = "stock.shipment.internal"
 _FIELDS = ("quantity", "type", "default_uom", "code")
+_POINTS = ("reorder_point", "reorder_quantity")
 
 
 def levels(erp: Tryton, domain: list[Any], *, free: bool, **more: Any) -> list[Record]:
@@ -46,6 +48,24 @@ def _known(erp: Tryton, ids: Iterable[str], *, free: bool = True) -> dict[str, R
         if each not in found:
             raise finding.refused(PRODUCT_UNKNOWN, "there is no product with this id", product_id=each)
     return found
+
+
+def stocked(erp: Tryton, items: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Record], dict[str, Decimal]]:
+    """Return the products of some items, and how much of each; the same product counts together.
+
+    Raises:
+        Permanent: PRODUCT_UNKNOWN, PRODUCT_NOT_STOCKED.
+
+    """
+    wanted: dict[str, Decimal] = {}
+    for item in items:
+        wanted[item["product_id"]] = wanted.get(item["product_id"], Decimal(0)) + exact(item["quantity"])
+    fields = ("name", "type", "default_uom", "purchase_uom", "cost_price")
+    known = finding.products(erp, wanted, PRODUCT_UNKNOWN, fields)
+    for product_id, product in known.items():
+        if product["type"] == "service":
+            raise finding.refused(PRODUCT_NOT_STOCKED, "a service does not lie in stock", product_id=product_id)
+    return known, wanted
 
 
 def available(erp: Tryton, items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -141,29 +161,42 @@ def _stock(product_id: str, on_hand: Decimal, free: Decimal) -> dict[str, Any]:
 
 
 def _adjust(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    _moved(erp, given["product_id"], exact(given["change"]))
+    moved(erp, given["product_id"], exact(given["change"]))
     return {**_level(erp, given["product_id"]), "change": "updated"}
 
 
 def _add(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    if given.get("production_order_id") is not None:
-        raise not_supported(
-            "inventory.add_stock", "what is made goes into stock by production.complete", field="production_order_id"
-        )
-    moved = _moved(erp, given["product_id"], exact(given["quantity"]))
+    made = given.get("production_order_id") is not None
+    entry = _taken_in(erp, given) if made else moved(erp, given["product_id"], exact(given["quantity"]))
     level = _level(erp, given["product_id"])
     # When to order anew is said in another module of Tryton's.
-    level |= {"reorder_point": None, "reorder_quantity": None, "is_low": False, "updated_at": moment(changed_at(moved))}
+    level |= {"reorder_point": None, "reorder_quantity": None, "is_low": False, "updated_at": moment(changed_at(entry))}
     return {**level, "added": goods(given["quantity"]), "change": "updated"}
 
 
-def _moved(erp: Tryton, product_id: str, change: Decimal) -> Record:
+def _taken_in(erp: Tryton, given: Mapping[str, Any]) -> Record:
+    """Finish the production whose goods these are; one that is finished has put them into stock, and they are not twice."""
+    fields = ("state", "product", "quantity", *STAMPS)
+    production = finding.one(erp, "production", given["production_order_id"], fields, PRODUCTION_UNKNOWN)
+    if str(production["product"]) != given["product_id"]:
+        raise finding.refused(PRODUCTION_UNKNOWN, "it makes another product", id=given["production_order_id"])
+    if production["state"] not in ("running", "done"):
+        raise finding.refused(PRODUCTION_STATUS, "the production has made nothing", status=production["state"])
+    if exact(given["quantity"]) != exact(production["quantity"]):
+        raise not_supported("inventory.add_stock", "a production is done as a whole", field="quantity")
+    if production["state"] == "running":
+        erp.press("production", production["id"], "do")
+    return finding.one(erp, "production", given["production_order_id"], fields, PRODUCTION_UNKNOWN)
+
+
+def moved(erp: Tryton, product_id: str, change: Decimal) -> Record:
     """Move a difference between the storage zone and the place of what is lost and found, once for a key."""
     product = _known(erp, [product_id])[product_id]
     if product["type"] == "service":
         raise finding.refused(PRODUCT_NOT_STOCKED, "a service does not lie in stock", product_id=product_id)
     fields = ("state", *STAMPS)
-    shipment = finding.keyed(erp, INTERNAL, fields)
+    this = [["moves.product", "=", product["id"]]]
+    shipment = finding.keyed(erp, INTERNAL, fields, more=this)
     if shipment is None:
         lost = erp.first("stock.location", [["type", "=", "lost_found"]], ("id",))
         ends = [finding.warehouse(erp)["storage_location"], lost["id"] if lost else None]
@@ -172,7 +205,7 @@ def _moved(erp: Tryton, product_id: str, change: Decimal) -> Record:
         places = {"from_location": source, "to_location": target}
         values = {**places, "reference": erp.key, "moves": [["create", [{**move, **places}]]]}
         made = erp.create(INTERNAL, values, fields)
-        shipment = finding.settled(erp, INTERNAL, made)
+        shipment = finding.settled(erp, INTERNAL, made, more=this)
     shipment = finding.one(erp, INTERNAL, str(shipment["id"]), fields, PRODUCT_UNKNOWN)
     for state, button in (("draft", "wait"), ("waiting", "assign_try"), ("assigned", "do")):
         if shipment["state"] == state:
@@ -186,6 +219,28 @@ def _moved(erp: Tryton, product_id: str, change: Decimal) -> Record:
         missing = [{"product_id": product_id, "available": free, "missing": goods(abs(change) - exact(free))}]
         raise finding.refused(STOCK_SHORT, "there is not enough that is not reserved", missing=missing)
     return shipment
+
+
+def _update(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring what is on hand in line with what was counted: Tryton's own inventories have no field that a key could be kept in."""
+    if any(each.get(name) is not None for each in given["levels"] for name in _POINTS):
+        because = "order points are another module"
+        raise not_supported("inventory.update_stock_levels", because, field="reorder_point")
+    wanted = {each["product_id"]: each for each in given["levels"]}
+    stocked(erp, ({"product_id": each, "quantity": 0} for each in wanted))
+    return {"levels": [_counted(erp, product_id, level) for product_id, level in wanted.items()]}
+
+
+def _counted(erp: Tryton, product_id: str, counted: Mapping[str, Any]) -> dict[str, Any]:
+    level = _level(erp, product_id)
+    if "on_hand" not in counted:
+        return {**level, "change": "none"}
+    difference = exact(counted["on_hand"]) - exact(level["on_hand"])
+    begun = finding.keyed(erp, INTERNAL, ("id",), more=[["moves.product", "=", finding.number(product_id)]])
+    if not difference and begun is None:
+        return {**level, "change": "none"}
+    moved(erp, product_id, difference)
+    return {**_level(erp, product_id), "change": "updated"}
 
 
 def _report(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,6 +264,7 @@ OPERATIONS: dict[str, Work] = {
     "inventory.check_materials": _check_materials,
     "inventory.reserve_stock": _reserve,
     "inventory.release_stock": _release,
+    "inventory.update_stock_levels": _update,
     "inventory.adjust_stock": _adjust,
     "inventory.add_stock": _add,
     "inventory.stock_report": _report,

@@ -30,6 +30,8 @@ _PROMISES = {promise.operation.name: promise for port in PORTS for promise in po
 _UNKNOWN = {
     "customer_id": "CUSTOMER_UNKNOWN",
     "deal_id": "DEAL_UNKNOWN",
+    "employee_id": "EMPLOYEE_UNKNOWN",
+    "inspection_id": "INSPECTION_UNKNOWN",
     "invoice_id": "INVOICE_UNKNOWN",
     "order_id": "ORDER_UNKNOWN",
     "packing_id": "PACKING_UNKNOWN",
@@ -37,8 +39,13 @@ _UNKNOWN = {
     "picking_id": "PICKING_UNKNOWN",
     "product_id": "PRODUCT_UNKNOWN",
     "production_order_id": "PRODUCTION_UNKNOWN",
+    "project_id": "PROJECT_UNKNOWN",
+    "purchase_order_id": "PURCHASE_UNKNOWN",
     "quote_id": "QUOTE_UNKNOWN",
+    "requisition_id": "REQUISITION_UNKNOWN",
     "shipment_id": "SHIPMENT_UNKNOWN",
+    "task_id": "TASK_UNKNOWN",
+    "supplier_id": "SUPPLIER_UNKNOWN",
 }
 _UNDO = ("archive", "cancel", "lose", "refund", "release", "void")
 

@@ -20,15 +20,16 @@ GROUPS = (
     "Accounting",
     "Account Product Administration",
     "Attendance Administration",
+    "Employee Administration",
     "Party Administration",
     "Product Administration",
     "Production",
     "Production Administration",
     "Project Administration",
     "Purchase",
+    "Purchase Administrator",
     "Purchase Request",
     "Purchase Requisition",
-    "Purchase Requisition Approval",
     "Quality",
     "Quality Administration",
     "Sale Opportunity",
@@ -130,6 +131,13 @@ class Seed:
         product_.boms.new(bom=made)
         product_.save()
 
+    def quality(self) -> None:
+        """What is scrapped has a place of its own, and work that is dropped has a status: both are settings of Tryton's."""
+        house = self.one("stock.location", ("type", "=", "warehouse"))
+        house.waste_locations.append(self.one("stock.location", ("type", "=", "lost_found")))
+        house.save()
+        self.model("project.work.status")(name="Cancelled", types=["task"], progress=1.0).save()
+
     def people(self) -> None:
         customer = self.model("party.party")(name="ACME", code="C-1")
         customer.save()
@@ -154,6 +162,7 @@ class Seed:
         self.company()
         self.terms()
         self.goods()
+        self.quality()
         self.people()
         return {"key": self.key, "company": self.mine.id, "employee": self.employee, "products": self.products}
 

@@ -13,6 +13,7 @@ READS: dict[str, Work] = {
     "boms.calculate_requirements": orders.requirements,
     "inventory.check_materials": orders.check_materials,
     "production.get_order": orders.get,
+    "production.find_waiting": orders.find_waiting,
     "production.check_all_complete": orders.all_complete,
 }
 WRITES: dict[str, Work] = {

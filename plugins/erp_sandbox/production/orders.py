@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, exists, select
 
 from plugins.erp_sandbox import records
 from plugins.erp_sandbox.inventory import levels, sold
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from plugins.erp_sandbox.desk import Desk
 
+_PAGE = 50
 _BEFORE = ("planned", "scheduled", "waiting_materials", "on_hold")
 _BEGUN = (*_BEFORE, "in_progress")
 _MAKING = ("planned", "scheduled", "waiting_materials", "in_progress")
@@ -154,6 +155,21 @@ def check_materials(desk: Desk, given: Mapping[str, Any]) -> Record:
         return levels.checked(desk, levels.summed(given["materials"]))
     get(desk, given)
     return levels.checked(desk, still_needed(desk, given["production_order_id"]))
+
+
+def find_waiting(desk: Desk, given: Mapping[str, Any]) -> Record:
+    """Return a page of those that wait for materials, or for just one that they still take."""
+    limit, order_id = int(given.get("limit", _PAGE)), PRODUCTION_ORDERS.c.production_order_id
+    where = [PRODUCTION_ORDERS.c.status == "waiting_materials"]
+    if "cursor" in given:
+        where.append(order_id > given["cursor"])
+    if "product_id" in given:
+        column = PRODUCTION_MATERIALS.c
+        needs = (column.company == desk.company, column.production_order_id == order_id, column.used < column.quantity)
+        where.append(exists(select(PRODUCTION_MATERIALS).where(*needs, column.product_id == given["product_id"])))
+    found = records.many(desk, PRODUCTION_ORDERS, *where, most=limit + 1)
+    following = found[limit - 1]["production_order_id"] if len(found) > limit else None
+    return {"production_orders": [shown(desk, each) for each in found[:limit]], "next": following}
 
 
 def update_status(desk: Desk, given: Mapping[str, Any]) -> Record:

@@ -25,9 +25,11 @@ from server.sdk.ports.shapes import (
     AMOUNT_OF_GOODS,
     CHANGE,
     COUNT,
+    CURSOR,
     DAY,
     FLAG,
     ID,
+    LIMIT,
     MOMENT,
     PRIORITY,
     QUANTITY,
@@ -37,6 +39,7 @@ from server.sdk.ports.shapes import (
     listed,
     one_of,
     or_null,
+    page,
     text,
     words,
 )
@@ -158,6 +161,12 @@ PRODUCTION = Port(
             events=("production.order.created",),
         ),
         read("production.get_order", "Read one production order.", _BY_ID, PRODUCTION_ORDER, (PRODUCTION_UNKNOWN,)),
+        read(
+            "production.find_waiting",
+            "List the production orders that wait for materials, or for just one material, page by page in the order of their ids.",
+            given({"product_id": ID, "limit": LIMIT, "cursor": CURSOR}),
+            page("production_orders", PRODUCTION_ORDER),
+        ),
         write(
             "production.schedule",
             "Give a production order the first free days; weekends are free. What it had before is given up.",
