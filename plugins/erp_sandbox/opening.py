@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from server.sdk import Context
 
 
+MAIN = "main"
+"""The company where none is named."""
+
+
 def company_of(context: Context) -> str:
     """Return whose rows they are: no workspace sees another's."""
     tenant = context.tenant
-    return f"{tenant.organization}/{tenant.workspace}/{context.config.get('company', 'main')}"
+    return f"{tenant.organization}/{tenant.workspace}/{context.config.get('company', MAIN)}"
 
 
 def engine_of(context: Context) -> Engine:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, tuple_
 
-from plugins.erp_sandbox.opening import working
+from plugins.erp_sandbox.opening import MAIN, working
 from plugins.erp_sandbox.tables import CALLS, OUTBOX
 from server.sdk import Emitted, Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from plugins.erp_sandbox.desk import Desk
     from server.sdk import Context
@@ -25,6 +25,10 @@ _FORGOTTEN = 2_000
 
 class ErpOutbox(Outbox):
     """What waits in `outbox`, of the company of the call."""
+
+    def identity(self, config: Mapping[str, Any]) -> str:
+        """Name the company, and the database where it has one of its own."""
+        return f"{config.get('company', MAIN)} {config.get('url', '')}"
 
     def waiting(self, context: Context, limit: int) -> Sequence[Emitted]:
         """Return the oldest."""

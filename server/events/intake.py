@@ -29,7 +29,7 @@ BATCH = "application/cloudevents-batch+json"
 TEXT = "text/plain"
 TYPES = (JSON, STRUCTURED, BATCH, TEXT)
 
-_TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 ID = re.compile(r"[\x21-\x7e]{1,256}")
 LINE = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
 CORRELATION = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -83,7 +83,7 @@ class _Reader:
             self.wrong(f"{at}/{name}", f"unknown; known are {', '.join(sorted(known))}")
 
     def event(self, item: Mapping[str, Any], at: str, data: str, time: str, **more: Any) -> NewEvent:
-        type_ = self.text(item, "type", _TYPE, at, "segments of letters, digits, _ and -, joined by dots")
+        type_ = self.text(item, "type", TYPE, at, "segments of letters, digits, _ and -, joined by dots")
         if type_ is None and item.get("type") is None:
             self.wrong(f"{at}/type", "missing")
         if type_ is not None and (len(type_) > _TYPE_LENGTH or type_.partition(".")[0] == OURS):

@@ -2,8 +2,9 @@
 
 An integration whose plugin has an outbox is one due row of kind `outbox`: one worker at a time looks. It is looked into after
 every call of the integration in a worker, and every few seconds for what happened without us. An event has its own id over
-there, so whatever is fetched twice is stored once. One that is refused (its type's schema, an id that came with other content)
-becomes a dead letter with the event in it, and the others go on.
+there, so whatever is fetched twice is stored once. One that is refused (its type's schema, an id that came with other content,
+what no event can hold) becomes a dead letter with the event in it, and the others go on. Of integrations that share one outbox
+the first one fetches, or each event would be stored once for each of them.
 """
 
 from __future__ import annotations
@@ -15,28 +16,28 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import UUID, uuid5
 
 import structlog
+from sqlalchemy.exc import DataError
 
-from server.events.envelope import NewEvent, from_json, to_json
 from server.integrations.endpoints import AT_WORK
 from server.integrations.holding import Holding
+from server.integrations.outbox_events import KIND, Fetched, again, letter
 from server.integrations.repository import INTEGRATIONS
-from server.kernel.clock import rfc3339
-from server.kernel.errors import Conflict, CrossdockError, Failure, Invalid, Permanent, Unavailable, code
+from server.kernel.errors import Conflict, CrossdockError, Invalid, Permanent, Unavailable
 from server.kernel.ids import new_uuid, show
 from server.queue import claims, dead_letters
-from server.queue.dead_letters import DeadLetter
 from server.store import Cause
 from server.store.scopes import scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
 
     from sqlalchemy.engine import Connection
 
     from server.events.publishing import Publisher
+    from server.integrations.aggregate import Integration
     from server.integrations.calls import Caller
     from server.integrations.guards import Call
     from server.integrations.making import Making
@@ -47,17 +48,13 @@ if TYPE_CHECKING:
     from server.store import Scope, Store, Tx
 
 log = structlog.get_logger("crossdock.outboxes")
-KIND = "outbox"
-OUTBOX_EVENT = code(
-    "OUTBOX_EVENT", "An event of an integration's outbox has a type, subject or id that no event can have."
-)
 AT_ONCE = 2
 PAGE = 200
 ROUNDS = 50
 EVERY = timedelta(seconds=5)
 RESTS = timedelta(seconds=30)
 _LOOK_SECONDS = 30.0
-_LETTERS = UUID("6c0e4d0e-6c4f-4b53-9d4b-2f6f4c1b7a10")
+_REFUSED = (Invalid, Conflict, Permanent, DataError)  # the last: what the database cannot hold
 
 _NUDGE = """
 INSERT INTO due (kind, ref, workspace_id, lane, due_at, lane_limit, priority)
@@ -70,6 +67,11 @@ WHERE i.deleted_at IS NULL AND i.state = ANY(%(states)s::text[]) AND i.body ->> 
   AND NOT EXISTS (SELECT FROM due WHERE kind = 'outbox' AND ref = i.id) LIMIT 500
 """
 _USED = "SELECT DISTINCT body ->> 'plugin' AS plugin FROM integrations WHERE deleted_at IS NULL AND state = ANY(%(states)s::text[])"
+_ELDER = """
+SELECT name FROM integrations
+WHERE workspace_id = :workspace_id AND deleted_at IS NULL AND state = ANY(:states) AND body ->> 'plugin' = :plugin AND id < :id
+ORDER BY id LIMIT 100
+"""
 _WHICH = "SELECT name FROM integrations WHERE workspace_id = :workspace_id AND id = :id AND deleted_at IS NULL"
 
 _LETTER = "SELECT 1 FROM dead_letters WHERE workspace_id = :workspace_id AND kind = 'outbox' AND ref = :ref LIMIT 1"
@@ -222,7 +224,22 @@ class Outboxes:
                 call = None if call is None else replace(call, link=None)
             except Conflict:  # a secret is missing: for the workspace to set right
                 call = None
-        return RESTS if call is None else self._fetch(claim, scope, cause, call)
+            elder = None if call is None else self._elder(tx, integration, call)
+        if elder is not None:
+            self.nudges.again({elder})
+        return RESTS if call is None or elder is not None else self._fetch(claim, scope, cause, call)
+
+    def _elder(self, tx: Tx, integration: Integration, call: Call) -> UUID | None:
+        """Return the first integration that has the same outbox, if this is not the first."""
+        states, plugin = sorted(AT_WORK), integration.body["plugin"]
+        rows = tx.all(_ELDER, id=integration.id, states=states, plugin=plugin)
+        mine = _outbox_of(call) if rows else None
+        for row in rows if mine is not None else ():
+            other = INTEGRATIONS.get(tx, row.name)
+            with suppress(Conflict):  # without its secrets it fetches nothing
+                if _outbox_of(self.making.ready(tx, other, "", {})) == mine:
+                    return other.id
+        return None
 
     def _fetch(self, claim: Claim, scope: Scope, cause: Cause, call: Call) -> timedelta:
         for _ in range(ROUNDS):
@@ -243,29 +260,27 @@ class Outboxes:
         with self.store.connect() as conn:
             keys = sorted({each.cause for each in fetched if each.cause is not None})
             known = self.because(conn, scope.workspace_id, keys) if keys else {}
-        news = [_new(each, name, known.get(each.cause or "", {})) for each in fetched]
+        read = [Fetched.of(each, name, known.get(each.cause or "", {})) for each in fetched]
         try:
             with self.store.begin(scope, cause) as tx:
-                self._publish(tx, news)
-        except (Invalid, Conflict, Permanent):
-            for new in news:
-                self._one(scope, cause, (name, integration), new)
+                self._publish(tx, read)
+        except _REFUSED:
+            for each in read:
+                self._one(scope, cause, (name, integration), each)
 
-    def _one(self, scope: Scope, cause: Cause, integration: tuple[str, UUID], new: NewEvent) -> None:
+    def _one(self, scope: Scope, cause: Cause, integration: tuple[str, UUID], read: Fetched) -> None:
         try:
             with self.store.begin(scope, cause) as tx:
-                self._publish(tx, [new])
-        except (Invalid, Conflict, Permanent) as error:
-            letter = _letter(scope.workspace_id, integration, new, error.failure)
+                self._publish(tx, [read])
+        except _REFUSED as error:
+            refused = error if isinstance(error, CrossdockError) else read.unkept()
+            kept = letter(scope.workspace_id, integration, read, refused.failure)
             with self.store.begin(scope, cause) as tx:
-                if tx.one(_LETTER, ref=letter.ref) is None:  # it may be fetched again, until it is forgotten over there
-                    dead_letters.add(tx.conn, [letter])
+                if tx.one(_LETTER, ref=kept.ref) is None:  # it may be fetched again, until it is forgotten over there
+                    dead_letters.add(tx.conn, [kept])
 
-    def _publish(self, tx: Tx, news: Sequence[NewEvent]) -> None:
-        for new in news:
-            if not new.id or not new.type or "." not in new.type:
-                raise Permanent(f"{new.type[:100]!r} is no event type", code=OUTBOX_EVENT, source="outbox")
-        self.publisher.publish(tx, news)
+    def _publish(self, tx: Tx, read: Sequence[Fetched]) -> None:
+        self.publisher.publish(tx, [each.vet() for each in read])
 
 
 class ReopeningEvents:
@@ -285,8 +300,7 @@ class ReopeningEvents:
             "SELECT error FROM dead_letters WHERE workspace_id = :workspace_id AND kind = 'outbox' AND ref = ANY(:refs)",
             refs=list(refs),
         )
-        kept = [row.error["details"]["event"] for row in rows]
-        self.publisher.publish(tx, [NewEvent(**{**each, "data": to_json(each["data"]), "time": None}) for each in kept])
+        self.publisher.publish(tx, [again(row.error["details"]["event"]) for row in rows])
 
     def discard(self, tx: Tx, refs: Sequence[UUID]) -> None:
         """Nothing is due."""
@@ -301,40 +315,6 @@ def _taken(events: Sequence[Emitted], adapter: Adapter, context: Context) -> Non
         adapter.outbox.taken(context, events)
 
 
-def _new(event: Emitted, name: str, because: Mapping[str, Any]) -> NewEvent:
-    return NewEvent(
-        type=event.type,
-        source=f"integration/{name}",
-        id=event.id,
-        subject=event.subject,
-        time=event.time,
-        data=to_json(dict(event.data)),
-        correlation_id=event.correlation_id,
-        causation_id=because.get("causation_id"),
-        extensions=because.get("extensions") or None,
-    )
-
-
-def _letter(workspace_id: int, integration: tuple[str, UUID], new: NewEvent, failure: Failure) -> DeadLetter:
-    name, identity = integration
-    kept = {
-        "type": new.type,
-        "source": new.source,
-        "id": new.id,
-        "subject": new.subject,
-        "data": from_json(new.data),
-        "correlation_id": new.correlation_id,
-        "time": rfc3339(new.time) if new.time else None,
-    }
-    details = {**failure.details, "event": kept}
-    return DeadLetter(
-        workspace_id=workspace_id,
-        kind=KIND,
-        ref=uuid5(_LETTERS, f"{identity}:{new.id}"),
-        owner=f"integration/{name}",
-        owner_id=identity,
-        reason="schema" if failure.code == "SCHEMA_VIOLATION" else "refused",
-        error=Failure(failure.code, failure.message, failure.source, details, failure.retryable),
-        correlation_id=new.correlation_id or "",
-        adapter=name,
-    )
+def _outbox_of(call: Call) -> str | None:
+    outbox = call.plugin.adapter_factory().outbox
+    return None if outbox is None else outbox.identity(call.config)

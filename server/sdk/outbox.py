@@ -34,6 +34,10 @@ class Emitted:
 class Outbox(abc.ABC):
     """The outbox of a plugin's system. It keeps no state between calls."""
 
+    def identity(self, config: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for subclasses
+        """Return the same text for two configurations that lead to one outbox: one integration fetches for both. None: to its own."""
+        return None
+
     @abc.abstractmethod
     def waiting(self, context: Context, limit: int) -> Sequence[Emitted]:
         """Return at most `limit` events, the oldest first; asked again before `taken`, the same."""

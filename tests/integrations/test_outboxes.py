@@ -47,16 +47,16 @@ class Fetching:
         self.asked += keys
         return {"step-1": {"causation_id": "run_1", "extensions": {"crossdockpath": "flow/f"}}}
 
-    def add(self, scope: Scope | None = None) -> None:
+    def add(self, scope: Scope | None = None, name: str = "erp", **config: str) -> None:
         integration = Integration(new_uuid())
-        integration.create("erp", {"name": "erp", "plugin": "erp_sandbox"}, 1, {})
+        integration.create(name, {"name": name, "plugin": "erp_sandbox", "config": config}, 1, {})
         integration.activate()
         with self.product.core.engine.begin(scope or self.product.scope, ANNA) as tx:
             INTEGRATIONS.add(tx, integration)
 
-    def upsert(self, identity: str, key: str | None = None, scope: Scope | None = None) -> None:
+    def upsert(self, identity: str, key: str | None = None, scope: Scope | None = None, name: str = "erp") -> None:
         given = {"external_id": identity, "name": "ACME"}
-        self.hand.call(scope or self.product.scope, ANNA, "erp", "customers.upsert", given, key=key)
+        self.hand.call(scope or self.product.scope, ANNA, name, "customers.upsert", given, key=key)
 
     def drain(self) -> None:
         self.outboxes.drain()
@@ -68,6 +68,10 @@ class Fetching:
         return list(
             self.product.rows("SELECT * FROM events WHERE source = 'integration/erp' ORDER BY recorded_at, subject")
         )
+
+    def sources(self) -> list[str]:
+        rows = self.product.rows("SELECT source FROM events WHERE source LIKE 'integration/%%' ORDER BY source")
+        return [row.source.removeprefix("integration/") for row in rows]
 
     def waiting(self) -> int:
         with psycopg.connect(self.plain) as connection:
@@ -94,6 +98,17 @@ def test_a_call_s_event_is_stored_with_its_correlation_and_what_it_followed_from
     assert (event.extensions, erp.asked, erp.waiting()) == ({"crossdockpath": "flow/f"}, ["step-1"], 0)
     [due] = erp.product.rows("SELECT due_at > now() AS later, leased, claims FROM due WHERE kind = 'outbox'")
     assert (due.later, due.leased, due.claims) == (True, False, 0)
+
+
+def test_pieces_of_work_that_only_read_are_no_reason_to_look_into_an_outbox(erp: Fetching) -> None:
+    making = bootstrap.making_of(erp.product.core)
+    noted = []
+    for operation in ("customers.search", "customers.upsert"):
+        with erp.product.core.engine.begin(erp.product.scope, ANNA) as tx:
+            call = making.named(tx, "erp", operation, {})
+        erp.caller.piece(call, lambda _adapter, _context: None)
+        noted.append(len(erp.nudges.take()))
+    assert noted == [0, 1]
 
 
 def test_what_was_fetched_and_not_forgotten_is_stored_once(erp: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +166,74 @@ def test_a_refused_event_that_is_fetched_again_is_no_second_dead_letter(
         conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'outbox'")
     erp.drain()
     assert (len(erp.product.rows("SELECT 1 FROM dead_letters")), erp.waiting()) == (1, 0)
+
+
+def test_what_no_event_can_hold_is_a_dead_letter_and_holds_up_no_other(erp: Fetching) -> None:
+    wrong = (
+        ("data", '{"a": "\\ud800"}'),
+        ("data", '{"a": 123456789012345678901234567890}'),
+        ("type", "crossdock.flow.created"),
+        ("type", "no type"),
+        ("subject", "a\nb"),
+        ("id", ""),
+        ("id", ""),
+    )
+    with psycopg.connect(erp.plain) as connection:
+        for position, (column, value) in enumerate(wrong, 1):
+            erp.upsert(f"C-{position}")
+            changed = f"UPDATE plugin_erp_sandbox.outbox SET {column} = %s WHERE position = %s"
+            connection.execute(changed, (value, position))
+    erp.upsert("C-0")
+    erp.drain()
+    assert ([each.type for each in erp.events()], erp.waiting()) == (["customer.created"], 0)
+    letters = erp.product.rows("SELECT * FROM dead_letters")
+    assert {(each.kind, each.reason, each.error["code"]) for each in letters} == {("outbox", "refused", "OUTBOX_EVENT")}
+    assert len(letters) == len(wrong)
+    retries = [f"/api/v1/dead-letters/{show('dead', each.id)}/retry" for each in letters]
+    answers = sorted(erp.product.client().post(each).status_code for each in retries)
+    assert answers == [202, 422, 422, 422, 422, 422, 422], (
+        "a subject can be read, what is wrong with the others stays wrong"
+    )
+
+
+def test_a_dead_letter_keeps_the_numbers_and_signs_of_its_event(erp: Fetching) -> None:
+    client = erp.product.client()
+    schema = {"type": "object", "properties": {"a": {"const": 1}}}
+    made = client.post("/api/v1/event-types", json={"name": "customer.created", "schema": schema})
+    assert made.status_code == 201, made.json
+    for name in ("C-1", "C-2"):
+        erp.upsert(name)
+    with psycopg.connect(erp.plain) as connection:
+        for position, data in ((1, '{"a": 0.1}'), (2, '{"a": "x\\u0000y"}')):
+            connection.execute("UPDATE plugin_erp_sandbox.outbox SET data = %s WHERE position = %s", (data, position))
+    erp.drain()
+    assert (len(erp.events()), erp.waiting()) == (0, 0)
+    any_ = {"name": "customer.created", "version": 1, "schema": {"type": "object", "properties": {"a": {}}}}
+    changed = client.put("/api/v1/event-types/customer.created@1", json=any_, headers={"If-Match": '"1"'})
+    assert changed.status_code == 200, changed.json
+    for letter in erp.product.rows("SELECT * FROM dead_letters"):
+        assert client.post(f"/api/v1/dead-letters/{show('dead', letter.id)}/retry").status_code in (200, 202)
+    with erp.product.core.engine.connect() as conn:
+        kept = conn.exec_driver_sql("SELECT data::text FROM events WHERE source = 'integration/erp'").scalars()
+        assert set(kept) == {'{"a":0.1}', '{"a":"x\\u0000y"}'}
+
+
+def test_of_two_integrations_of_one_company_the_first_fetches_and_the_second_when_that_rests(erp: Fetching) -> None:
+    erp.add(name="again")
+    erp.add(name="apart", company="second")
+    erp.upsert("C-1")
+    erp.upsert("C-2", name="again")
+    erp.upsert("C-3", name="apart")
+    erp.drain()
+    erp.drain()
+    assert erp.sources() == ["apart", "erp", "erp"]
+    erp.upsert("C-4", name="again")
+    with erp.product.core.engine.connect() as conn:
+        conn.exec_driver_sql("UPDATE integrations SET state = 'paused' WHERE name = 'erp'")
+        conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'outbox'")
+    erp.drain()
+    erp.drain()
+    assert erp.sources() == ["again", "apart", "erp", "erp"]
 
 
 def test_workspaces_keep_to_themselves(erp: Fetching) -> None:
