@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from plugins.tryton import customers, deals, finding, invoices, making, orders, products
+from plugins.tryton import customers, deals, finding, invoices, making, orders, payments, products
 from plugins.tryton.changes import OWN
-from plugins.tryton.values import amount, day, exact, goods
+from plugins.tryton.values import day, exact, goods
 from server.sdk import reading
 from server.sdk.ports import DEALS, FINANCE, ORDERS, PRODUCTION, PRODUCTS, SALES
 
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 
 _ANY = [["active", "in", [True, False]]]
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
-PAYMENT = "account.invoice-account.move.line"
 SHIPPED = "stock.shipment.out"
-_PAYMENT_FIELDS = (
-    *("line.credit", "line.move.date", "line.move.lines.invoice_payment", "invoice.party", "invoice.sales"),
-    *("invoice.state", "invoice.amount_to_pay", "invoice.total_amount"),
-)
 _SHIPMENT_FIELDS = (
     "number",
     "state",
@@ -60,7 +55,7 @@ class Collection:
     """A model of Tryton's as rows.
 
     `show` makes the rows of some records, in their order. `options` narrow it down by fields of the row; those of `narrow` are asked of
-    Tryton as well. `number_of` finds the number of the record of a key.
+    Tryton as well.
     """
 
     operation: Operation
@@ -73,7 +68,6 @@ class Collection:
     stamps: tuple[Stamp, ...] = (OWN,)
     options: tuple[str, ...] = ()
     narrow: Mapping[str, str] = field(default_factory=dict)
-    clause: Callable[[str], list[Any]] = lambda key: ["id", "=", finding.number(key)]
 
     def of(self, options: Mapping[str, Any]) -> Domain:
         """Return the domain of some options, as far as Tryton can be asked."""
@@ -86,33 +80,8 @@ def _orders(erp: Tryton, sales: Sequence[Record]) -> list[Row]:
     return [orders.shown(erp, each) for each in sales]
 
 
-def _payments(_erp: Tryton, lines: Sequence[Record]) -> list[Row]:
-    """Return what pays invoices; money that pays several at once is a payment of each."""
-    return [_payment(each) for each in lines]
-
-
-def _payment(paying: Record) -> Row:
-    line, invoice = paying["line"], paying["invoice"]
-    several = sum(1 for each in line["move"]["lines"] if each["invoice_payment"]) > 1
-    number = str(line["move"]["id"])
-    worth = amount(line["credit"])
-    return {
-        "payment_id": f"{number}-{line['id']}" if several else number,
-        "customer_id": str(invoice["party"]),
-        "invoice_id": str(invoice["id"]),
-        "order_id": str(invoice["sales"][0]) if invoice["sales"] else None,
-        "amount": worth,
-        "status": "received",
-        "applied": worth,
-        "refunded": amount(0),
-        "received_on": day(line["move"]["date"]),
-        "invoice_status": invoices.status_of(invoice),
-    }
-
-
-def _payment_clause(key: str) -> list[Any]:
-    move, _, line = key.partition("-")
-    return ["line", "=", finding.number(line)] if line else ["line.move", "=", finding.number(move)]
+def _payments(erp: Tryton, moves: Sequence[Record]) -> list[Row]:
+    return payments.shown(erp, payments.payments_of(erp, list(moves)))
 
 
 def _shipments(erp: Tryton, shipments: Sequence[Record]) -> list[Row]:
@@ -241,13 +210,12 @@ COLLECTIONS = (
     Collection(
         operation=FINANCE["payments.search"],
         key="payment_id",
-        model=PAYMENT,
-        fields=_PAYMENT_FIELDS,
+        model=payments.MOVE,
+        fields=payments.FIELDS,
         show=_payments,
         schema=_named(FINANCE["payments.search"], "payments"),
-        domain=[["invoice.type", "=", "out"], ["line.credit", ">", 0]],
+        domain=list(payments.PAID),
         options=("customer_id", "invoice_id", "status"),
-        narrow={"customer_id": "invoice.party", "invoice_id": "invoice"},
-        clause=_payment_clause,
+        narrow={"customer_id": "lines.party"},
     ),
 )

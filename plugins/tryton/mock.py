@@ -1,6 +1,7 @@
 """Plays a Tryton server from what one was recorded to say: each request of the fixtures has its answers, in their order.
 
-`python -m tests.tryton.recording` records them anew on a real server.
+`python -m tests.tryton.recording` records them anew on a real server. Searches that were never recorded are answered from the few
+records of `mock_records`, and so is all that sources ask once the contract has set their stage.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plugins.tryton.mock_records import Records
 from plugins.tryton.rest import unpacked
 from server.sdk import HttpMock, Received, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from server.sdk import SourceStage
 
 RECORDED = Path(__file__).with_name("recorded.jsonl")
 CONFIG: dict[str, Any] = {"database": "erp", "key": "mock-key-7c1f0e", "company": 1, "employee": 1}
@@ -49,11 +53,18 @@ class TrytonMock(HttpMock):
     def __init__(self) -> None:
         super().__init__()
         self._heard: dict[str, int] = defaultdict(int)
+        self._records = Records()
+        self._staged = False
 
     @property
     def config(self) -> dict[str, Any]:
         """An integration with the key of a user application."""
         return {"url": self.url, **CONFIG}
+
+    def source(self, operation: str, ticks: Sequence[int]) -> SourceStage:
+        """Let a collection have one record for each tick."""
+        self._staged = True
+        return self._records.put(operation, ticks)
 
     def answer(self, request: Received) -> Reply:
         """Give the next recorded answer, the last one again and again."""
@@ -61,7 +72,9 @@ class TrytonMock(HttpMock):
             return Reply(401, {"error": "unauthorized"})
         context = request.headers.get("x-tryton-context", "")
         asked = digest_of(request.method, request.path, request.query, context, request.body)
-        answers = _recorded().get(asked)
+        answers = None if self._staged else _recorded().get(asked)
+        if not answers and request.method == "GET" and (found := self._searched(request)) is not None:
+            return Reply(200, found)
         if not answers:
             return Reply(404, {"message": f"never recorded: {request.method} {request.path}"})
         said = answers[min(self._heard[asked], len(answers) - 1)]
@@ -69,3 +82,8 @@ class TrytonMock(HttpMock):
         if said["answer"] is None:
             return Reply(said["status"], raw=b"")
         return Reply(said["status"], said["answer"])
+
+    def _searched(self, request: Received) -> Any:
+        model, query = request.path.rpartition("/")[2], request.query
+        domain, order = (unpacked(query.get(name, "")) for name in ("d", "o"))
+        return self._records.search(model, domain, order or [], int(query["s"]), int(query["p"]))

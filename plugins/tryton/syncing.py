@@ -82,8 +82,8 @@ class CollectionRead(Source):
         erp = self._erp(context)
         found: list[Row] = []
         for at in range(0, len(keys), MOST_AT_ONCE):
-            named = ["OR", *(self.collection.clause(str(key[0])) for key in keys[at : at + MOST_AT_ONCE])]
-            domain = [*self.collection.of(request.options), named]
+            numbers = [finding.number(str(key[0])) for key in keys[at : at + MOST_AT_ONCE]]
+            domain = [*self.collection.of(request.options), ["id", "in", numbers]]
             stamps = self.collection.stamps
             records = erp.search(self.collection.model, domain, (*self.collection.fields, *paths(stamps)))
             found += [row for row in self._shown(erp, records, stamps) if _fits(row, request.options)]
@@ -247,7 +247,7 @@ _STOCK = Collection(
     show=lambda _erp, _records: [],
     schema=_REPORT.output_schema["properties"]["products"]["items"],
 )
-READ: tuple[Source, ...] = (*(CollectionRead(each) for each in COLLECTIONS), StockRead(_STOCK))
+READ: tuple[CollectionRead, ...] = (*(CollectionRead(each) for each in COLLECTIONS), StockRead(_STOCK))
 """What sync jobs can read."""
 LISTED = tuple(each.operation for each in READ if not any(each.operation in port for port in PORTS))
 """Operations that no port has: they are for reading alone."""

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 
 from plugins.tryton.mock import CONFIG, RECORDED, digest_of
+from plugins.tryton.syncing import LISTED
 from server.sdk import CallRequest
 from server.sdk.port_inputs import INPUTS
 from server.sdk.port_inputs.stage import Stage
@@ -33,6 +34,7 @@ def main() -> None:
         world = world_of(server.config, session)
         stage = Stage(world)
         inputs = {name: INPUTS[name](stage) for name in tried(world.adapter)}
+        inputs |= {each.name: {"limit": 2} for each in LISTED}
         _write_fixtures(inputs)
         said: list[dict[str, Any]] = []
         session.hooks["response"].append(lambda response, *_args, **_more: said.append(_told(response)))
