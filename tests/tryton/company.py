@@ -33,6 +33,10 @@ class Company:
         self.product = product
         config = {"name": "erp", "plugin": "tryton", "config": server.config}
         self._declare(Integration(new_uuid()), INTEGRATIONS, config)
+        called = "".join((DEFINITIONS / f"{name}.yaml").read_text() for name in flows)
+        for body in yaml.safe_load_all((DEFINITIONS / "erp.yaml").read_text()):
+            if body["kind"] == "Integration" and body["name"] != "erp" and f"call: {body['name']}." in called:
+                self._declare(Integration(new_uuid()), INTEGRATIONS, body)
         for name in flows:
             body = next(yaml.safe_load_all((DEFINITIONS / f"{name}.yaml").read_text()))
             kept = {key: value for key, value in body.items() if key not in ("kind", "tests")}
@@ -45,7 +49,7 @@ class Company:
             tx.run("UPDATE workspaces SET routes_version = routes_version + 1 WHERE id = :workspace_id")
             repository.add(tx, aggregate)
 
-    def tell(self, kind: str, subject: str, **data: Any) -> None:
+    def tell(self, kind: str, subject: str, /, **data: Any) -> None:
         """Publish an event, as whoever watches Tryton does."""
         event = {"type": kind, "subject": subject, "data": data}
         assert self.product.client().post("/api/v1/events", json=event).status_code in (200, 201, 202)
