@@ -1,7 +1,7 @@
 """Expenses: a posted move from the payment method's account to an account of costs, with its tax.
 
-The category is an account of costs by name or code, or a category of products; any other stands on the books' first account of
-costs. With a supplier or an employee the money goes through what we owe them, so that it shows among their moves.
+The category is an account of costs by name or code, or a category of products; any other stands on the account of costs of the
+oldest category of products. With a supplier or an employee the money goes through what we owe them, so that it shows among their moves.
 """
 
 from __future__ import annotations
@@ -73,13 +73,14 @@ def _costs(erp: Tryton, given: Mapping[str, Any], net: Decimal, tax: Decimal) ->
 
 
 def _account(erp: Tryton, category: str) -> int:
-    named = ["OR", ["name", "=", category], ["code", "=", category]]
-    found = erp.first("account.account", [["type.expense", "=", True], ["closed", "!=", True], named], ("id",))
+    called = ["OR", ["name", "=", category], ["code", "=", category]]
+    found = erp.first("account.account", [["type.expense", "=", True], ["closed", "!=", True], called], ("id",))
     if found is not None:
         return int(found["id"])
-    goods = erp.first("product.category", [["accounting", "=", True], ["name", "=", category]], ("account_expense",))
-    own = goods and goods["account_expense"]
-    return int(own) if own else account_of(erp, "expense")
+    goods = erp.search("product.category", [["accounting", "=", True]], ("name", "account_expense"))
+    own = [each for each in goods if each["account_expense"] is not None]
+    named = [each for each in own if each["name"] == category]
+    return int((named or own)[0]["account_expense"]) if own else account_of(erp, "expense")
 
 
 def _through(erp: Tryton, given: Mapping[str, Any], worth: Decimal) -> list[dict[str, Any]]:

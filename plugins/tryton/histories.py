@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FIELDS = (
     *("state", "party", "total_amount", "untaxed_amount", "sale_date", "quotation_date", "create_date"),
     *("lines.moves.state", "lines.moves_ignored", "shipments.state", "shipments.effective_date", "invoices.state"),
+    *("shipments.create_date", "shipments.write_date"),
     *("lines.product.name", "lines.quantity", "lines.amount"),
 )
 _DAYS = 86400

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.tryton import deals, finding
 from plugins.tryton.histories import average, between, counted, ordered_on, owed, revenue
-from plugins.tryton.values import amount, exact, goods
+from plugins.tryton.values import amount, changed_at, exact, goods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _NOTHING = Decimal(0)
 _AGES = (("days_1_30", 30), ("days_31_60", 60), ("days_61_90", 90))
-_HOURS = 24
+_HOURS, _DAY = 24, 86400
 _SHIPPED = ("shipped", "done")
 _BEGINNING = "1900-01-01"
 _LONGEST = 60
@@ -28,7 +28,6 @@ def _span(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kpis(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Shipments have a day over there and no hour: an order that goes out on its own day took none."""
     orders = counted(between(erp, given))
     hours = [each for each in map(_hours, orders) if each is not None]
     return {
@@ -43,11 +42,20 @@ def _kpis(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _hours(sale: Record) -> int | None:
-    days = [
-        each["effective_date"] for each in sale["shipments"] if each["state"] in _SHIPPED and each["effective_date"]
-    ]
-    return max((max(days) - ordered_on(sale)).days, 0) * _HOURS if days else None
+def _hours(sale: Record) -> float | None:
+    """Return the hours from an order to its last shipment, None where nothing has gone out.
+
+    Tryton keeps the day of one that has arrived; for one on its way the last change is that it left.
+    """
+    found = [_days(sale, each) for each in sale["shipments"] if each["state"] in _SHIPPED]
+    return max(*found, 0.0) * _HOURS if found else None
+
+
+def _days(sale: Record, shipment: Record) -> float:
+    if shipment["effective_date"] is not None:
+        return float((shipment["effective_date"] - ordered_on(sale)).days)
+    since: float = (changed_at(shipment) - sale["create_date"]).total_seconds()
+    return since / _DAY
 
 
 def _sales(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
