@@ -53,13 +53,23 @@ def test_what_is_made_is_planned_inspected_and_made_again_where_it_failed(compan
     assert company.erp("production.get_order", production_order_id=order)["status"] == "completed"
 
 
-def test_what_lacks_materials_waits_and_they_are_asked_for(company: Sales) -> None:
+def test_what_lacks_materials_waits_until_what_was_asked_for_has_come(company: Sales) -> None:
     table, leg = new_product(company, "T"), new_product(company, "L", on_hand=5)
     company.erp("boms.upsert", product_id=table, components=[{"product_id": leg, "quantity": 4}])
     order = company.erp("production.create_order", product_id=table, quantity=3)["production_order_id"]
     assert company.ended("production-planning")["output"]["scheduled"] is False
     assert company.erp("production.get_order", production_order_id=order)["status"] == "waiting_materials"
     assert company.rows("SELECT product_id, quantity FROM requisition_items") == [(leg, 7)]
+
+    company.erp("inventory.add_stock", product_id=leg, quantity=2)
+    company.ended("materials-arrived", 2)
+    assert company.erp("production.get_order", production_order_id=order)["status"] == "waiting_materials", "5 of 7"
+    company.erp("suppliers.upsert", external_id="S", name="Wood Ltd", product_ids=[leg])
+    asked = company.rows("SELECT requisition_id FROM requisitions")[0][0]
+    bought = company.erp("procurement.create_purchase_order", requisition_id=asked)["purchase_order_id"]
+    company.erp("procurement.receive_stock", purchase_order_id=bought)
+    company.ended("materials-arrived", 3)
+    assert company.erp("production.get_order", production_order_id=order)["status"] == "scheduled"
 
 
 def test_what_runs_low_is_ordered_anew(company: Sales) -> None:
