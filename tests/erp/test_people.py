@@ -133,6 +133,18 @@ def test_a_probability_stays_one_and_rises_with_what_was_won(won: int, lost: int
     assert ask("predict-close-probability", won=won + 1, **facts)["prediction"] >= made["prediction"]
 
 
+def test_the_last_day_of_the_calendar_is_a_day_like_others(context: Context) -> None:
+    assert call(context, "reports.kpis", to="9999-12-31")["orders_processed"] == 0
+    project = call(context, "projects.create", name="A", starts_on="9999-12-31")["project_id"]
+    call(context, "tasks.create", title="A", project_id=project, hours=100)
+    assert call(context, "projects.recalculate_timeline", project_id=project)["ends_on"] == "9999-12-31"
+    product = call(context, "products.upsert", external_id="P", name="P")["product_id"]
+    made = call(context, "production.create_order", product_id=product, quantity=9000)["production_order_id"]
+    assert (
+        refusal(context, "production.schedule", production_order_id=made, not_before="9999-12-30") == "CAPACITY_SHORT"
+    )
+
+
 def test_demand_follows_its_trend_and_what_is_not_known_is_refused() -> None:
     made = ask("forecast-demand", "demand-forecaster", history=[10, 12, 14], periods=2)
     assert (made["prediction"], made["confidence"]) == ([16, 18], 1)
@@ -141,6 +153,13 @@ def test_demand_follows_its_trend_and_what_is_not_known_is_refused() -> None:
         ({"action": "forecast-demand", "model": "demand-forecaster", "history": ["x"]}, "CONTEXT_POOR"),
         ({"action": "predict-close-probability", "won": "many"}, "CONTEXT_POOR"),
         ({"action": "predict-close-probability", "won": -1}, "CONTEXT_POOR"),
+        ({"action": "predict-close-probability", "conversion_rate": "1e40"}, "CONTEXT_POOR"),
+        ({"action": "forecast-demand", "model": "demand-forecaster", "history": ["NaN", 1]}, "CONTEXT_POOR"),
+        ({"action": "forecast-demand", "model": "demand-forecaster", "history": [1, "1e30"]}, "CONTEXT_POOR"),
+        (
+            {"action": "forecast-demand", "model": "demand-forecaster", "history": [1], "periods": "1e999999999"},
+            "CONTEXT_POOR",
+        ),
     ):
         with pytest.raises(Permanent) as refused:
             ask(**wrong)

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plugins.erp_sandbox import records
+from plugins.erp_sandbox.opening import working
 from plugins.erp_sandbox.procurement.buying import PURCHASE, REQUISITION
+from plugins.erp_sandbox.procurement.tables import SUPPLIED, SUPPLIERS
 from server.sdk import Permanent
 from server.sdk.ports.procurement import PURCHASE_STATUSES
 from tests.erp.calling import call, refusal, told
@@ -117,3 +120,19 @@ def test_a_requisition_is_ordered_once_and_open_again_when_its_order_is_cancelle
     for operation, key in (("purchase_order", "purchase_order_id"), ("requisition", "requisition_id")):
         assert call(context, f"procurement.cancel_{operation}", {key: "never"})["change"] == "none"
     assert refusal(context, "procurement.create_purchase_order", requisition_id="x").code == "REQUISITION_UNKNOWN"
+
+
+def test_the_one_that_sells_all_is_found_among_many(context: Context) -> None:
+    bolt, nut = product(context, "bolt"), product(context, "nut")
+    with working(context, writes=True) as desk:
+        empty = {"name": "A", "email": None, "phone": None, "lead_time_days": 1}
+        ids = [f"sup_{number:04}" for number in range(1001)]
+        rows = [records.stamped(desk, {"supplier_id": each, "external_id": each, **empty}) for each in ids]
+        records.add(desk, SUPPLIERS, *rows)
+        sold = [{"company": desk.company, "supplier_id": each, "product_id": nut} for each in ids]
+        records.add(desk, SUPPLIED, *sold, {**sold[-1], "product_id": bolt})
+    wanted = items(**{bolt: 1, nut: 1})
+    assert call(context, "procurement.create_purchase_order", items=wanted)["supplier_id"] == ids[-1]
+    anything = supplier(context, "anything")
+    cog = items(**{product(context, "cog"): 1})
+    assert call(context, "procurement.create_purchase_order", items=cog)["supplier_id"] == anything

@@ -293,3 +293,17 @@ def test_what_was_made_for_an_order_that_went_another_way_is_free_with_a_release
     for change in ("updated", "none"):
         assert call(context, "inventory.release_stock", order_id=sold)["change"] == change
     assert stock(context, gear) == (5, 0)
+
+
+def test_what_takes_more_materials_than_an_answer_can_name_is_not_ordered_at_all(context: Context) -> None:
+    groups = []
+    for group in range(6):
+        leaves = [product(context, f"{group}-{number}") for number in range(99)]
+        groups.append(product(context, f"group-{group}"))
+        parts = [{"product_id": each, "quantity": 1} for each in leaves]
+        call(context, "boms.upsert", product_id=groups[-1], components=parts)
+    top = product(context, "top")
+    call(context, "boms.upsert", product_id=top, components=[{"product_id": each, "quantity": 1} for each in groups])
+    assert len(call(context, "boms.calculate_requirements", product_id=top)["materials"]) == 594
+    assert refusal(context, "production.create_order", product_id=top, quantity=1).code == "PRODUCTION_TOO_MUCH"
+    assert told(context, "production.order.created") == []

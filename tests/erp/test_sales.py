@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plugins.erp_sandbox.opening import working
 from plugins.erp_sandbox.sales import deals, orders, pricing
 from server.kernel.clock import ManualClock
 from server.sdk import CrossdockError
@@ -229,6 +230,29 @@ def test_a_quote_that_is_accepted_in_time_becomes_one_order(
     assert without.code == "CUSTOMER_UNKNOWN"
 
 
+@pytest.mark.parametrize("first", ["deal", "quote"])
+def test_of_one_deal_one_order_is_made_whichever_of_its_quotes_are_accepted(context: Context, first: str) -> None:
+    call(context, "sandbox.seed")
+    deal = {"deal_id": call(context, "deals.win", external_id="D-1")["deal_id"]}
+    quotes = [{"quote_id": call(context, "quotes.create", deal)["quote_id"]} for _ in range(2)]
+    for each in quotes:
+        call(context, "quotes.accept", each)
+    made = call(context, f"orders.create_from_{first}", deal if first == "deal" else quotes[0])
+    for operation, named in (("deal", deal), ("quote", quotes[0]), ("quote", quotes[1])):
+        again = refusal(context, f"orders.create_from_{operation}", named)
+        assert (again.code, again.details["order_id"]) == ("ORDER_EXISTS", made["order_id"])
+    call(context, "orders.cancel", order_id=made["order_id"])
+    assert call(context, "orders.create_from_quote", quotes[1])["deal_id"] == deal["deal_id"]
+
+
+def test_a_shipped_order_is_not_opened_again_by_an_update(context: Context, customer: str, table: str) -> None:
+    items = [{"product_id": table, "quantity": 1}]
+    made = {"order_id": call(context, "orders.create", customer_id=customer, items=items)["order_id"]}
+    call(context, "orders.update", made, status="shipped")
+    assert refusal(context, "orders.update", made, status="ready").code == "ORDER_STATUS"
+    assert refusal(context, "orders.cancel", made).code == "ORDER_STATUS"
+
+
 ORDER_WAYS: dict[str, list[str]] = {
     "draft": [],
     "pending": ["pending"],
@@ -250,6 +274,9 @@ def _order_verb(context: Context, order_id: str, verb: str, table: str) -> None:
         call(context, "orders.set_priority", order_id=order_id, priority="urgent")
     elif verb == "change its items":
         call(context, "orders.update", order_id=order_id, items=[{"product_id": table, "quantity": 7}])
+    elif verb == "take back":
+        with working(context, writes=True) as desk:
+            orders.move(desk, order_id, verb)
     else:
         call(context, "orders.update", order_id=order_id, status=verb)
 

@@ -229,6 +229,9 @@ def test_a_batch_writes_what_fits_and_names_what_does_not(context: Context) -> N
     }
     assert [bool(each) for each in result.target_ids or ()] == [True, True, False, False, True]
     taken = Batch([{"external_id": "C-1", "name": "Thief", "email": "k@x.y"}], ["k"])
+    twins = [{"external_id": "C-7", "name": each, "email": f"{each}@b.c"} for each in "xyz"]
+    both = target.write(Destination(options={}, match_on=("email",)), Batch(twins, ["x", "y", "z"]), context)
+    assert {index: each.code for index, each in both.failed.items()} == dict.fromkeys((1, 2), "CUSTOMER_CONFLICT")
     stolen = target.write(Destination(options={}, match_on=("email",)), taken, context)
     assert stolen.failed[0].code == "CUSTOMER_CONFLICT"
 

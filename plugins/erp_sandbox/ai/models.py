@@ -21,6 +21,7 @@ _USUAL = Decimal("0.3")
 _WEIGHT = 5  # so many deals of the company's rate stand behind a customer's own
 _LEAST, _MOST = Decimal("0.01"), Decimal("0.99")
 _FIGURES = 1_000
+_LARGEST = Decimal(10**15)
 
 
 def _close_probability(context: Mapping[str, Any]) -> tuple[Any, Decimal, list[Record]]:
@@ -47,14 +48,11 @@ def _demand(context: Mapping[str, Any]) -> tuple[Any, Decimal, list[Record]]:
     history = context.get("history")
     if not isinstance(history, list) or not history or len(history) > _FIGURES:
         raise refused(CONTEXT_POOR, f"`history` has to be a list of 1 to {_FIGURES} figures", missing=["history"])
-    try:
-        figures = [Decimal(str(each)) for each in history]
-        mean = sum(figures, Decimal(0)) / len(figures)
-        middle = Decimal(len(figures) - 1) / 2
-        spread = sum(((index - middle) ** 2 for index in range(len(figures))), Decimal(0))
-        rise = sum(((index - middle) * (each - mean) for index, each in enumerate(figures)), Decimal(0))
-    except ArithmeticError as error:
-        raise refused(CONTEXT_POOR, "`history` has to be a list of figures", missing=["history"]) from error
+    figures = [_figure("history", each) for each in history]
+    mean = sum(figures, Decimal(0)) / len(figures)
+    middle = Decimal(len(figures) - 1) / 2
+    spread = sum(((index - middle) ** 2 for index in range(len(figures))), Decimal(0))
+    rise = sum(((index - middle) * (each - mean) for index, each in enumerate(figures)), Decimal(0))
     slope = rise / spread if spread else Decimal(0)
     periods = min(max(int(_number(context, "periods", 1)), 1), 100)
     line = [max(mean + slope * (len(figures) + ahead - middle), Decimal(0)) for ahead in range(periods)]
@@ -91,10 +89,24 @@ def _number(context: Mapping[str, Any], name: str, default: Any) -> Any:
     value = context.get(name)
     if value is None:
         return default
+    found = _figure(name, value)
+    if found < 0:
+        raise _poor(name)
+    return found
+
+
+def _figure(name: str, value: Any) -> Decimal:
+    """Return a figure that can be reckoned with, to eight places."""
     try:
         found = Decimal(str(value)) if not isinstance(value, bool) else None
     except ArithmeticError:
         found = None
-    if found is None or not found.is_finite() or found < 0:
-        raise refused(CONTEXT_POOR, f"`{name}` has to be a figure, not negative", missing=[name])
-    return found
+    if found is None or not found.is_finite() or found.copy_abs() > _LARGEST:
+        raise _poor(name)
+    return round(found, 8)
+
+
+def _poor(name: str) -> Exception:
+    return refused(
+        CONTEXT_POOR, f"`{name}` has to be figures, below 10^15 and where they are counts not negative", missing=[name]
+    )

@@ -73,7 +73,7 @@ def _cancel(desk: Desk, given: Mapping[str, Any]) -> Record:
         reservations.take_back(desk, shipment["order_id"], f"shipment/{shipment['shipment_id']}")
         packing = packing_of(desk, shipment["packing_id"])
         records.change(desk, PACKINGS, packing, status=PACKING.after(packing["status"], "take back"))
-        orders.move(desk, shipment["order_id"], "ready")
+        orders.move(desk, shipment["order_id"], "take back")
         _moved(desk, shipment, after, {})
     order_id = shipment["order_id"]
     return {"shipment_id": shipment["shipment_id"], "status": after, "change": change, "order_id": order_id}

@@ -178,11 +178,11 @@ def _view(record: Mapping[str, Any]) -> Record:
 
 
 def _workday(begins: date, days: int) -> date:
-    """Return the last of so many weekdays from a day on."""
+    """Return the last of so many weekdays from a day on; the last day that there is, where that comes first."""
     day = begins
     while True:
         if day.weekday() < _WEEKDAYS:
             days -= 1
-        if days <= 0:
+        if days <= 0 or day == date.max:
             return day
         day += timedelta(days=1)

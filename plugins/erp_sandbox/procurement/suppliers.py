@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, func, select
 
 from plugins.erp_sandbox import records
 from plugins.erp_sandbox.procurement.tables import SUPPLIED, SUPPLIERS
@@ -91,9 +91,13 @@ def seller_of(desk: Desk, product_ids: Collection[str]) -> str:
         Permanent: SUPPLIER_UNKNOWN.
 
     """
-    found = shown(desk, *records.many(desk, SUPPLIERS, most=1000))
-    naming = [each for each in found if each["product_ids"] and set(product_ids) <= set(each["product_ids"])]
-    anything = [each for each in found if not each["product_ids"]]
-    for each in (*naming, *anything):
-        return str(each["supplier_id"])
+    mine = (SUPPLIED.c.company == desk.company,)
+    naming = select(SUPPLIED.c.supplier_id).where(*mine, SUPPLIED.c.product_id.in_(sorted(product_ids)))
+    naming = naming.group_by(SUPPLIED.c.supplier_id).having(func.count() == len(product_ids))
+    names = exists(select(SUPPLIED).where(*mine, SUPPLIED.c.supplier_id == SUPPLIERS.c.supplier_id))
+    anything = select(SUPPLIERS.c.supplier_id).where(SUPPLIERS.c.company == desk.company, ~names)
+    for query in (naming.order_by(SUPPLIED.c.supplier_id), anything.order_by(SUPPLIERS.c.supplier_id)):
+        found = desk.connection.scalars(query.limit(1)).first()
+        if found is not None:
+            return str(found)
     raise refused(SUPPLIER_UNKNOWN, "no supplier sells all of this", product_ids=sorted(product_ids))

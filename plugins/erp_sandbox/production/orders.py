@@ -15,6 +15,7 @@ from plugins.erp_sandbox.records import NOTHING, Record, number, parts, refused
 from plugins.erp_sandbox.sales import orders as sales_orders
 from plugins.erp_sandbox.transitions import Transitions
 from server.sdk.ports.inventory import PRODUCTION_STATUS, PRODUCTION_UNKNOWN
+from server.sdk.ports.production import PRODUCTION_TOO_MUCH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from plugins.erp_sandbox.desk import Desk
 
 _PAGE = 50
+_MOST_MATERIALS = 500  # as many as an answer of the port may name
 _BEFORE = ("planned", "scheduled", "waiting_materials", "on_hold")
 _BEGUN = (*_BEFORE, "in_progress")
 _MAKING = ("planned", "scheduled", "waiting_materials", "in_progress")
@@ -69,6 +71,9 @@ def create(desk: Desk, given: Mapping[str, Any]) -> Record:
     order = records.stamped(desk, values)
     records.add(desk, PRODUCTION_ORDERS, order)
     materials = boms.materials_for(desk, order["product_id"], quantity)
+    if len(materials) > _MOST_MATERIALS:
+        message = f"it takes more than {_MOST_MATERIALS} materials"
+        raise refused(PRODUCTION_TOO_MUCH, message, product_id=order["product_id"], materials=len(materials))
     whose = {"company": desk.company, "production_order_id": order["production_order_id"], "used": NOTHING}
     records.add(
         desk, PRODUCTION_MATERIALS, *({**whose, "product_id": each, "quantity": q} for each, q in materials.items())

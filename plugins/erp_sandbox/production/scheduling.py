@@ -35,7 +35,7 @@ def planned(quantity: Decimal, start: date, busy: Mapping[date, Decimal], capaci
     """
     days: dict[date, Decimal] = {}
     rest = quantity
-    for ahead in range(_AHEAD):
+    for ahead in range(min(_AHEAD, (date.max - start).days + 1)):
         day = start + timedelta(days=ahead)
         free = capacity - busy.get(day, NOTHING)
         if day.weekday() < _SATURDAY and free > 0:

@@ -82,10 +82,13 @@ def write(desk: Desk, records: Sequence[Mapping[str, Any]], match_on: str, mode:
     written = Written(["none"] * len(records), [None] * len(records))
     new: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
+    taken: set[Any] = set()
     for index, record in enumerate(records):
         there = known.get(record.get(match_on))
-        owner = owners.get(record.get("external_id"))
-        if owner is not None and (there is None or owner.customer_id != there.customer_id):
+        external = record.get("external_id")
+        owner = owners.get(external)
+        another = owner is not None and (there is None or owner.customer_id != there.customer_id)
+        if another or external in taken:
             message = "the external id belongs to another customer"
             written.failed[index] = Permanent(message, code=CUSTOMER_CONFLICT, source="erp_sandbox")
         elif there is None and mode != "update_only":
@@ -97,6 +100,8 @@ def write(desk: Desk, records: Sequence[Mapping[str, Any]], match_on: str, mode:
             if after is not None:
                 changed.append(after)
                 written.changes[index] = "updated"
+        if external is not None and written.changes[index] != "none":
+            taken.add(external)  # another of this batch may want it too
     _store(desk, new, changed)
     return written
 

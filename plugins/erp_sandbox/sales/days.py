@@ -17,7 +17,8 @@ def within(column: ColumnElement[Any], given: Mapping[str, Any]) -> list[ColumnE
     if "from" in given:
         found.append(column >= _midnight(given["from"]))
     if "to" in given:
-        found.append(column < _midnight(given["to"]) + timedelta(days=1))
+        last = date.fromisoformat(given["to"])
+        found += [] if last == date.max else [column < _midnight(str(last + timedelta(days=1)))]
     return found
 
 

@@ -41,16 +41,17 @@ MOVES = Transitions(
         "pending": _all(("draft", "pending"), "pending"),
         "confirmed": _all(_BEFORE_PRODUCTION, "confirmed"),
         "in_production": _all((*_BEFORE_PRODUCTION, "in_production"), "in_production"),
-        "ready": _all((*_BEFORE_SHIPMENT, "shipped"), "ready"),
+        "ready": _all(_BEFORE_SHIPMENT, "ready"),
         "shipped": _all((*_BEFORE_SHIPMENT - {"draft"}, "shipped"), "shipped"),
         "delivered": _all(("shipped", "delivered"), "delivered"),
+        "take back": {"shipped": "ready"},
         "cancel": _all((*_BEFORE_SHIPMENT, "cancelled"), "cancelled"),
         "invoice": {each: each for each in (*_BEFORE_SHIPMENT - {"draft"}, "shipped", "delivered")},
         "change its items": {each: each for each in ("draft", "pending")},
         "change": {each: each for each in _BEFORE_SHIPMENT},
     },
 )
-"""What may follow upon what; a verb that is a status asks for it. A shipped one is `ready` again when its shipment is cancelled."""
+"""What may follow upon what; a verb that is a status asks for it. To take a shipment back is not for an update: the goods come with it."""
 
 
 def show(desk: Desk, *orders: Record) -> list[Record]:
@@ -118,13 +119,16 @@ def create_from_deal(desk: Desk, given: Mapping[str, Any]) -> Record:
 
 
 def create_from_quote(desk: Desk, given: Mapping[str, Any]) -> Record:
-    """Answer `orders.create_from_quote`."""
+    """Answer `orders.create_from_quote`: what is offered of one deal is ordered once, by which of its quotes or without one."""
+    deal_id = quotes.find(desk, given["quote_id"])["deal_id"]
+    if deal_id is not None:
+        deals.find(desk, lock=True, deal_id=deal_id)
     quote = quotes.find(desk, given["quote_id"], lock=True)
     if quote["status"] != "accepted":
         raise refused(QUOTE_NOT_ACCEPTED, f"the quote is {quote['status']}", status=quote["status"])
-    _none_yet(desk, quote_id=quote["quote_id"])
+    _none_yet(desk, **({"quote_id": quote["quote_id"]} if deal_id is None else {"deal_id": deal_id}))
     lines = pricing.without_owner(pricing.kept(desk, [quote["quote_id"]])[quote["quote_id"]])
-    named = {"quote_id": quote["quote_id"], "deal_id": quote["deal_id"]}
+    named = {"quote_id": quote["quote_id"], "deal_id": deal_id}
     return _made(desk, given, lines, customer_id=quote["customer_id"], **named)
 
 
@@ -211,15 +215,15 @@ def _told(desk: Desk, order: Record, wanted: Mapping[str, Any]) -> Record:
     return {**answer, "change": "updated"}
 
 
-def move(desk: Desk, order_id: str, status: str) -> Record:
-    """Move an order on, for the modules that see it happen (`in_production`, `ready`, `shipped`, `delivered`); return it.
+def move(desk: Desk, order_id: str, verb: str) -> Record:
+    """Move an order on, for the modules that see it happen (`in_production`, `ready`, `shipped`, `delivered`, `take back`); return it.
 
     Raises:
         Permanent: ORDER_UNKNOWN, ORDER_STATUS.
 
     """
     order = find(desk, order_id, lock=True)
-    return _told(desk, order, _moved(desk, order, status))
+    return _told(desk, order, _moved(desk, order, verb))
 
 
 def set_payment_status(desk: Desk, order: Record, status: str) -> Record:
