@@ -180,6 +180,7 @@ class Product:
             for thread in threads:
                 thread.join(20)
             assert not any(thread.is_alive() for thread in threads)
+            worker.deliveries.store.close()
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
         """Look into the database, over all workspaces."""
