@@ -37,16 +37,13 @@ def _upsert_bom(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     ]
     output = {"product": product["id"], "quantity": quantity(makes), "unit": product["default_uom"]}
     rows = boms_of(erp, [product["id"]])
-    if rows:
-        change = _replaced(erp, _bom(erp, rows[0]["bom"]["id"]), inputs, output)
-        bom = rows[0]["bom"]["id"]
-    else:
-        bom, change = _new_bom(erp, product, inputs, output), "created"
+    number = rows[0]["bom"]["id"] if rows else _new_bom(erp, product, inputs, output)
+    change = _replaced(erp, _bom(erp, number), product, inputs, output) if rows else "created"
     return {
         "product_id": given["product_id"],
         "components": [{"product_id": each, "quantity": goods(number)} for each, number in components.items()],
         "makes": goods(makes),
-        "revision": revision(_bom(erp, bom)),
+        "revision": revision(_bom(erp, number)),
         "change": change,
     }
 
@@ -56,25 +53,33 @@ def _bom(erp: Tryton, number: int) -> Record:
 
 
 def _new_bom(erp: Tryton, product: Record, inputs: list[Any], output: dict[str, Any]) -> int:
-    """Make a bill of materials and tie it to its product: two records, the first of which keeps the call in its code."""
-    bom = finding.keyed(erp, BOM, ("id",), "code")
+    """Make a bill of materials and tie it to its product: two records. Until then the first has the call in its name."""
+    lines = {"inputs": [["create", inputs]], "outputs": [["create", [output]]]}
+    bom = finding.keyed(erp, BOM, ("id",), "name")
     if bom is None:
-        lines = {"inputs": [["create", inputs]], "outputs": [["create", [output]]]}
-        made = erp.create(BOM, {"name": product["name"], "code": erp.key, **lines})
-        bom = finding.settled(erp, BOM, made, "code")
+        made = erp.create(BOM, {"name": erp.key or product["name"], **lines})
+        bom = finding.settled(erp, BOM, made, "name")
     erp.create("product.product-production.bom", {"product": product["id"], "bom": bom["id"]})
+    erp.write(BOM, bom["id"], {"name": product["name"]})
     return int(bom["id"])
 
 
-def _replaced(erp: Tryton, bom: Record, inputs: list[Any], output: dict[str, Any]) -> str:
+def _replaced(erp: Tryton, bom: Record, product: Record, inputs: list[Any], output: dict[str, Any]) -> str:
     """Bring a bill of materials in line; productions keep the moves that they were made with."""
-    outputs = [each for each in bom["outputs"] if each["product"] == output["product"]]
+    outputs = [each for each in bom["outputs"] if each["product"] == product["id"]]
     if _sums(bom["inputs"]) == _sums(inputs) and _sums(outputs) == _sums([output]):
+        if bom["name"] == erp.key:
+            erp.write(BOM, bom["id"], {"name": product["name"]})
         return "none"
-    values: dict[str, Any] = {"name": bom["name"]}
-    for side, gone, new in (("inputs", bom["inputs"], inputs), ("outputs", outputs, [output])):
-        deleted = [["delete", [each["id"] for each in gone]]] if gone else []
-        values[side] = [*deleted, ["create", new]]
+    gone = [["delete", [each["id"] for each in bom["inputs"]]]] if bom["inputs"] else []
+    first, *others = (each["id"] for each in outputs)
+    values: dict[str, Any] = {
+        "name": product["name"] if bom["name"] == erp.key else bom["name"],
+        "inputs": [*gone, ["create", inputs]],
+        "outputs": [["write", [first], {"quantity": output["quantity"], "unit": output["unit"]}]],
+    }
+    if others:
+        values["outputs"].append(["delete", others])
     erp.write(BOM, bom["id"], values)
     return "updated"
 

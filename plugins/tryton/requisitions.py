@@ -1,7 +1,7 @@
 """The port `procurement`, what is asked for: requisitions.
 
 One that was asked for waits over there for somebody's approval; then Tryton makes purchase requests of it, and its own wizard alone
-makes purchases of these. Its description keeps which production it is for, the call that made it, and the reason.
+makes purchases of these. Its description keeps which production it is for, the reason, and the call that made it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BETWEEN = "; "
 
 def _shown(requisition: Record) -> dict[str, Any]:
     whose, _, rest = str(requisition["description"] or "").partition(_BETWEEN)
-    production, reason = whose.removeprefix("production "), rest.partition(_BETWEEN)[2]
+    production, reason = whose.removeprefix("production "), rest.rpartition(_BETWEEN)[0]
     return {
         "requisition_id": str(requisition["id"]),
         "status": _STATUS[requisition["state"]],
@@ -46,27 +46,26 @@ def _shown(requisition: Record) -> dict[str, Any]:
 
 
 def _create(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    mark = f"production {given.get('production_order_id') or '-'}{_BETWEEN}{erp.key or ''}"
-    found = _keyed(erp, mark) or _drafted(erp, given, mark)
+    found = _keyed(erp) or _drafted(erp, given)
     if found["state"] == "draft":
         erp.press(REQUISITION, found["id"], "wait")
     return {**_shown(_again(erp, found)), "change": "created"}
 
 
-def _keyed(erp: Tryton, mark: str) -> Record | None:
-    like = ["description", "like", f"{finding.literal(mark + _BETWEEN)}%"]
-    return erp.first(REQUISITION, [["OR", ["description", "=", mark], like]], _FIELDS) if erp.key else None
+def _keyed(erp: Tryton) -> Record | None:
+    ends = ["description", "like", f"%{finding.literal(_BETWEEN + str(erp.key))}"]
+    return erp.first(REQUISITION, [ends], _FIELDS) if erp.key else None
 
 
-def _drafted(erp: Tryton, given: Mapping[str, Any], mark: str) -> Record:
+def _drafted(erp: Tryton, given: Mapping[str, Any]) -> Record:
     known, wanted = stocked(erp, given["items"])
-    needed = given.get("needed_by")
+    needed, whose = given.get("needed_by"), f"production {given.get('production_order_id') or '-'}"
     lines = [
         {"product": known[each]["id"], "quantity": quantity(number), "unit": known[each]["purchase_uom"]}
         for each, number in wanted.items()
     ]
     values = {
-        "description": f"{mark}{_BETWEEN}{given['reason']}" if given.get("reason") else mark,
+        "description": _BETWEEN.join((whose, given.get("reason", ""), erp.key or "")),
         "employee": erp.settings.get("employee"),
         "warehouse": finding.warehouse(erp)["id"],
         "currency": finding.currency(erp),
@@ -74,7 +73,7 @@ def _drafted(erp: Tryton, given: Mapping[str, Any], mark: str) -> Record:
         "lines": [["create", lines]],
     }
     made = erp.create(REQUISITION, values)
-    oldest = _keyed(erp, mark)
+    oldest = _keyed(erp)
     if oldest is not None and oldest["id"] != made["id"]:
         erp.delete(REQUISITION, made["id"])
         made = oldest

@@ -21,6 +21,8 @@ MADE = {
     "orders.create": ("sale.sale", "reference", "order_id"),
     "production.create_order": ("production", "reference", "production_order_id"),
     "payments.record": ("account.move", "description", "payment_id"),
+    "procurement.create_purchase_order": ("purchase.purchase", "reference", "purchase_order_id"),
+    "procurement.create_requisition": ("purchase.requisition", "description", "requisition_id"),
 }
 
 
@@ -39,7 +41,8 @@ class Breaking:
         return response
 
 
-LONG = [pytest.param(each, marks=pytest.mark.faults) for each in ("orders.create", "payments.record")]
+BOUGHT = ("procurement.create_purchase_order", "procurement.create_requisition")
+LONG = [pytest.param(each, marks=pytest.mark.faults) for each in ("orders.create", "payments.record", *BOUGHT)]
 
 
 @pytest.mark.timeout(300)
