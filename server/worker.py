@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import signal
 import threading
@@ -22,6 +21,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
 from server import bootstrap
+from server.kernel import garbage
 from server.kernel.errors import Unavailable
 from server.queue import claims, hints
 from server.store import processes
@@ -92,8 +92,7 @@ class Runtime:
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return the exit status: 1 when a part of ours broke, so that we are started anew."""
         open_files = allow_open_files()
-        gc.collect()
-        gc.freeze()  # as in the API: a look through all that was imported would stop every delivery meanwhile
+        garbage.settle()
         _RUNTIMES[self.name] = self
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)

@@ -22,7 +22,7 @@ from server.syncs import runs
 from server.syncs.drain import Runs
 from server.transport.addresses import AddressPolicy
 from server.transport.aio import AsyncSender
-from server.webhooks import fallbacks, fanouts, health
+from server.webhooks import fallbacks, health
 from server.webhooks.drain import Deliveries
 from server.webhooks.inbound import storing
 from server.webhooks.inbound.drain import Inbound
@@ -96,7 +96,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
         Chore("wake flow runs", waking.KIND, waking.Waking(shared.engine, shared.hint).drain),
         Chore("flow runs", starting.KIND, flows.drain),
         Chore("inbound requests", storing.KIND, Inbound(shared.engine, shared.publisher).drain),
-        Chore("fan-outs", FANOUT, partial(fanouts.drain, shared.engine, shared.clock)),
+        Chore("fan-outs", FANOUT, deliveries.fan_out),
         Chore("reactions", reactions.KIND, partial(reactions.drain, shared.engine, services)),
         Chore("alerts", None, partial(alerts.drain, shared.engine, shared.publisher)),
         Chore("fallbacks", fallbacks.KIND, fallbacks.Fallbacks(shared.engine, making, caller, shared.reopening).drain),

@@ -9,7 +9,6 @@ environment of the process, which WSGI servers show to the application, is not p
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
 import queue
 import sys
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 
+from server.kernel import garbage
 from server.kernel.errors import INTERNAL, BodyTimeout, CrossdockError, Failure, Rejected, Unavailable
 from server.runtime.reading import BODY_SECONDS, Reading
 from server.web import problems
@@ -92,8 +92,7 @@ class Gateway:
         thread lets it run: for Python's 5 ms that would be most of its time.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
-        gc.collect()
-        gc.freeze()  # what stands now stands for good: looking through all of it takes a tenth of a second, again and again
+        garbage.settle()
         self.loop = loop
         self.streams = ThreadPoolExecutor(STREAMS, "stream")
         self.open_streams = 0

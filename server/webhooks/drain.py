@@ -24,7 +24,7 @@ from server.kernel.stacks import stack_of
 from server.queue import claims
 from server.queue.claims import HEARTBEAT_SECONDS, Claimer
 from server.telemetry import traces
-from server.webhooks import queries, recording
+from server.webhooks import fanouts, queries, recording
 from server.webhooks.job import Job
 from server.webhooks.pace import Pace, SlowLanes, Unwatched
 from server.webhooks.targets import TARGET_UNKNOWN
@@ -95,6 +95,8 @@ class Deliveries:
         self._ready = asyncio.Event()
         self._stopping = False
         self._more = False  # whether there was as much to claim as there was room for
+        self._waiting = False  # whether claims left something behind
+        self._fanning = False  # whether fan-outs may be due
         # Threads of their own: look-ups and gates that hang fill the loop's, and leases must be renewed all the same.
         self._ledger = ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger")
 
@@ -108,7 +110,14 @@ class Deliveries:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._rung)
 
+    def fan_out(self) -> int:
+        """Look for fan-outs too, from now on until there are none; called from any thread. What that does comes later: 0."""
+        self._fanning = True
+        self.wake()
+        return 0
+
     def _rung(self) -> None:
+        self._fanning = True  # the hint may be of one
         self.pace.busy()
         self.pace.ring()
 
@@ -169,25 +178,42 @@ class Deliveries:
             task.add_done_callback(self._tasks.discard)
         if jobs:
             self.pace.busy()
-        self._more = len(jobs) == wanted
+        self._more = self._fanning or len(jobs) == wanted
         return self._more
 
     def _claim_batch(self, limit: int) -> list[Job]:
         with self.store.statements() as conn:
-            claimed = self._claimer(conn, limit, self.slow())
+            claimed, of_one = self._claim_due(conn, limit)
             if not claimed:
                 return []
-            rows = {row.id: row for row in queries.load(conn, [each.ref for each in claimed])}
+            rows = queries.load(conn, [each.ref for each in claimed], of_one)
             lost = [each for each in claimed if each.ref not in rows]
             if lost:
                 claims.finish(conn, queries.KIND, lost)  # retention took the delivery away, or its event
-            jobs = [Job(each, rows[each.ref], queries.event_of(rows[each.ref])) for each in claimed if each.ref in rows]
+            jobs = [Job(each, *rows[each.ref]) for each in claimed if each.ref in rows]
             for job in jobs:
                 if job.event.schema_version is not None:
                     job.ladder = self.ladders.of(conn, job.row.workspace_id, job.row.routes_version, job.event.type)
             jobs = self._few_suspects(conn, jobs)
         self._prepare(jobs)
         return jobs
+
+    def _claim_due(self, conn: Connection, limit: int) -> tuple[list[Claim], int]:
+        """Claim what waits, then what fan-outs owe; return the claims, and how many of them, at the end, are of one event.
+
+        Behind a backlog a fan-out gets half of the room.
+        """
+        share = max(1, limit // 2) if self._fanning and self._waiting else limit
+        claimed = self._claimer(conn, share, self.slow())
+        self._waiting = len(claimed) == share
+        if not self._fanning or len(claimed) == limit:
+            return claimed, 0
+        self._fanning = False  # whoever tells of another one meanwhile is not overruled
+        taken = fanouts.take(conn, limit - len(claimed), self.sending.clock.now(), self.slow())
+        if taken is None:
+            return claimed, 0
+        self._fanning = True
+        return claimed + taken, len(taken)
 
     def _few_suspects(self, conn: Connection, jobs: list[Job]) -> list[Job]:
         """Keep few of those that may be what kills workers, and give the others back: they would die with it, and look alike."""

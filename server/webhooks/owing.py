@@ -203,7 +203,7 @@ class Owing:
         return owed
 
     def _fan_out(self, tx: Tx, event: Event, webhooks: str) -> None:
-        """Owe many by one row: it is written out in chunks by the worker."""
+        """Owe many by one row: workers write it out as they have room (`fanouts`)."""
         fanout = new_uuid()
         tx.run(
             """INSERT INTO fanouts (id, workspace_id, event_uid, webhook_ids)

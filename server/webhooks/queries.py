@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from server.queue.claims import Claim
 
 KIND = "delivery"
-_EVENT_AT = -len(EVENT)  # the event's columns come last in a loaded row
+_OWED_FOR = 1
+_EVENT_AT = -len(EVENT)  # the event's columns come last in a loaded row; `uid` is the first of them
 
 # Rows go in as one JSON text: the driver builds arrays of values one by one in Python, which costs more than all the rest.
 _OWE = f"""
@@ -41,15 +42,15 @@ SELECT '{KIND}', id, %(workspace)s, webhook_id, lane_limit, priority,
 FROM new WHERE state <> 'dead'
 """
 _LOAD = f"""
-SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d.attempts, d.attempts_before, d.order_key,
-       d.created_at, d.expires_at, d.pinned_version, w.name AS webhook_name,
-       w.state AS webhook_state, w.version AS webhook_version, i.state AS integration_state,
+SELECT d.id, d.event_uid AS owed_for, d.workspace_id, d.webhook_id, d.message_id, d.state, d.attempts, d.attempts_before,
+       d.order_key, d.created_at, d.expires_at, d.pinned_version, w.name AS webhook_name, w.state AS webhook_state,
+       w.version AS webhook_version, i.state AS integration_state,
        i.version AS integration_version, o.name AS organization,
        s.name AS workspace, s.organization_id, s.secrets_version, s.routes_version,
        {", ".join(f"e.{name} AS event_{name}" for name in EVENT)}
-FROM unnest(%(ids)s::uuid[]) AS k(id)
+FROM unnest(%(ids)s::uuid[], %(whole)s::bool[]) AS k(id, whole)
 JOIN deliveries d ON d.id = k.id
-JOIN events e ON e.uid = d.event_uid
+LEFT JOIN events e ON e.uid = CASE WHEN k.whole THEN d.event_uid END
 JOIN webhooks w ON w.id = d.webhook_id
 LEFT JOIN integrations i ON i.workspace_id = w.workspace_id AND i.name = w.body ->> 'integration' AND i.deleted_at IS NULL
 JOIN workspaces s ON s.id = d.workspace_id
@@ -148,13 +149,18 @@ def owe(conn: Connection, workspace_id: int, now: datetime, owed: Sequence[Owed]
         conn.exec_driver_sql(_OWE, {"workspace": workspace_id, "now": now, "owed": to_json(owed)})
 
 
-def load(conn: Connection, ids: Sequence[UUID]) -> Sequence[Row[Any]]:
-    """Return the deliveries with the state of their webhooks."""
-    return conn.exec_driver_sql(_LOAD, {"ids": list(ids)}).all()
+def load(conn: Connection, ids: Sequence[UUID], of_one: int = 0) -> dict[UUID, tuple[Row[Any], Event]]:
+    """Return the deliveries with the state of their webhooks, and their events; what retention has taken away is not there.
+
+    The last `of_one` are of one event, which is read once.
+    """
+    whole = [True] * (len(ids) - of_one + 1) + [False] * (of_one - 1) if of_one else [True] * len(ids)
+    rows = conn.exec_driver_sql(_LOAD, {"ids": list(ids), "whole": whole}).all()
+    events = {row[_EVENT_AT]: _event_of(row) for row in rows if row[_EVENT_AT] is not None}
+    return {row[0]: (row, events[row[_OWED_FOR]]) for row in rows if row[_OWED_FOR] in events}
 
 
-def event_of(row: Row[Any]) -> Event:
-    """Return the event of a loaded delivery."""
+def _event_of(row: Row[Any]) -> Event:
     return Event(**dict(zip(EVENT, row[_EVENT_AT:], strict=True)))
 
 

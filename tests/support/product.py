@@ -19,6 +19,7 @@ from server.access.authentication import local_admin
 from server.app import create_app
 from server.config import Settings
 from server.kernel.ids import new_uuid
+from server.queue import claims
 from server.sdk.signing import generate_secret
 from server.store import Cause, Scope
 from server.webhooks import fanouts
@@ -199,8 +200,17 @@ class Product:
     def settle(self) -> None:
         """Run reactions and fan-outs that are due, without a worker."""
         services = reactions.Services(self.core.hint)
-        while fanouts.drain(self.core.engine, self.core.clock) + reactions.drain(self.core.engine, services):
+        while self.fan_out() + reactions.drain(self.core.engine, services):
             pass
+
+    def fan_out(self, limit: int = 1000) -> int:
+        """Write out the next deliveries of a fan-out, due at once for whoever claims them; return how many, 0 without a fan-out."""
+        with self.core.engine.connect() as conn:
+            before = conn.exec_driver_sql("SELECT count(*) FROM deliveries").scalar_one()
+            taken = fanouts.take(conn, limit, self.core.clock.now())
+            if taken:
+                claims.postpone(conn, "delivery", taken, [self.core.clock.now()] * len(taken), uncount=True)
+            return int(conn.exec_driver_sql("SELECT count(*) FROM deliveries").scalar_one() - before)
 
 
 def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:

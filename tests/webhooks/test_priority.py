@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from server.queue.claims import PRIORITIES
-from server.webhooks import fanouts, owing
+from server.webhooks import owing
 from tests.support.product import until
 from tests.support.receiver import Answer
 
@@ -30,7 +30,7 @@ def test_what_is_fanned_out_has_it_too(product: Product, receiver: Receiver, mon
     for name, priority in (("a", "high"), ("b", "low"), ("c", "normal")):
         product.webhook(name, receiver.url, priority=priority, max_in_flight=3, expires="1h")
     product.publish({})
-    assert fanouts.drain(product.core.engine, product.core.clock) == 3
+    assert product.fan_out() == 3
     rows = product.rows(
         """SELECT due.priority, due.lane_limit, extract(epoch FROM d.expires_at - d.created_at) AS seconds
            FROM due JOIN deliveries d ON d.id = due.ref ORDER BY 1"""
