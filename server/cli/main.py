@@ -39,6 +39,7 @@ from server.cli.up import up
 from server.cli.version import version
 from server.cli.webhooks import webhook
 from server.cli.workspaces import organization, workspace
+from server.kernel import garbage
 from server.kernel.errors import INTERNAL, CrossdockError
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ show_examples(root)
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    garbage.seldom()
     root.main()
 
 
