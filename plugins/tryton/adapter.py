@@ -8,6 +8,7 @@ from plugins.tryton import (
     attendance,
     cancelling,
     controls,
+    crediting,
     customers,
     deals,
     expenses,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 _MODULES = (
     *(attendance, cancelling, controls, customers, deals, expenses, failures, histories, inspections, invoices),
     *(making, orders, payments, people, planning, procurement, products, projects, receipts, refunds, reports),
-    *(requisitions, shipments, stock, suppliers),
+    *(crediting, requisitions, shipments, stock, suppliers),
 )
 ANSWERED: dict[str, Work] = {name: work for module in _MODULES for name, work in module.OPERATIONS.items()}
 

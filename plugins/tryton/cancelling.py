@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plugins.tryton import finding
-from plugins.tryton.invoices import is_unpaid, void
+from plugins.tryton.invoices import ended, is_unpaid, void
 from plugins.tryton.orders import FIELDS, SALE, again, confirm, is_cancelled, leave, status_of
 from server.sdk.ports.orders import ORDER_STATUS
 
@@ -24,6 +24,7 @@ def _cancel(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     if sale is None:
         return {"order_id": order_id, "status": None, "change": "none"}
     if is_cancelled(sale):
+        ended(erp, sale["id"])  # also where a call broke off before the last step
         return {"order_id": order_id, "status": "cancelled", "change": "none"}
     status = status_of(erp, sale)
     if any(each["state"] in ("shipped", "done") for each in sale["shipments"]):

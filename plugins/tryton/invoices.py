@@ -255,11 +255,6 @@ def _get(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     return shown(invoice_of(erp, given["invoice_id"]))
 
 
-def _update_payment_status(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
-    """It follows the payments by itself over there."""
-    return {**shown(invoice_of(erp, given["invoice_id"])), "change": "none"}
-
-
 def void(erp: Tryton, number: int) -> str:
     """Cancel an invoice; return what was done.
 
@@ -292,7 +287,7 @@ def _void(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         there, sales = ([], []) if sale is None else (list(sale["invoices"]), [sale["id"]])
     changes = [void(erp, each) for each in there]
     for each in sales:
-        _ended(erp, each)
+        ended(erp, each)
     return {
         "invoice_id": str(there[-1]) if there else None,
         "status": "void" if there else None,
@@ -300,7 +295,7 @@ def _void(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ended(erp: Tryton, number: int) -> None:
+def ended(erp: Tryton, number: int) -> None:
     """Bring an order to its end of which only what was paid had been left: over there it waits for its invoices."""
     sale = erp.get(SALE, number, SALE_FIELDS)
     if sale is not None and sale["state"] == "processing" and is_given_up(sale):
@@ -312,6 +307,5 @@ OPERATIONS: dict[str, Work] = {
     "invoices.create": _create,
     "invoices.create_from_order": _from_order,
     "invoices.get": _get,
-    "invoices.update_payment_status": _update_payment_status,
     "invoices.void": _void,
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from server.kernel.errors import CrossdockError
+from server.kernel.errors import CrossdockError, Retryable
+from server.sdk import CallRequest
 from tests.tryton.company import Company
+from tests.tryton.test_broken_off import Breaking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +120,46 @@ def test_a_part_given_back_twice_under_one_key_is_given_back_once(stage: Stage) 
     assert sold.back(payment)["refunded"] == "45.00"
     assert sold.back(payment)["change"] == "none"
     assert sold.books() == ("open", "60.00", "unpaid", "60.00")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_an_invoice_is_paid_from_credit_as_far_as_that_goes(stage: Stage) -> None:
+    sold = Sold(stage)
+    customer = {"customer_id": sold.customer}
+    small, large = (sold.call("payments.record", **customer, amount=each) for each in ("20.00", "70.00"))
+    sold.back(small, amount="5.00")
+    assert sold.books() == ("open", "60.00", "unpaid", "-25.00")
+    for change in ("updated", "none"):
+        done = sold.call("invoices.update_payment_status", invoice_id=sold.invoice, use_credit=True)
+        assert (done["status"], done["change"]) == ("paid", change)
+    found = {each["payment_id"]: each for each in sold.call("payments.search", **customer)["payments"]}
+    parts = [(each["applied"], each["credit"]) for each in (found[small["payment_id"]], found[large["payment_id"]])]
+    assert parts == [("15.00", "0.00"), ("45.00", "25.00")]
+    assert sold.books() == ("paid", "0.00", "paid", "-25.00")
+    assert sold.back(large)["refunded"] == "70.00"
+    assert sold.books() == ("partly_paid", "45.00", "partly_paid", "45.00")
+    assert sold.call("payments.refund", order_id=sold.order)["refunded"] == "15.00"
+    assert sold.books() == ("open", "60.00", "unpaid", "60.00")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_a_refund_that_breaks_off_anywhere_is_finished_by_its_repetition(stage: Stage) -> None:
+    whole = stage.world.context("whole")
+    for after in range(1, 100):
+        sold = Sold(stage)
+        given = {"payment_id": sold.pay("60.00")["payment_id"], "amount": "15.00"}
+        key = f"refund broken off after {after}"
+        broken = replace(whole, http=Breaking(whole.http, after), idempotency_key=key)
+        try:
+            stage.world.adapter.execute(CallRequest("payments.refund", given), broken)
+        except Retryable:
+            assert sold.call("payments.refund", key, **given)["refunded"] == "15.00"
+            assert sold.books() == ("partly_paid", "15.00", "partly_paid", "15.00")
+        else:
+            assert after > 5, "it was broken off at each of its requests"
+            return
 
 
 @pytest.mark.faults
