@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ERP_KEY_REUSED = code("ERP_KEY_REUSED", "The idempotency key has come before, with another input.")
 SOURCE = "erp_sandbox"
+_UNIQUE = "23505"
 
 
 def _fingerprint(value: Any) -> str:
@@ -141,6 +142,8 @@ def named_failures() -> Iterator[None]:
     except PoolTimeoutError as error:
         raise Retryable("all connections to the database are in use", source=SOURCE) from error
     except IntegrityError as error:
+        if not _is_twin(error):
+            raise Permanent("the database refuses it: it breaks a rule of its table", source=SOURCE) from error
         # Two made the same at the same moment: when it comes again, one of them finds it.
         raise Retryable("another call has written the same meanwhile", source=SOURCE) from error
     except DBAPIError as error:
@@ -149,3 +152,7 @@ def named_failures() -> Iterator[None]:
         if isinstance(error, DataError | ProgrammingError):
             raise Permanent(f"the database refuses it: {type(error.orig).__name__}", source=SOURCE) from error
         raise Retryable(f"the database does not answer: {type(error.orig).__name__}", source=SOURCE) from error
+
+
+def _is_twin(error: IntegrityError) -> bool:
+    return getattr(error.orig, "sqlstate", None) == _UNIQUE or "UNIQUE constraint" in str(error.orig)

@@ -122,7 +122,7 @@ CALLS = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("answer", Text()),  # empty only inside the transaction that does the work
     Column("at", Moment(), nullable=False),
-    Index("calls_by_age", "at"),
+    Index("calls_by_company", "company", "at"),
 )
 OUTBOX = Table(
     "outbox",

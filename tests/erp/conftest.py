@@ -16,7 +16,6 @@ from plugins.erp_sandbox.migrating import migrate
 from server.integrations.plugin_stores import PluginStores
 from server.kernel.clock import ManualClock
 from server.sdk import Context, Tenant
-from tests.support.reused import reused_database  # noqa: F401 (a fixture)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -43,7 +43,7 @@ def test_who_is_taken_on_is_told_of_once(context: Context) -> None:
 
 def test_the_least_loaded_with_room_and_skills_comes_first_and_who_is_away_does_not(context: Context) -> None:
     anna, boris, carla, dora = (hire(context, each, department="it", skills=["sql"]) for each in ("A", "B", "C", "D"))
-    hire(context, "E", department="it", skills=["python"])
+    hire(context, "E", department="it", skills=["python", "sql server", "mysql"])
     for who, hours in ((anna, 20), (boris, 32), (carla, 8)):
         call(context, "employees.update_workload", employee_id=who, hours=hours)
     leave = call(context, "leave.request", employee_id=dora, first_day="2026-01-01", last_day="2026-01-02", kind="sick")

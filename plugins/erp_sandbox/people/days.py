@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import func, select
+
 from plugins.erp_sandbox.people.employees import at_work
 from plugins.erp_sandbox.people.tables import ATTENDANCE, EMPLOYEES, LEAVES
 from plugins.erp_sandbox.records import NOTHING, add, change, many, moment, number, one, parts, refused, shown
-from server.sdk.ports.hr import DAYS_INVALID, LEAVE_CONFLICT, LEAVE_UNKNOWN
+from server.sdk.ports.hr import DAYS_INVALID, LEAVE_CONFLICT, LEAVE_UNKNOWN, PAYROLL_TOO_LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,11 +71,16 @@ def payroll(desk: Desk, given: Mapping[str, Any]) -> Record:
     """Sum up hours and weekdays of leave."""
     first, last = _days(given)
     where = [EMPLOYEES.c.department == given["department"]] if "department" in given else []
-    people = many(desk, EMPLOYEES, *where, most=_MOST)
+    people = many(desk, EMPLOYEES, *where, most=_MOST + 1)
+    if len(people) > _MOST:
+        raise refused(PAYROLL_TOO_LARGE, f"there are more than {_MOST} employees: ask by department")
     hours = dict.fromkeys((each["employee_id"] for each in people), NOTHING)
-    for row in many(desk, ATTENDANCE, ATTENDANCE.c.day >= first, ATTENDANCE.c.day <= last):
-        if row["employee_id"] in hours:
-            hours[row["employee_id"]] += row["hours"]
+    worked = select(ATTENDANCE.c.employee_id, func.sum(ATTENDANCE.c.hours)).where(
+        ATTENDANCE.c.company == desk.company, ATTENDANCE.c.day >= first, ATTENDANCE.c.day <= last
+    )
+    for employee, sum_ in desk.connection.execute(worked.group_by(ATTENDANCE.c.employee_id)):
+        if employee in hours:
+            hours[employee] = sum_
     leave: dict[str, dict[str, int]] = {each: dict.fromkeys(_KINDS, 0) for each in hours}
     column = LEAVES.c
     for row in many(desk, LEAVES, column.status == "approved", column.first_day <= last, column.last_day >= first):

@@ -6,12 +6,16 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Float, cast, exists, select
+
 from plugins.erp_sandbox.people.tables import EMPLOYEES, LEAVES
 from plugins.erp_sandbox.records import NOTHING, add, by_id, change, many, number, one, parts, refused, shown, stamped
 from server.sdk.ports.hr import EMPLOYEE_CONFLICT, EMPLOYEE_UNKNOWN, WORKLOAD_NEGATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlalchemy import ColumnElement
 
     from plugins.erp_sandbox.desk import Desk
     from plugins.erp_sandbox.records import Record
@@ -20,7 +24,6 @@ _WEEK = Decimal("40.0000")
 _ROOM = 80
 _PERCENT = 100
 _LIMIT = 50
-_MOST = 5_000
 
 
 def load(record: Mapping[str, Any]) -> Decimal:
@@ -95,19 +98,16 @@ def offboard(desk: Desk, given: Mapping[str, Any]) -> Record:
 def find_available(desk: Desk, given: Mapping[str, Any]) -> Record:
     """List who has room, the least loaded first."""
     column = EMPLOYEES.c
-    where = [column.state == "active"]
+    loaded = cast(column.assigned_hours, Float) * _PERCENT / cast(column.capacity_hours, Float)
+    where = [column.state == "active", loaded < float(given.get("max_workload", _ROOM))]
     if "department" in given:
         where.append(column.department == given["department"])
-    room, needs = Decimal(str(given.get("max_workload", _ROOM))), set(given.get("skills", []))
-    found = many(desk, EMPLOYEES, *where, most=_MOST)
-    away = _away(desk, given.get("on", desk.now.date().isoformat()))
-    fit = [
-        each
-        for each in found
-        if load(each) < room and needs <= set(json.loads(each["skills"])) and each["employee_id"] not in away
-    ]
-    fit.sort(key=lambda each: (load(each), each["employee_id"]))
-    return {"employees": [view(each) for each in fit[: int(given.get("limit", _LIMIT))]]}
+    # a skill has no quotes in it, so in the JSON of all of them it stands like this
+    where += [column.skills.contains(f'"{skill}"', autoescape=True) for skill in given.get("skills", [])]
+    where.append(~_away(desk, given.get("on", desk.now.date().isoformat())))
+    order = (loaded, column.employee_id)
+    found = many(desk, EMPLOYEES, *where, order=order, most=int(given.get("limit", _LIMIT)))
+    return {"employees": [view(each) for each in found]}
 
 
 def update_workload(desk: Desk, given: Mapping[str, Any]) -> Record:
@@ -128,7 +128,8 @@ def named(desk: Desk, ids: list[str]) -> dict[str, Record]:
     return {key: each for key, each in found.items() if each["state"] == "active"}
 
 
-def _away(desk: Desk, day: str) -> set[str]:
+def _away(desk: Desk, day: str) -> ColumnElement[bool]:
     column = LEAVES.c
-    rows = many(desk, LEAVES, column.status == "approved", column.first_day <= day, column.last_day >= day)
-    return {each["employee_id"] for each in rows}
+    theirs = (column.company == desk.company, column.employee_id == EMPLOYEES.c.employee_id)
+    now = (column.status == "approved", column.first_day <= day, column.last_day >= day)
+    return exists(select(column.leave_id).where(*theirs, *now))

@@ -34,6 +34,7 @@ ATTENDANCE = Table(
     Column("employee_id", String(64), primary_key=True),
     Column("day", _DAY, primary_key=True),
     Column("hours", Quantity(), nullable=False),
+    Index("attendance_by_day", "company", "day"),
 )
 LEAVES = Table(
     "leaves",
@@ -46,6 +47,7 @@ LEAVES = Table(
     Column("kind", String(20), nullable=False),
     Column("status", String(20), nullable=False),
     Index("leaves_by_employee", "company", "employee_id", "last_day"),
+    Index("leaves_by_day", "company", "last_day"),
 )
 PROJECTS = Table(
     "projects",

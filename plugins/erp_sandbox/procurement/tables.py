@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, Integer, String, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, Integer, String, Table, UniqueConstraint
 
 from plugins.erp_sandbox.tables import METADATA, Moment, Money, Quantity, company
 
@@ -28,6 +28,7 @@ SUPPLIED = Table(
     company(),
     Column("supplier_id", String(64), primary_key=True),
     Column("product_id", String(64), primary_key=True),
+    Index("supplied_by_product", "company", "product_id"),
 )
 REQUISITIONS = Table(
     "requisitions",

@@ -32,6 +32,7 @@ WORKLOAD_NEGATIVE = code("WORKLOAD_NEGATIVE", "More hours are taken from an empl
 LEAVE_CONFLICT = code("LEAVE_CONFLICT", "The employee is away, or leave is asked for, in these days already.")
 LEAVE_UNKNOWN = code("LEAVE_UNKNOWN", "The ERP has no such leave.")
 DAYS_INVALID = code("DAYS_INVALID", "The last day comes before the first, or there are more than 366.")
+PAYROLL_TOO_LARGE = code("PAYROLL_TOO_LARGE", "Payroll is exported for 10,000 employees at a time: ask by department.")
 
 SKILLS = listed({"type": "string", "pattern": "^[a-z0-9][a-z0-9 +#.-]{0,49}$"}, 0, 50)
 HOURS: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 10_000, "multipleOf": 0.0001}
@@ -180,7 +181,7 @@ HR = Port(
                 },
                 {"made_at": MOMENT},
             ),
-            (DAYS_INVALID,),
+            (DAYS_INVALID, PAYROLL_TOO_LARGE),
         ),
     ),
 )
