@@ -22,6 +22,7 @@ FLOWS = {
     "task-assignment",
     "deal-prediction",
     "order-cancelled",
+    "materials-arrived",
     "stock-low",
     "employee-onboarded",
 }
