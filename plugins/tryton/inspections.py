@@ -29,6 +29,7 @@ _FIELDS = (
 )
 _PRODUCTION = "production,"
 _MADE = ("running", "done")
+_BETWEEN = " | "
 _KEPT: dict[str, Callable[[float], Any]] = {"integer": round, "numeric": exact, "float": float}
 """How Tryton keeps a measure of each type of point."""
 
@@ -109,7 +110,7 @@ def _create(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         because = "goods that come are inspected by their shipment, not by the purchase"
         raise not_supported("quality.create_inspection", because, field="purchase_order_id")
     reference = f"{goods(given['quantity'])}; {erp.key or ''}"
-    found = erp.first(INSPECTION, [["reference", "=", reference]], _FIELDS) if erp.key else None
+    found = _begun(erp, reference)
     if found is None:
         production = given.get("production_order_id")
         if production is not None:
@@ -117,11 +118,17 @@ def _create(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         origin = None if production is None else f"{_PRODUCTION}{production}"
         values = {"control": control_of(erp, product)["id"], "reference": reference, "origin": origin}
         found = erp.create(INSPECTION, values, _FIELDS)
-        oldest = erp.first(INSPECTION, [["reference", "=", reference]], _FIELDS) if erp.key else None
+        oldest = _begun(erp, reference)
         if oldest is not None and oldest["id"] != found["id"]:
             erp.delete(INSPECTION, found["id"])
             found = oldest
     return {**_shown(erp, found), "change": "created"}
+
+
+def _begun(erp: Tryton, reference: str) -> Record | None:
+    """Return the oldest inspection that the call began; who judged it may stand behind."""
+    same = [["reference", "=", reference], ["reference", "like", f"{finding.literal(reference)}{_BETWEEN}%"]]
+    return erp.first(INSPECTION, ["OR", *same], _FIELDS) if erp.key else None
 
 
 def _vet_made(erp: Tryton, production_id: str, given: Mapping[str, Any]) -> None:
@@ -209,8 +216,9 @@ def _at_one(erp: Tryton, inspection: Record, given: Mapping[str, Any]) -> dict[s
 
 def _as_a_whole(erp: Tryton, inspection: Record, given: Mapping[str, Any]) -> dict[str, Any]:
     """Pass or fail all that nobody has judged yet; what is to be measured and was not, nobody can."""
-    passed, there = given["passed"], dict(inspection["points"] or {})
-    if inspection["state"] != "pending":
+    passed, there, reference = given["passed"], dict(inspection["points"] or {}), inspection["reference"] or ""
+    begun = erp.key is not None and reference.endswith(f"{_BETWEEN}{erp.key}")
+    if inspection["state"] != "pending" and not begun:
         if inspection["state"] != ("passed" if passed else "failed"):
             raise finding.refused(INSPECTION_STATUS, "the inspection is over", status=status_of(inspection))
         return _answer(erp, inspection, "none")
@@ -221,6 +229,8 @@ def _as_a_whole(erp: Tryton, inspection: Record, given: Mapping[str, Any]) -> di
     if missing := sorted(points.keys() - kept.keys()):
         because = f"{', '.join(missing)}: a measured point is judged by its value alone"
         raise not_supported("quality.record_result", because, field="checkpoint")
+    if erp.key and not begun:  # who says against all points that it failed has to be known by whoever finishes that
+        erp.write(INSPECTION, inspection["id"], {"reference": f"{reference}{_BETWEEN}{erp.key}"})
     return _closed(erp, inspection, kept, passed=passed)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from plugins.tryton.rest import Tryton
+from server.kernel.errors import Retryable
+from server.sdk import CallRequest
 from tests.tryton.company import Company
+from tests.tryton.test_broken_off import Breaking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,3 +77,25 @@ def test_what_has_failed_is_not_in_stock_and_is_made_again(company: Company, sta
     assert again != made
     order = stage.world.call("production.get_order", production_order_id=again)
     assert (order["product_id"], order["quantity"], order["status"]) == (product, 3, "planned")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_a_failure_whose_handling_breaks_off_anywhere_is_handled_by_its_repetition(stage: Stage) -> None:
+    call, whole = stage.world.call, stage.world.context("whole")
+    for after in range(1, 100):
+        product, made = begun(stage, f"T-{after}")
+        about = {"product_id": product, "quantity": 3, "production_order_id": made}
+        inspection = {"inspection_id": call("quality.create_inspection", **about)["inspection_id"]}
+        call("quality.automated_checks", **inspection, measurements={"height": 90})
+        key, given = f"remade after {after}", {**inspection, "action": "remake"}
+        broken = replace(whole, http=Breaking(whole.http, after), idempotency_key=key)
+        try:
+            stage.world.adapter.execute(CallRequest("quality.handle_failure", given), broken)
+        except Retryable:
+            assert call("quality.handle_failure", key, **given)["status"] == "handled"
+        else:
+            assert after > 5, "it was broken off at each of its requests"
+            return
+        found = Tryton(whole, "").search("production", [["product", "=", int(product)]], ("state",))
+        assert (sorted(each["state"] for each in found), in_stock(stage, product)) == (["done", "draft"], 0), after
