@@ -93,7 +93,7 @@ _PAYMENT: dict[str, Any] = {
     "journal": {"type": "cash"},
     "lines": [_LINE],
 }
-_MOVE: dict[str, Any] = {"state": "done", "product": {"type": "goods"}}
+_ENDS = {"from_location": {"type": "supplier"}, "to_location": {"type": "storage"}, "shipment": None, "origin": None}
 _HOUSE: dict[str, Any] = {
     "id": 1,
     "type": "warehouse",
@@ -132,7 +132,7 @@ class Records:
             records.append({"id": _FIRST + place, **_RECORDS[operation], **stamps})
         self._tables[_MODELS[operation]] = records
         if operation == _STOCK:
-            self._tables["stock.move"] = [{**each, **_MOVE, "product": each["id"]} for each in records]
+            self._tables["stock.move"] = [{**each, **_ENDS, "state": "done", "product": each["id"]} for each in records]
         source = next(each for each in READ if each.operation.name == operation)
         return SourceStage(options={}, primary_key=(source.collection.key,), cursor=("updated_at",))
 

@@ -105,7 +105,8 @@ def test_stock_is_read_again_when_something_was_moved(erp: World, context: Conte
     moved = before[0]["product_id"]
     after = erp.call("inventory.adjust_stock", product_id=moved, change=7, reason="found")
     [row] = read(stock, context, {}, after=(last, before[-1]["product_id"]))
-    assert (row["product_id"], row["on_hand"], row["available"]) == (moved, after["on_hand"], after["available"])
+    wanted = (moved, after["on_hand"], after["available"], "added")
+    assert (row["product_id"], row["on_hand"], row["available"], row["kind"]) == wanted
     assert [each["product_id"] for each in read(stock, context, {})] == [
         *(each["product_id"] for each in before[1:]),
         moved,
