@@ -6,14 +6,14 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, inspect, select, text
+from sqlalchemy import insert, inspect, select, text, update
 
 from plugins.erp_sandbox.finance.tables import FINANCE_TABLES
 from plugins.erp_sandbox.inventory.tables import INVENTORY_TABLES
 from plugins.erp_sandbox.logistics.tables import LOGISTICS_TABLES
 from plugins.erp_sandbox.people.tables import PEOPLE_TABLES
 from plugins.erp_sandbox.procurement.tables import PROCUREMENT_TABLES
-from plugins.erp_sandbox.production.tables import PRODUCTION_TABLES
+from plugins.erp_sandbox.production.tables import PRODUCTION_ORDERS, PRODUCTION_TABLES
 from plugins.erp_sandbox.quality.tables import QUALITY_TABLES
 from plugins.erp_sandbox.sales.tables import SALES_TABLES
 from plugins.erp_sandbox.tables import CALLS, CUSTOMERS, METADATA, OUTBOX, VERSIONS
@@ -47,10 +47,16 @@ def _stock_and_production(connection: Connection) -> None:
     METADATA.create_all(connection, tables=[*stock, *PRODUCTION_TABLES, *QUALITY_TABLES, *PROCUREMENT_TABLES])
 
 
-def _indexes(connection: Connection) -> None:
-    """Make those that were thought of later than their tables."""
+def _later(connection: Connection) -> None:
+    """Make what was thought of later than its tables, where they were made before."""
+    column = PRODUCTION_ORDERS.c.completed_at
+    if column.name not in {each["name"] for each in inspect(connection).get_columns(PRODUCTION_ORDERS.name)}:
+        kind = column.type.compile(dialect=connection.dialect)
+        connection.execute(text(f"ALTER TABLE {PRODUCTION_ORDERS.name} ADD COLUMN {column.name} {kind}"))
+        done = PRODUCTION_ORDERS.c.status == "completed"
+        connection.execute(update(PRODUCTION_ORDERS).where(done).values({column: PRODUCTION_ORDERS.c.updated_at}))
     connection.execute(text("DROP INDEX IF EXISTS calls_by_age"))
-    for table in (CALLS, *PEOPLE_TABLES, *PROCUREMENT_TABLES):
+    for table in (CALLS, *PEOPLE_TABLES, *PRODUCTION_TABLES, *PROCUREMENT_TABLES):
         for each in sorted(table.indexes, key=lambda index: str(index.name)):
             each.create(connection, checkfirst=True)
 
@@ -60,7 +66,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _sales_and_finance,
     _people,
     _stock_and_production,
-    _indexes,
+    _later,
 )
 """A step that is released never changes; a table that a later step alters is written out in the step that made it."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from plugins.erp_sandbox.inventory.tables import STOCK
 from plugins.erp_sandbox.opening import working
-from server.sdk import Retryable
+from server.sdk import Permanent
 from tests.erp.calling import call, refusal, told
 from tests.erp.stocking import order, product, shipped, stock
 
@@ -134,8 +134,10 @@ def test_the_report_goes_on_page_by_page_and_the_figures_sum_up_the_journal(cont
 
 
 @pytest.mark.parametrize(("on_hand", "reserved"), [(-1, 0), (1, 2), (1, -1)])
-def test_the_database_itself_refuses_what_may_never_be(context: Context, on_hand: Decimal, reserved: Decimal) -> None:
-    with pytest.raises(Retryable) as refused:
+def test_the_database_itself_refuses_what_may_never_be_for_good(
+    context: Context, on_hand: Decimal, reserved: Decimal
+) -> None:
+    with pytest.raises(Permanent) as refused:
         _put(context, on_hand, reserved)
     assert isinstance(refused.value.__cause__, IntegrityError)
 

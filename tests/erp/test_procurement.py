@@ -136,3 +136,15 @@ def test_the_one_that_sells_all_is_found_among_many(context: Context) -> None:
     anything = supplier(context, "anything")
     cog = items(**{product(context, "cog"): 1})
     assert call(context, "procurement.create_purchase_order", items=cog)["supplier_id"] == anything
+
+
+def test_what_runs_low_says_how_much_of_it_is_on_its_way(context: Context) -> None:
+    bolt = product(context, "bolt", 10)
+    supplier(context, "anything")
+    call(context, "inventory.update_stock_levels", levels=[{"product_id": bolt, "reorder_point": 5}])
+    for quantity in (20, 7):
+        bought = call(context, "procurement.create_purchase_order", items=items(**{bolt: quantity}))
+    call(context, "procurement.cancel_purchase_order", purchase_order_id=bought["purchase_order_id"])
+    call(context, "inventory.adjust_stock", product_id=bolt, change=-6, reason="broken")
+    [low] = told(context, "inventory.stock.low")
+    assert (low.data["available"], low.data["on_order"]) == (4, 20)

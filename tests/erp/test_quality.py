@@ -97,6 +97,8 @@ def test_what_failed_is_made_again(context: Context, action: str, steel: int, in
     assert (order_now["status"], order_now["produced"], order_now["stocked"]) == ("in_progress", 0, 0)
     assert not call(context, "production.check_all_complete", order_id=sold)["all_complete"]
     call(context, "production.complete", production_order_id=made)
+    assert len(told(context, "production.order.completed")) == 1, "who counts those that are completed counts it once"
+    assert len(told(context, "order.ready.for.fulfillment")) == 1 + into_stock
     assert stock(context, gear) == (5, 5), "kept for the order"
     assert stock(context, product(context, "steel")) == (steel, 0)
 

@@ -15,11 +15,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from plugins.erp_sandbox.inventory.tables import STOCK
 from plugins.erp_sandbox.migrating import STEPS, migrate
-from plugins.erp_sandbox.opening import working
 from plugins.erp_sandbox.outbox import KEPT
-from plugins.erp_sandbox.records import add
 from plugins.erp_sandbox.tables import METADATA
 from server.kernel.clock import ManualClock
 from server.sdk import Batch, CallRequest, Context, Destination, Permanent, ReadRequest, Tenant, Window
@@ -255,17 +252,6 @@ def test_what_a_source_reads_a_target_has_written(context: Context) -> None:
     assert len({row["customer_id"] for page in pages for row in page.rows}) == 80
     assert source.count(request, context) == 80
     assert sum(len(page) for page in target.keys(to, 50, context)) == 120
-
-
-def test_what_the_database_itself_refuses_is_not_tried_again(context: Context) -> None:
-    wrong = {"product_id": "prd_1", "on_hand": Decimal(1), "reserved": Decimal(2), "updated_at": context.clock.now()}
-
-    def write() -> None:
-        with working(context, writes=True) as desk:
-            add(desk, STOCK, {"company": desk.company, **wrong, "reorder_point": None, "reorder_quantity": None})
-
-    with pytest.raises(Permanent):
-        write()
 
 
 def test_the_tables_are_those_that_are_declared_and_made_once(engine: Engine) -> None:

@@ -79,6 +79,9 @@ def test_what_runs_low_is_ordered_anew(company: Sales) -> None:
     purchase = company.ended("stock-low")["output"]["purchase_order_id"]
     assert company.rows("SELECT purchase_order_id FROM purchase_orders") == [(purchase,)]
     assert company.rows("SELECT recipient FROM notifications") == [("purchasing@example.com",)]
+    for change in (3, -3):
+        company.erp("inventory.adjust_stock", product_id=leg, change=change, reason="counted")
+    assert company.ended("stock-low", 2)["output"] == {"purchase_order_id": None}, "50 are on their way"
 
 
 def test_a_cancelled_order_gives_back_goods_and_money(company: Sales) -> None:

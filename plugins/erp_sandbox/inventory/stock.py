@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from plugins.erp_sandbox import records
+from plugins.erp_sandbox.inventory import coming
 from plugins.erp_sandbox.inventory.tables import STOCK, STOCK_MOVES
 from plugins.erp_sandbox.records import NOTHING, Record, moment, number, refused
 from server.sdk.ports.inventory import STOCK_SHORT
@@ -144,8 +145,9 @@ def tell(desk: Desk, after: Level, why: Why) -> None:
 def tell_low(desk: Desk, before: Level, after: Level) -> None:
     """Say that there is little of something, just when it becomes so."""
     if after.is_low and not before.is_low:
+        data = {**after.shown(), "on_order": number(coming.of(desk, after.product_id))}
         for type_ in ("stock.low", "inventory.stock.low"):
-            desk.emit(type_, f"product/{after.product_id}", after.shown())
+            desk.emit(type_, f"product/{after.product_id}", data)
 
 
 def _moves(change_: Change) -> bool:

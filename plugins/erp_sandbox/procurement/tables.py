@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, Integer, String, Table, UniqueConstraint, text
 
 from plugins.erp_sandbox.tables import METADATA, Moment, Money, Quantity, company
 
@@ -62,6 +62,7 @@ PURCHASES = Table(
     Column("expected_date", _DAY),
     Column("created_at", Moment(), nullable=False),
 )
+_TO_COME = text("received < quantity")
 PURCHASE_ITEMS = Table(
     "purchase_order_items",
     METADATA,
@@ -73,5 +74,6 @@ PURCHASE_ITEMS = Table(
     Column("unit_price", Money(), nullable=False),
     Column("net", Money(), nullable=False),
     CheckConstraint("quantity > 0 AND received >= 0 AND received <= quantity", name="purchase_order_items_come_once"),
+    Index("purchase_order_items_to_come", "company", "product_id", postgresql_where=_TO_COME, sqlite_where=_TO_COME),
 )
 PROCUREMENT_TABLES = (SUPPLIERS, SUPPLIED, REQUISITIONS, REQUISITION_ITEMS, PURCHASES, PURCHASE_ITEMS)

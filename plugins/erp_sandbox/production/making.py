@@ -124,13 +124,16 @@ def _settled(desk: Desk, order: Record, was: str | None = None) -> Record:
         return order
     done = not waiting(order)
     after = STATUS.after(order["status"], "finish" if done else "inspect")
-    order = records.change(desk, PRODUCTION_ORDERS, order, status=after)
+    first = done and order["completed_at"] is None
+    order = records.change(
+        desk, PRODUCTION_ORDERS, order, status=after, completed_at=desk.now if first else order["completed_at"]
+    )
     if not done or was == "completed":
         return order
     orders.free_days(desk, order)
-    desk.emit(
-        "production.order.completed", orders.subject(order), orders.told(order, quantity=number(order["quantity"]))
-    )
+    if first:  # who counts the orders that are completed counts none twice
+        data = orders.told(order, quantity=number(order["quantity"]))
+        desk.emit("production.order.completed", orders.subject(order), data)
     if order["order_id"] is not None and orders.all_complete(desk, order)["all_complete"]:
         desk.emit("order.ready.for.fulfillment", f"order/{order['order_id']}", {"order_id": order["order_id"]})
     return order

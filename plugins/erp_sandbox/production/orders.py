@@ -66,7 +66,7 @@ def create(desk: Desk, given: Mapping[str, Any]) -> Record:
         "status": "planned",
         "priority": given.get("priority", "normal"),
         "due_date": given.get("due_date"),
-        **dict.fromkeys(("scheduled_start", "scheduled_end", "note")),
+        **dict.fromkeys(("scheduled_start", "scheduled_end", "note", "completed_at")),
     }
     order = records.stamped(desk, values)
     records.add(desk, PRODUCTION_ORDERS, order)

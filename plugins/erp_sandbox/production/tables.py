@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, String, Table
+from sqlalchemy import CheckConstraint, Column, Index, Integer, String, Table, text
 
 from plugins.erp_sandbox.tables import METADATA, Moment, Quantity, company
 
@@ -27,6 +27,7 @@ BOM_PARTS = Table(
     CheckConstraint("quantity > 0", name="bom_parts_are_some"),
     CheckConstraint("product_id <> component_id", name="bom_parts_are_others"),
 )
+_WAITING = text("status = 'waiting_materials'")
 PRODUCTION_ORDERS = Table(
     "production_orders",
     METADATA,
@@ -44,6 +45,7 @@ PRODUCTION_ORDERS = Table(
     Column("scheduled_start", _DAY),
     Column("scheduled_end", _DAY),
     Column("note", String(500)),
+    Column("completed_at", Moment()),  # when all was made for the first time, whatever is made anew after it
     Column("revision", Integer(), nullable=False),
     Column("created_at", Moment(), nullable=False),
     Column("updated_at", Moment(), nullable=False),
@@ -52,6 +54,13 @@ PRODUCTION_ORDERS = Table(
         "stocked >= 0 AND rejected >= 0 AND stocked + rejected <= produced", name="production_orders_stock_what_is_made"
     ),
     Index("production_orders_by_order", "company", "order_id"),
+    Index(
+        "production_orders_waiting",
+        "company",
+        "production_order_id",
+        postgresql_where=_WAITING,
+        sqlite_where=_WAITING,
+    ),
 )
 PRODUCTION_MATERIALS = Table(
     "production_materials",
