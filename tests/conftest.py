@@ -84,15 +84,17 @@ def _lent(_database_server: str, _template: str) -> Iterator[Lent]:
 
 
 @pytest.fixture
-def _lent_database(_lent: Lent) -> Iterator[str]:
+def database_url(_lent: Lent) -> Iterator[str]:
+    """The URL of a migrated, empty database that no other test uses at the same time, nor finds anything of this one in."""
     yield _lent.take()
     _lent.give_back()
 
 
-@pytest.fixture
-def database_url(_lent_database: str) -> str:
-    """The URL of a migrated, empty database that no other test uses at the same time, nor finds anything of this one in."""
-    return _lent_database
+@pytest.fixture(scope="session")
+def reused_database(_database_server: str, _template: str) -> Iterator[str]:
+    """The same for modules whose server outlives a test, one after the other: whoever is done `empty`s it."""
+    with copied(_database_server, _template) as url:
+        yield text(url)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from server.access.throttle import AuthenticationFailures
 from server.app import create_app
 from server.config import Settings
 from server.store import Cause, Store
-from tests.support.reused import emptied_database, reused_database  # noqa: F401 (fixtures)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,13 +39,6 @@ class Services:
     observers: list[Callable] = field(default_factory=list)
     directs: tuple = ()
     doors: tuple = ()
-
-
-@pytest.fixture
-def database_url(request: pytest.FixtureRequest) -> str:
-    """One database for all tests of this folder, empty for each."""
-    url: str = request.getfixturevalue("emptied_database")
-    return url
 
 
 @pytest.fixture

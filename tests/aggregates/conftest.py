@@ -14,7 +14,6 @@ from server.kernel.clock import ManualClock, SystemClock
 from server.store import Cause, Scope, Store, Tx
 from server.store.repository import MemoryRepository, SqlRepository
 from server.webhooks.aggregate import Webhook
-from tests.support.reused import emptied_database, reused_database  # noqa: F401 (fixtures)
 from tests.support.tenants import make_workspace
 
 if TYPE_CHECKING:
@@ -24,13 +23,6 @@ if TYPE_CHECKING:
     from server.store.repository import Repository
 
 ANNA = Cause("user:anna", "cor_1", "evt_0")
-
-
-@pytest.fixture
-def database_url(request: pytest.FixtureRequest) -> str:
-    """One database for all tests of this folder, empty for each."""
-    url: str = request.getfixturevalue("emptied_database")
-    return url
 
 
 @pytest.fixture

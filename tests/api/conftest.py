@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.api.world import Place, World
-from tests.support.reused import emptied_database, empty, reused_database  # noqa: F401 (fixtures)
+from tests.support.databases import empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture(scope="module")
-def world(reused_database: str) -> Iterator[World]:  # noqa: F811
+def world(reused_database: str) -> Iterator[World]:
     """The application on a database of this module's own."""
     world = World(reused_database)
     world.open()

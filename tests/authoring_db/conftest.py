@@ -24,7 +24,6 @@ from server.store import Cause, Scope, Store
 from server.transport.addresses import AddressPolicy
 from server.web.permissions import TOKEN_ROLES
 from server.web.principals import Principal
-from tests.support.reused import emptied_database, reused_database  # noqa: F401 (fixtures)
 from tests.support.tenants import make_workspace
 
 if TYPE_CHECKING:
@@ -110,13 +109,6 @@ class Hand:
 
     def routes(self) -> int:
         return int(self.rows("SELECT routes_version FROM workspaces WHERE id = :workspace_id")[0].routes_version)
-
-
-@pytest.fixture
-def database_url(request: pytest.FixtureRequest) -> str:
-    """One database for all tests of this folder, empty for each."""
-    url: str = request.getfixturevalue("emptied_database")
-    return url
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from server.access import tokens
 from server.access.authentication import local_admin
 from server.events.envelope import NewEvent
 from server.runtime.ports import free_port
+from tests.support.databases import empty
 from tests.support.product import Product, until
-from tests.support.reused import empty
 from tests.support.streams import OF_WORKSPACE, Tail
 
 if TYPE_CHECKING:

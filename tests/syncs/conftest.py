@@ -11,7 +11,6 @@ from server.store import Cause, Scope, Store
 from server.syncs import ticks
 from server.syncs.aggregate import SyncJob
 from server.syncs.repository import SYNC_JOBS
-from tests.support.reused import emptied_database, reused_database  # noqa: F401 (fixtures)
 from tests.support.tenants import make_workspace
 
 if TYPE_CHECKING:
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 ANNA = Cause("user:anna", "cor_1", "evt_0")
-
-
-@pytest.fixture
-def database_url(request: pytest.FixtureRequest) -> str:
-    """One database for all tests of this folder, empty for each."""
-    url: str = request.getfixturevalue("emptied_database")
-    return url
 
 
 class Jobs:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from server.store import Store
-from tests.support.reused import emptied_database, reused_database  # noqa: F401 (fixtures)
-from tests.web.toy import prepare, toy_app
+from tests.support.databases import Lent, copied, text
+from tests.web.toy import make_table, make_tenants, toy_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
 
-@pytest.fixture
-def database_url(request: pytest.FixtureRequest) -> str:
-    """One database for all tests of this folder, empty for each."""
-    url: str = request.getfixturevalue("emptied_database")
-    return url
+@pytest.fixture(scope="session")
+def _lent(_database_server: str, _template: str) -> Iterator[Lent]:
+    """Databases that have the toys' table too."""
+    with copied(_database_server, _template) as url:
+        store = Store(text(url), "crossdock_engine")
+        make_table(store)
+        store.close()
+        lent = Lent(_database_server, str(url.database))
+        yield lent
+        lent.close()
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Store]:
     store = Store(database_url, "crossdock_engine")
-    prepare(store)
+    make_tenants(store)
     yield store
     store.close()
 

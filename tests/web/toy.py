@@ -202,18 +202,22 @@ def principal_of(token: str | None) -> Principal | None:
     )
 
 
-def prepare(engine: Store) -> None:
-    """Make the tenants and the table of toys, fenced like all others."""
+def make_tenants(engine: Store) -> None:
+    """Make two workspaces."""
     with engine.connect() as connection:
         connection.exec_driver_sql("INSERT INTO organizations (name) VALUES ('default')")
         connection.exec_driver_sql("INSERT INTO workspaces (organization_id, name) VALUES (1, 'w1'), (1, 'w2')")
+
+
+def make_table(engine: Store) -> None:
+    """Make the table of toys, fenced like all others."""
+    with engine.connect() as connection:
         connection.exec_driver_sql(
             """RESET ROLE;
-               CREATE TABLE IF NOT EXISTS toys (workspace_id bigint NOT NULL, name text NOT NULL, size int NOT NULL,
+               CREATE TABLE toys (workspace_id bigint NOT NULL, name text NOT NULL, size int NOT NULL,
                  version int NOT NULL DEFAULT 1, made int NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
                  PRIMARY KEY (workspace_id, name));
                ALTER TABLE toys ENABLE ROW LEVEL SECURITY;
-               DROP POLICY IF EXISTS tenant ON toys;
                CREATE POLICY tenant ON toys TO crossdock_api
                  USING (workspace_id = nullif(current_setting('crossdock.workspace', true), '')::bigint);
                GRANT SELECT, INSERT, UPDATE, DELETE ON toys TO crossdock_api;

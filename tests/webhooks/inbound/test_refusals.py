@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.databases import empty
 from tests.support.inbound import declare
 from tests.support.product import Product
-from tests.support.reused import empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

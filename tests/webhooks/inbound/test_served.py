@@ -19,9 +19,9 @@ import standardwebhooks
 
 from server.runtime.ports import free_port
 from server.sdk.signing import generate_secret
+from tests.support.databases import empty
 from tests.support.inbound import declare
 from tests.support.product import Product
-from tests.support.reused import empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
