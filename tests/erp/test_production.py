@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -172,6 +173,30 @@ def test_without_materials_nothing_is_made(context: Context) -> None:
     assert {each["product_id"]: each["missing"] for each in event.data["missing"]}[rubber] == 3
     checked = call(context, "inventory.check_materials", production_order_id=big)
     assert not checked["all_available"]
+
+
+def test_what_waits_is_found_by_the_materials_that_it_still_takes(context: Context) -> None:
+    made, rubber, bolt = bike(context)
+    other = product(context, "door", 5)
+    bom(context, other, **{bolt: 1})
+    orders = sorted(make(context, each) for each in (made, other, made))
+    for each in orders:
+        call(context, "production.update_status", production_order_id=each, status="waiting_materials")
+    make(context, made)
+
+    def waiting(**given: Any) -> tuple[list[str], str | None]:
+        found = call(context, "production.find_waiting", **given)
+        return [each["production_order_id"] for each in found["production_orders"]], found["next"]
+
+    assert waiting() == (orders, None)
+    assert waiting(limit=2) == (orders[:2], orders[1])
+    assert waiting(limit=2, cursor=orders[1]) == (orders[2:], None)
+    assert waiting(product_id=bolt) == (orders, None)
+    assert len(waiting(product_id=rubber)[0]) == 2
+    call(context, "production.complete", production_order_id=waiting(product_id=rubber)[0][0])
+    assert len(waiting(product_id=rubber)[0]) == 1
+    rival = replace(context, config={"company": "second"})
+    assert call(rival, "production.find_waiting", product_id=bolt)["production_orders"] == []
 
 
 def test_what_waits_for_its_inspection_is_not_in_stock_until_it_is_taken_in_once(context: Context) -> None:
