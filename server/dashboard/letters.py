@@ -35,7 +35,7 @@ def add(pages: Blueprint, store: Store, reopens: dict[str, Reopen]) -> None:
     def letters() -> str:
         webhook, resolved = argument("webhook"), argument("show") == "resolved"
         with store.begin(current.scope(), current.cause()) as tx:
-            owner = f"webhook/{webhook}" if webhook else None
+            owner = _owner(webhook) if webhook else None
             rows = queries.letters(tx, before=before(_LISTING), limit=PAGE + 1, owner=owner, resolved=resolved)
             names = queries.names(tx)
         return render_template(
@@ -64,11 +64,16 @@ def add(pages: Blueprint, store: Store, reopens: dict[str, Reopen]) -> None:
     def retry_all() -> Response:
         webhook = request.form.get("webhook", "").strip()
         if not webhook or len(webhook) > 300:  # noqa: PLR2004 - as long as any filter
-            raise Invalid("name the webhook whose dead letters are meant", source="dashboard")
+            raise Invalid("name the definition whose dead letters are meant", source="dashboard")
         with store.begin(current.scope(), current.cause()) as tx:
-            found = reading.open_letters(tx, f"webhook/{webhook}", _AT_ONCE)
+            found = reading.open_letters(tx, _owner(webhook), _AT_ONCE)
             count = usecases.retry_dead_letters(tx, found, reopens)
         return back("letters", "letters-retried", count, webhook=webhook)
+
+
+def _owner(name: str) -> str:
+    """Return whose dead letters are meant: the name alone is a webhook's, others come as KIND/NAME."""
+    return name if "/" in name else f"webhook/{name}"
 
 
 def _resolve(store: Store, letter_id: str, act: Callable[[Tx, list[UUID]], int], done: str) -> Response:

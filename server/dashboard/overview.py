@@ -29,12 +29,14 @@ def add(pages: Blueprint, store: Store) -> None:
             figures = kpis.read(tx)
             troubled = queries.troubled(tx)
             waiting = queries.waiting(tx, [each.id for each in troubled])
+            runs = queries.stuck_runs(tx)
             letters = queries.letters(tx, before=None, limit=_LETTERS)
         return render_template(
             "dashboard/overview.html",
             figures=figures,
             troubled=troubled,
             waiting=waiting,
+            runs=runs,
             letters=letters,
             refresh_seconds=REFRESH_SECONDS,
             refresh=REFRESH_SECONDS if request.args.get("refresh") == str(REFRESH_SECONDS) else None,

@@ -17,15 +17,37 @@ if TYPE_CHECKING:
 
 NAMES = 500
 _TROUBLED = 50
-# With the business document that it is about, where it died delivering an event.
+_RUNS = 20
+# With the business document that it is about, where it came of an event.
 _LETTERS = """
 SELECT l.*, e.id AS event_id, e.type AS event_type, e.subject, d.last_status, d.id AS delivery_id,
-  s.run_id, s.key AS record_key
+  s.run_id, s.key AS record_key, r.key AS run_key
 FROM dead_letters l
 LEFT JOIN deliveries d ON l.kind = 'delivery' AND d.id = l.ref AND d.workspace_id = l.workspace_id
 LEFT JOIN sync_refused s ON l.kind = 'record' AND s.id = l.ref AND s.workspace_id = l.workspace_id
-LEFT JOIN events e ON e.uid = coalesce(d.event_uid, l.ref) AND e.workspace_id = l.workspace_id
+LEFT JOIN flow_runs r ON l.kind = 'flow' AND r.id = l.ref AND r.workspace_id = l.workspace_id
+LEFT JOIN events e ON e.uid = coalesce(d.event_uid, r.event_uid, l.ref) AND e.workspace_id = l.workspace_id
 WHERE l.workspace_id = :workspace_id
+"""
+# Of those that wait the newest thousand: most wait for events, and there may be a hundred thousand of them.
+_STUCK = """
+WITH stuck AS (
+  (SELECT r.id, r.error ->> 'message' AS why FROM flow_runs r
+   WHERE r.workspace_id = :workspace_id AND r.state = 'failed' ORDER BY r.id DESC LIMIT :limit)
+  UNION ALL
+  (SELECT r.id, r.error ->> 'message' FROM flow_runs r
+   WHERE r.workspace_id = :workspace_id AND r.state = 'compensation_failed' ORDER BY r.id DESC LIMIT :limit)
+  UNION ALL
+  (SELECT w.id, s.note ->> 'message' FROM (
+     SELECT r.id FROM flow_runs r WHERE r.workspace_id = :workspace_id AND r.state = 'waiting' ORDER BY r.id DESC LIMIT 1000
+   ) w JOIN flow_steps s ON s.workspace_id = :workspace_id AND s.run_id = w.id AND s.state = 'waiting'
+   WHERE s.note ->> 'message' IS NOT NULL LIMIT :limit)
+)
+SELECT r.id, f.name AS flow, r.state, r.key, r.created_at, s.why, e.subject, e.type AS event_type
+FROM stuck s JOIN flow_runs r ON r.id = s.id AND r.workspace_id = :workspace_id
+JOIN flows f ON f.id = r.flow_id AND f.workspace_id = r.workspace_id
+LEFT JOIN events e ON e.workspace_id = r.workspace_id AND e.uid = r.event_uid
+ORDER BY r.id DESC LIMIT :limit
 """
 
 
@@ -58,6 +80,11 @@ def letter_of(tx: Tx, ref: UUID) -> Row[Any] | None:
         "SELECT * FROM dead_letters WHERE workspace_id = :workspace_id AND ref = :ref AND resolved_at IS NULL LIMIT 1",
         ref=ref,
     )
+
+
+def stuck_runs(tx: Tx) -> Sequence[Row[Any]]:
+    """Return runs of flows that need a person, newest first: that failed, could not be undone, or ask for an approval."""
+    return tx.all(_STUCK, limit=_RUNS)
 
 
 def webhook_state(tx: Tx, identity: UUID) -> str:

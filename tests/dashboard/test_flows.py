@@ -78,6 +78,25 @@ def test_a_failed_run_is_retried_from_its_page(flows: Flowing, browser: FlaskCli
     assert "Retry</button>" not in browser.get(path).text
 
 
+def test_the_first_page_leads_to_what_needs_a_person(flows: Flowing, browser: FlaskClient) -> None:
+    asking = flows.start(flows.flow("ask", [{"id": "ok", "approve": {"message": "May {{ data.n }} go?"}}]), {"n": "SO-1"})
+    flows.until(asking, lambda row: row.state == "waiting")
+    flows.pretend.fails["thing.do"] = [Permanent("no", code="NO", source="erp", sku="A-1")]
+    failed = flows.ended(flows.start(flows.flow("fails", [do("a", on_error="fail")])))
+    first = browser.get("/").text
+    for run, words in ((asking, "asks: "), (failed.id, ">failed<")):
+        assert f"/flow-runs/{show('run', run)}" in first
+        assert words in first
+    assert "May SO-1 go?" in first
+    assert "<dd><bdi>A-1</bdi></dd>" in browser.get(f"/flow-runs/{show('run', failed.id)}").text
+    letters = browser.get("/dead-letters?webhook=flow/fails")
+    assert 'webhook=flow/fails"' in browser.get("/flows").text
+    assert "The run goes on" not in letters.text
+    page = press(browser, letters, "/dead-letters/retry-all", webhook="flow/fails")
+    assert "1 dead letters are due again." in page.text
+    assert flows.ended(failed.id).state == "completed"
+
+
 def test_what_cannot_be_is_not_there(flows: Flowing, browser: FlaskClient) -> None:
     assert browser.get("/flows/none").status_code == 404
     assert browser.get("/flow-runs/run_" + "0" * 26).status_code == 404
