@@ -31,10 +31,12 @@ from plugins.tryton import (
     shipments,
     stock,
     suppliers,
+    turnover,
 )
 from plugins.tryton.coverage import not_supported
 from plugins.tryton.rest import Tryton
 from plugins.tryton.syncing import LISTED, READ
+from plugins.tryton.writing import WRITTEN
 from server.sdk import Adapter, first_rows, measured
 from server.sdk.ports import PORTS
 
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 _MODULES = (
     *(attendance, cancelling, controls, customers, deals, expenses, failures, histories, inspections, invoices),
     *(making, orders, payments, people, planning, procurement, products, projects, receipts, refunds, reports),
-    *(crediting, requisitions, shipments, stock, suppliers),
+    *(crediting, requisitions, shipments, stock, suppliers, turnover),
 )
 ANSWERED: dict[str, Work] = {name: work for module in _MODULES for name, work in module.OPERATIONS.items()}
 
@@ -60,6 +62,7 @@ class TrytonAdapter(Adapter):
     operations = (*(operation for port in PORTS for operation in port), *LISTED)
     not_supported = frozenset(each.name for each in operations) - ANSWERED.keys() - {each.name for each in LISTED}
     sources = READ
+    targets = WRITTEN
 
     def execute(self, request: CallRequest, context: Context) -> dict[str, Any]:
         """Work on the call; what Tryton has no notion of is refused with NOT_SUPPORTED_HERE."""

@@ -143,3 +143,12 @@ def test_what_is_counted_is_not_less_than_what_is_reserved(stage: Stage) -> None
     assert same["change"] == "none"
     points = [{"product_id": lamp, "reorder_point": 2}]
     assert refusal(stage.world, "inventory.update_stock_levels", levels=points)[1]["field"] == "reorder_point"
+
+
+def test_what_went_in_and_out_is_summed_up(stage: Stage) -> None:
+    before = stage.world.call("inventory.stock_analytics", days=2)
+    rope = new_product(stage.world, "ROPE", 9)
+    stage.world.call("inventory.adjust_stock", product_id=rope, change=-4, reason="frayed")
+    after = stage.world.call("inventory.stock_analytics", days=2)
+    changed = {name: after[name] - before[name] for name in ("products", "on_hand", "moved_in", "moved_out")}
+    assert changed == {"products": 1, "on_hand": 5, "moved_in": 9, "moved_out": 4}

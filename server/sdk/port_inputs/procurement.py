@@ -40,6 +40,7 @@ INPUTS: Inputs = {
         "components": [stage.some(3), {"product_id": stage.made, "quantity": 1}],
         "makes": 2,
     },
+    "inventory.stock_analytics": lambda _stage: {"days": 7},
     "inventory.update_stock_levels": lambda stage: {"levels": [{"product_id": _new(stage), "on_hand": 12}]},
     "procurement.cancel_purchase_order": _ordered,
     "procurement.cancel_requisition": _requisition,
