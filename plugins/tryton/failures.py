@@ -36,7 +36,7 @@ def _handle(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         raise finding.refused(INSPECTION_STATUS, f"the inspection is {status}", status=status)
     number, action = quantity_of(erp, inspection), given["action"]
     production = _production(erp, inspection, number, action)
-    _under_way(erp, inspection, {"title": action, "description": f"{given.get('note', '')}\n{mark}".strip()})
+    _under_way(erp, inspection, [f"{action}: {given['note']}" if "note" in given else action, mark])
     if production is None:
         moved(erp, str(inspection["control"]["product"]), -number)
     elif action != "rework":
@@ -70,11 +70,12 @@ def _production(erp: Tryton, inspection: Record, number: Decimal, action: str) -
     return production
 
 
-def _under_way(erp: Tryton, inspection: Record, values: dict[str, Any]) -> None:
+def _under_way(erp: Tryton, inspection: Record, said: list[str]) -> None:
     """Say on the alerts what is done, and defer them: while one is open, Tryton lets nobody finish the production."""
     for each in inspection["alerts"]:
-        if each["state"] != "resolved":
-            erp.write(ALERT, each["id"], values)
+        before = each["description"] or ""
+        if each["state"] != "resolved" and said[-1] not in before:
+            erp.write(ALERT, each["id"], {"description": "\n".join(filter(None, [before, *said]))})
         _pressed(erp, each, {"open": "process", "processing": "defer"})
 
 

@@ -99,3 +99,21 @@ def test_a_failure_whose_handling_breaks_off_anywhere_is_handled_by_its_repetiti
             return
         found = Tryton(whole, "").search("production", [["product", "=", int(product)]], ("state",))
         assert (sorted(each["state"] for each in found), in_stock(stage, product)) == (["done", "draft"], 0), after
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_who_fails_a_whole_that_would_pass_is_heard_wherever_the_call_breaks_off(stage: Stage) -> None:
+    call, whole = stage.world.call, stage.world.context("whole")
+    for after in range(1, 100):
+        made = call("quality.create_inspection", product_id=stage.bought, quantity=2)
+        given = {"inspection_id": made["inspection_id"], "passed": False, "note": "scratched"}
+        key = f"failed after {after}"
+        broken = replace(whole, http=Breaking(whole.http, after), idempotency_key=key)
+        try:
+            stage.world.adapter.execute(CallRequest("quality.record_result", given), broken)
+        except Retryable:
+            assert call("quality.record_result", key, **given)["status"] == "failed", after
+        else:
+            assert after > 5, "it was broken off at each of its requests"
+            return
