@@ -15,7 +15,8 @@ from plugins.tryton.orders import FIELDS as SALE_FIELDS
 from plugins.tryton.orders import SALE, again, confirm, is_given_up, leave, order_of
 from plugins.tryton.products import percent
 from plugins.tryton.values import STAMPS, amount, day, exact, goods, quantity, stamps
-from server.sdk.ports.finance import CREDIT_LIMIT, INVOICE_STATUS, INVOICE_UNKNOWN, ORDER_INVOICED
+from server.sdk.ports.finance import CREDIT_LIMIT, INVOICE_STATUS, INVOICE_UNKNOWN
+from server.sdk.ports.orders import ORDER_INVOICED
 from server.sdk.ports.products import PRODUCT_UNKNOWN
 
 if TYPE_CHECKING:

@@ -53,6 +53,19 @@ def accounts(context: Context) -> dict[str, str]:
     return {each["account"]: each["balance"] for each in found["accounts"]}
 
 
+def test_what_is_invoiced_is_what_is_ordered(context: Context, customer: str) -> None:
+    order = order_of(context, customer)
+    invoice = call(context, "invoices.create_from_order", order_id=order)["invoice_id"]
+    [item] = call(context, "orders.get", order_id=order)["items"]
+    same = {"product_id": item["product_id"], "quantity": 1, "unit_price": "100"}
+    assert call(context, "orders.update", order_id=order, items=[same], note="soon")["change"] == "updated"
+    more = {"order_id": order, "items": [{**same, "quantity": 2}]}
+    refused = refusal(context, "orders.update", more)
+    assert (refused.code, refused.details["invoice_id"]) == ("ORDER_INVOICED", invoice)
+    call(context, "invoices.void", invoice_id=invoice)
+    assert call(context, "orders.update", more)["net"] == "200.00"
+
+
 def test_an_order_is_invoiced_once_with_its_lines_to_the_cent(context: Context, customer: str) -> None:
     order = order_of(context, customer, "33.33")
     made = call(context, "invoices.create_from_order", order_id=order, terms="net14")

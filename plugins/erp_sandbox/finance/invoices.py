@@ -11,8 +11,8 @@ from plugins.erp_sandbox.finance.tables import INVOICE_LINES, INVOICES
 from plugins.erp_sandbox.records import add, cents, change, many, one, parts, refused, shown, stamped
 from plugins.erp_sandbox.sales import customers, orders, pricing
 from plugins.erp_sandbox.transitions import Transitions
-from server.sdk.ports.finance import CREDIT_LIMIT, INVOICE_STATUS, INVOICE_UNKNOWN, ORDER_INVOICED
-from server.sdk.ports.orders import ORDER_CUSTOMER
+from server.sdk.ports.finance import CREDIT_LIMIT, INVOICE_STATUS, INVOICE_UNKNOWN
+from server.sdk.ports.orders import ORDER_CUSTOMER, ORDER_INVOICED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,16 +107,26 @@ def create_from_order(desk: Desk, given: Mapping[str, Any]) -> Record:
     """Answer `invoices.create_from_order`: the lock of the order lets one of many callers write its invoice."""
     order = orders.find(desk, given["order_id"], lock=True)
     orders.MOVES.after(order["status"], "invoice")
-    alive = many(desk, INVOICES, INVOICES.c.order_id == order["order_id"], INVOICES.c.status != "void", most=1)
-    if alive:
-        invoice_id = alive[0]["invoice_id"]
-        raise refused(ORDER_INVOICED, f"invoice {invoice_id} is of this order", invoice_id=invoice_id)
+    none_of(desk, order["order_id"])
     taken = ("line", "product_id", "quantity", "unit_price", "discount_percent", "tax_rate", "net", "tax")
     lines = [
         {**{name: item[name] for name in taken}, "description": item["name"]}
         for item in orders.items(desk, order["order_id"])
     ]
     return _made(desk, given, order["customer_id"], lines)
+
+
+def none_of(desk: Desk, order_id: str) -> None:
+    """Vet that a locked order has no invoice, or only void ones.
+
+    Raises:
+        Permanent: ORDER_INVOICED.
+
+    """
+    alive = many(desk, INVOICES, INVOICES.c.order_id == order_id, INVOICES.c.status != "void", most=1)
+    if alive:
+        invoice_id = alive[0]["invoice_id"]
+        raise refused(ORDER_INVOICED, f"invoice {invoice_id} is of this order", invoice_id=invoice_id)
 
 
 def _made(desk: Desk, given: Mapping[str, Any], customer_id: str, lines: Sequence[Record]) -> Record:

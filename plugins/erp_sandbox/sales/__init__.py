@@ -56,7 +56,6 @@ WRITES: dict[str, Work] = {
     "orders.create": orders.create,
     "orders.create_from_deal": orders.create_from_deal,
     "orders.create_from_quote": orders.create_from_quote,
-    "orders.update": orders.update,
     "orders.set_priority": orders.set_priority,
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from server.kernel.errors import code
 from server.sdk.ports.deals import TOTALS
-from server.sdk.ports.orders import ORDER_CUSTOMER, ORDER_STATUS, ORDER_UNKNOWN
+from server.sdk.ports.orders import ORDER_CUSTOMER, ORDER_INVOICED, ORDER_STATUS, ORDER_UNKNOWN
 from server.sdk.ports.port import Port, read, write
 from server.sdk.ports.products import PRODUCT_UNKNOWN
 from server.sdk.ports.sales import CUSTOMER_UNKNOWN
@@ -42,7 +42,6 @@ from server.sdk.ports.shapes import (
 )
 
 CREDIT_LIMIT = code("CREDIT_LIMIT", "With this invoice the customer would owe more than the credit limit allows.")
-ORDER_INVOICED = code("ORDER_INVOICED", "The order has an invoice already; `details.invoice_id` names it.")
 INVOICE_UNKNOWN = code("INVOICE_UNKNOWN", "The ERP has no such invoice.")
 INVOICE_STATUS = code("INVOICE_STATUS", "The invoice's status, in `details.status`, does not allow this.")
 PAYMENT_UNKNOWN = code("PAYMENT_UNKNOWN", "The ERP has no such payment.")

@@ -37,6 +37,7 @@ ORDER_STATUS = code("ORDER_STATUS", "The order's status, in `details.status`, do
 ORDER_EXISTS = code("ORDER_EXISTS", "The deal or quote has an order already; `details.order_id` names it.")
 ORDER_CONFLICT = code("ORDER_CONFLICT", "Another order has this external id.")
 ORDER_CUSTOMER = code("ORDER_CUSTOMER", "The order is another customer's.")
+ORDER_INVOICED = code("ORDER_INVOICED", "The order has an invoice already; `details.invoice_id` names it.")
 DEAL_NOT_WON = code("DEAL_NOT_WON", "Only a deal that is won becomes an order.")
 QUOTE_NOT_ACCEPTED = code("QUOTE_NOT_ACCEPTED", "Only a quote that the customer accepted becomes an order.")
 
@@ -119,7 +120,7 @@ ORDERS = Port(
         ),
         write(
             "orders.update",
-            "Change an order; its items only while it is a draft or pending.",
+            "Change an order; its items only while it is a draft or pending and has no invoice.",
             given(
                 {
                     "order_id": ID,
@@ -131,7 +132,7 @@ ORDERS = Port(
                 ["order_id"],
             ),
             ORDER,
-            (ORDER_UNKNOWN, ORDER_STATUS, PRODUCT_UNKNOWN),
+            (ORDER_UNKNOWN, ORDER_STATUS, ORDER_INVOICED, PRODUCT_UNKNOWN),
             events=("order.updated",),
         ),
         write(
