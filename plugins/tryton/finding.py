@@ -19,6 +19,8 @@ REPORT_TOO_LARGE = code(
 )
 MOST_COUNTED = 20 * MOST
 _LONGEST_ID = 18
+WHOLE: dict[str, Any] = {"active_test": False}
+"""The context in which archived records are found and can be written."""
 UNIT_FIELDS = ("default_uom", "list_price_used", "lead_time", "type", "code", "name")
 
 
@@ -149,11 +151,17 @@ def every(erp: Tryton, model: str, domain: Sequence[Any], fields: Iterable[str],
     """
     names = tuple(fields)
     for offset in range(0, MOST_COUNTED, MOST):
-        rows = erp.search(model, domain, names, offset=offset, **context)
+        rows = erp.search(model, domain, names, limit=MOST, offset=offset, **context)
         yield from rows
         if len(rows) < MOST:
             return
     raise refused(REPORT_TOO_LARGE, "there is more than a call looks at; ask for less of it", most=MOST_COUNTED)
+
+
+def revived(erp: Tryton, model: str, record: Record) -> None:
+    """Make an archived record active: until then nothing else of it can be changed over there."""
+    if not record["active"]:
+        erp.write(model, record["id"], {"active": True}, **WHOLE)
 
 
 def literal(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plugins.tryton import finding
 from server.kernel.errors import CrossdockError, Retryable
 from server.sdk import CallRequest
 from tests.tryton.company import Company
@@ -181,3 +182,30 @@ def test_the_reports_say_what_the_books_say(stage: Stage) -> None:
     sold.call("orders.cancel", order_id=sold.order)
     assert call("customers.analytics", customer_id=sold.customer)["cancelled_orders"] == 1
     assert not [each for each in call("reports.sales", by="customer")["rows"] if each["key"] == sold.customer]
+
+
+@pytest.mark.faults
+def test_a_report_that_is_too_large_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.invoice()
+    monkeypatch.setattr(finding, "MOST", 1)
+    monkeypatch.setattr(finding, "MOST_COUNTED", 1)
+    with pytest.raises(CrossdockError) as refused:
+        stage.world.call("reports.kpis")
+    assert (refused.value.code, refused.value.retryable) == ("REPORT_TOO_LARGE", False)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("record", "wrong"),
+    [
+        ({"external_id": "X", "name": "Right", "email": "a@example.com", "phone": "+49 30 1234567"}, []),
+        ({"external_id": " ", "name": ""}, ["external_id", "name"]),
+        (
+            {"external_id": "X", "name": "N", "email": "a@b", "phone": "none", "country": "Nowhere"},
+            ["email", "phone", "country"],
+        ),
+    ],
+)
+def test_a_record_is_checked_before_it_is_a_party(stage: Stage, record: dict[str, Any], wrong: list[str]) -> None:
+    told = stage.world.call("customers.validate", **record)
+    assert ([each["field"] for each in told["errors"]], told["valid"]) == (wrong, not wrong)
