@@ -61,6 +61,7 @@ INSERT INTO due (kind, ref, workspace_id, lane, due_at, lane_limit, priority)
 SELECT 'outbox', id, workspace_id, id, now(), 1, 1 FROM integrations WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
 ON CONFLICT (kind, ref) DO UPDATE SET due_at = now() WHERE NOT due.leased RETURNING ref
 """
+_BUSY = "SELECT ref FROM due WHERE kind = 'outbox' AND leased AND ref = ANY(%(ids)s::uuid[])"
 _NEW = """
 SELECT i.id, i.body ->> 'plugin' AS plugin FROM integrations i
 WHERE i.deleted_at IS NULL AND i.state = ANY(%(states)s::text[]) AND i.body ->> 'plugin' = ANY(%(plugins)s::text[])
@@ -168,7 +169,9 @@ class Outboxes:
         if ids:
             with self.store.connect() as conn:
                 done = {row.ref for row in conn.exec_driver_sql(_NUDGE, {"ids": sorted(ids)})}
-            self.nudges.again(ids - done)  # one is being looked into, perhaps since before the call
+                rest = list(ids - done)  # one is being looked into, perhaps since before the call; or it is gone
+                busy = {row.ref for row in conn.exec_driver_sql(_BUSY, {"ids": rest})} if rest else set()
+            self.nudges.again(busy)
 
     def _find(self) -> None:
         """Begin with integrations that are new and have an outbox."""

@@ -236,6 +236,12 @@ def test_of_two_integrations_of_one_company_the_first_fetches_and_the_second_whe
     assert erp.sources() == ["again", "apart", "erp", "erp"]
 
 
+def test_an_integration_that_is_gone_is_forgotten(erp: Fetching) -> None:
+    erp.nudges.again({new_uuid()})
+    erp.drain()
+    assert erp.nudges.take() == set()
+
+
 def test_workspaces_keep_to_themselves(erp: Fetching) -> None:
     rival = erp.product.workspace("rival", "main")
     erp.add(rival)
