@@ -99,6 +99,7 @@ def upsert(erp: Tryton, given: Mapping[str, Any]) -> tuple[Record, str]:
     if not changes:
         return party, "none"
     # With the name, so that the party's own moment of change moves whatever part of it is another.
+    finding.revived(erp, PARTY, party)
     erp.write(PARTY, party["id"], {"name": given["name"], **changes})
     return party_of(erp, {"customer_id": str(party["id"])}), "updated"
 

@@ -21,7 +21,7 @@ from server.sdk import HttpMock, Received, Reply
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from server.sdk import SourceStage
+    from server.sdk import SourceStage, TargetStage
 
 RECORDED = Path(__file__).with_name("recorded.jsonl")
 CONFIG: dict[str, Any] = {"database": "erp", "key": "mock-key-7c1f0e", "company": 1, "employee": 1}
@@ -66,6 +66,15 @@ class TrytonMock(HttpMock):
         self._staged = True
         return self._records.put(operation, ticks)
 
+    def target(self, operation: str) -> TargetStage:
+        """Let there be no party, or no product."""
+        self._staged = True
+        return self._records.empty(operation)
+
+    def stored(self, operation: str) -> Sequence[Mapping[str, Any]]:
+        """Return what a target wrote."""
+        return self._records.stored(operation)
+
     def answer(self, request: Received) -> Reply:
         """Give the next recorded answer, the last one again and again."""
         if request.headers.get("authorization") != f"Bearer {CONFIG['key']}":
@@ -73,7 +82,7 @@ class TrytonMock(HttpMock):
         context = request.headers.get("x-tryton-context", "")
         asked = digest_of(request.method, request.path, request.query, context, request.body)
         answers = None if self._staged else _recorded().get(asked)
-        if not answers and request.method == "GET" and (found := self._searched(request)) is not None:
+        if not answers and (found := self._made_up(request)) is not None:
             return Reply(200, found)
         if not answers:
             return Reply(404, {"message": f"never recorded: {request.method} {request.path}"})
@@ -83,7 +92,15 @@ class TrytonMock(HttpMock):
             return Reply(said["status"], raw=b"")
         return Reply(said["status"], said["answer"])
 
-    def _searched(self, request: Received) -> Any:
-        model, query = request.path.rpartition("/")[2], request.query
-        domain, order = (unpacked(query.get(name, "")) for name in ("d", "o"))
-        return self._records.search(model, domain, order or [], int(query["s"]), int(query["p"]))
+    def _made_up(self, request: Received) -> Any:
+        path, query = request.path.partition("/rest/model/")[2], request.query
+        model, _, number = path.partition("/")
+        if request.method == "GET":
+            domain, order = (unpacked(query.get(name, "")) for name in ("d", "o"))
+            return self._records.search(model, domain, order or [], int(query["s"]), int(query["p"]))
+        if not self._staged:
+            return None
+        values = json.loads(request.body or b"{}")
+        if request.method == "PUT" and number.isdigit():
+            return self._records.write(model, int(number), values)
+        return None if number else self._records.create(model, values)

@@ -1,6 +1,6 @@
-"""Records that the mock answers searches from, where nothing was recorded: a few of each collection, or those of the contract's stage.
+"""Records that the mock answers from where nothing was recorded: a few of each collection, or those of the contract's stage.
 
-Only what the sources ask is understood: domains of clauses, OR and lists, an order, and a limit.
+Only what sources and targets ask is understood: domains of clauses, OR and lists, an order and a limit; parties and products written.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from plugins.tryton import customers, products
 from plugins.tryton.syncing import READ
 from plugins.tryton.values import decoded, encoded
-from server.sdk import SourceStage
+from server.sdk import SourceStage, TargetStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -113,13 +114,19 @@ _RECORDS: dict[str, Mapping[str, Any]] = {
     _STOCK: _PRODUCT,
 }
 _MODELS = {each.operation.name: each.collection.model for each in READ}
+_WRITTEN = {"customers.upsert": customers.PARTY, "products.upsert": products.PRODUCT}
+_TEMPLATE = "product.template"
 
 
 class Records:
     """Tables of records by their models."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, list[dict[str, Any]]] = {"stock.location": [_HOUSE]}
+        self._tables: dict[str, list[dict[str, Any]]] = {
+            "stock.location": [_HOUSE],
+            "product.uom": [{"id": 1, "symbol": "u", "name": "Unit"}],
+            "product.category": [{"id": 1, "accounting": True, "name": "Goods"}],
+        }
         for operation in _RECORDS:
             self.put(operation, _FEW)
 
@@ -143,6 +150,46 @@ class Records:
         found = [each for each in self._tables[model] if _fits(each, decoded(domain or []))]
         found.sort(key=lambda each: [_order(_at(each, path)) for path, _ in order])
         return encoded(found[offset : offset + limit])
+
+    def empty(self, operation: str) -> TargetStage:
+        """Let what a target writes to be empty."""
+        self._tables[_WRITTEN[operation]] = []
+
+        def record(number: int, name: str) -> dict[str, Any]:
+            return {"external_id": f"C-{number}", "name": name}
+
+        return TargetStage(options={}, match_on=("external_id",), record=record)
+
+    def stored(self, operation: str) -> list[dict[str, Any]]:
+        """Return the active records of a target as the port has them."""
+        show = customers.shown if _WRITTEN[operation] == customers.PARTY else products.shown
+        return [show(each) for each in self._tables[_WRITTEN[operation]] if each["active"]]
+
+    def create(self, model: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Make a party, or a template with its product; of what lies in them nothing is kept."""
+        kind = {customers.PARTY: _PARTY, _TEMPLATE: _PRODUCT}.get(model)
+        if kind is None:
+            return None
+        table = self._tables[customers.PARTY if kind is _PARTY else products.PRODUCT]
+        number = _FIRST + len(table)
+        made = {**kind, **_plain(values), "id": number, "create_date": _START, "write_date": None}
+        if kind is _PRODUCT:
+            made["template"] = {**made["template"], "id": number}
+        table.append(made)
+        return {"id": number, "products": [number]}
+
+    def write(self, model: str, number: int, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Change plain fields of a party, or of a product or its template."""
+        table = {customers.PARTY: customers.PARTY, _TEMPLATE: products.PRODUCT, products.PRODUCT: products.PRODUCT}
+        for each in self._tables[table[model]] if model in table else ():
+            if each["id"] == number:
+                each.update(_plain(values), write_date=_START)
+                return {"id": number}
+        return None
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in values.items() if name in ("name", "code", "active")}
 
 
 def _order(value: Any) -> tuple[bool, Any]:

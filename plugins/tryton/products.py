@@ -85,8 +85,10 @@ def _upsert(erp: Tryton, given: Mapping[str, Any]) -> dict[str, Any]:
         before = shown(found)
         change = "none" if all(_same(given[name], before.get(name)) for name in given) else "updated"
         if change == "updated":
+            finding.revived(erp, "product.template", {**found["template"], "active": found["active"]})
+            finding.revived(erp, PRODUCT, found)
             erp.write("product.template", found["template"]["id"], template)
-            erp.write(PRODUCT, found["id"], product)
+            erp.write(PRODUCT, found["id"], product, **(finding.WHOLE if given.get("archived") else {}))
     found = find(erp, {"product_id": key})
     if found is None:
         raise finding.refused(PRODUCT_UNKNOWN, "the product has gone meanwhile", product_id=key)

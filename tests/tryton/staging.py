@@ -1,4 +1,4 @@
-"""Sets the stage of the contract of sources on a real Tryton: records made over REST, their moments written into its database.
+"""Sets the stage of the contract of sources and targets on a real Tryton: records made over REST, their moments written into its database.
 
 Each stage is a customer, an order or a city of its own, so that what other tests made is not seen.
 """
@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from plugins.tryton import finding
+from plugins.tryton import customers, finding, products
 from plugins.tryton.invoices import INVOICE
 from plugins.tryton.rest import Tryton
-from server.sdk import SourceStage
+from server.sdk import SourceStage, TargetStage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ class Staging:
     def __init__(self, server: TrytonServer, context: Context) -> None:
         self.erp = Tryton(context, "staging")
         self._file = server.folder / "erp.sqlite"
+        self._prefix = ""
 
     def source(self, name: str, ticks: Sequence[int]) -> SourceStage:
         make = getattr(self, f"_{name.partition('.')[0]}")
@@ -44,6 +45,23 @@ class Staging:
             written = place % 2  # of every second record the moment is that of its making
             self.stamp(model, number, made=0 if written else tick, written=tick if written else None)
         return SourceStage(options=options, primary_key=(key,), cursor=("updated_at",))
+
+    def target(self, name: str) -> TargetStage:
+        """Let nothing be there whose code begins as those of this stage."""
+        self._prefix = f"Stage {next(_numbers)} no "
+        more = {"city": "Ghent", "credit_limit": "1200.50"} if name == "customers.upsert" else {"price": "12.50"}
+
+        def record(number: int, text: str) -> dict[str, Any]:
+            return {"external_id": f"{self._prefix}{number}", "name": text, **more}
+
+        return TargetStage(options={}, match_on=("external_id",), record=record)
+
+    def stored(self, name: str) -> list[dict[str, Any]]:
+        room = customers if name == "customers.upsert" else products
+        model = customers.PARTY if room is customers else products.PRODUCT
+        return [
+            room.shown(each) for each in self.erp.search(model, [["code", "like", f"{self._prefix}%"]], room.FIELDS)
+        ]
 
     def stamp(self, model: str, number: int, *, made: float, written: float | None) -> None:
         when = [None if each is None else f"{moment(each):%Y-%m-%d %H:%M:%S.%f}" for each in (made, written)]

@@ -8,14 +8,15 @@ import pytest
 
 from plugins.tryton.changes import TRYTON_ORDER
 from plugins.tryton.syncing import READ
-from server.sdk import Permanent, ReadRequest, Window
-from server.sdk.testing_syncs import check_source, pages_of
+from plugins.tryton.writing import TRYTON_RECORD, WRITTEN
+from server.sdk import Batch, Destination, Permanent, ReadRequest, Window
+from server.sdk.testing_syncs import check_source, check_target, pages_of
 from tests.tryton.staging import Staging, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server.sdk import Context, Source
+    from server.sdk import Context, Source, Target
     from server.sdk.port_inputs.stage import World
     from tests.tryton.server import TrytonServer
 
@@ -53,6 +54,12 @@ def read(source: Source, context: Context, options: dict[str, Any], **more: Any)
 @pytest.mark.parametrize("name", STAGED)
 def test_the_contract_of_sources_holds(staging: Staging, context: Context, name: str) -> None:
     assert list(check_source(SOURCES[name], staging, context)) == []  # type: ignore[arg-type] # plays a mock
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("target", WRITTEN, ids=lambda each: each.operation.name)
+def test_the_contract_of_targets_holds(staging: Staging, context: Context, target: Target) -> None:
+    assert list(check_target(target, staging, context)) == []  # type: ignore[arg-type] # plays a mock
 
 
 def numbers(rows: Sequence[dict[str, Any]], key: str) -> list[int]:
@@ -131,3 +138,31 @@ def test_another_order_is_refused(context: Context, fields: tuple[str, ...]) -> 
     with pytest.raises(Permanent) as refused:
         pages_of(ORDERS, request, context)
     assert refused.value.code == TRYTON_ORDER
+
+
+def test_a_record_that_breaks_the_port_is_named_and_the_others_are_written(staging: Staging, context: Context) -> None:
+    [customers, _] = WRITTEN
+    stage = staging.target("customers.upsert")
+    good = stage.record(1, "Good")
+    to = Destination(options={}, match_on=("external_id",))
+    done = customers.write(to, Batch([{"external_id": "bad"}, good, good], ["k0", "k1", "k2"]), context)
+    assert {place: error.code for place, error in done.failed.items()} == {0: TRYTON_RECORD}
+    assert (list(done.unchanged), [each["name"] for each in staging.stored("customers.upsert")]) == ([2], ["Good"])
+    assert done.target_ids == [None, *[staging.stored("customers.upsert")[0]["customer_id"]] * 2]
+
+
+@pytest.mark.parametrize("target", WRITTEN, ids=lambda each: each.operation.name)
+def test_what_was_archived_is_active_again_when_it_is_written(
+    staging: Staging, context: Context, target: Target
+) -> None:
+    name = target.operation.name
+    stage = staging.target(name)
+    to = Destination(options={}, match_on=("external_id",))
+    record = stage.record(1, "First")
+    target.write(to, Batch([record], ["k1"]), context)
+    assert target.remove(to, [(record["external_id"],)], "archive", context).failed == {}
+    assert list(target.lookup(to, [(record["external_id"],)], context)) == [None]
+    assert target.write(to, Batch([stage.record(1, "Second")], ["k2"]), context).failed == {}
+    [there] = target.lookup(to, [(record["external_id"],)], context)
+    assert there is not None
+    assert there["name"] == "Second"
