@@ -152,6 +152,8 @@ class EmbeddedPostgres(EmbeddedServer):
             os.chown(password, *user)
         command = [str(programs / "initdb"), "--pgdata={0}", "--pwfile={1}", "--username=crossdock", "--wal-segsize=1"]
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
+        if self.settings.get("fsync") == "off":
+            options.append("--no-sync")
         with self.log.open("wb") as log:
             child = self._spawn([*command, *options, "--no-instructions"], user, (new, password), log)
             status = child.wait()

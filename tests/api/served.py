@@ -11,4 +11,4 @@ from server.runtime.api import serve_api
 
 if __name__ == "__main__":
     home, port = sys.argv[1:]
-    serve_api(replace(Settings.from_env(), home=Path(home)), "127.0.0.1", int(port), body_seconds=2.0)
+    serve_api(replace(Settings.from_env(), home=Path(home)), "127.0.0.1", int(port), body_seconds=1.0)

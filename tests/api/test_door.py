@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from server.web.direct import Plain
     from tests.api.world import Place, World
 
-pytestmark = pytest.mark.serial
 OF_THE_SERVER = ("connection", "date")
 """Headers that the server in front writes, as its socket stands just then."""
 AROUND = {"Crossdock-Way": "around"}
