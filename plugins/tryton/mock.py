@@ -1,7 +1,7 @@
 """Plays a Tryton server from what one was recorded to say: each request of the fixtures has its answers, in their order.
 
-`python -m tests.tryton.recording` records them anew on a real server. Searches that were never recorded are answered from the few
-records of `mock_records`, and so is all that sources ask once the contract has set their stage.
+`python -m tests.tryton.recording` records them anew on a real server. Once the contract has set the stage of a source or
+a target, it answers from the records of `mock_records` instead.
 """
 
 from __future__ import annotations
@@ -79,11 +79,12 @@ class TrytonMock(HttpMock):
         """Give the next recorded answer, the last one again and again."""
         if request.headers.get("authorization") != f"Bearer {CONFIG['key']}":
             return Reply(401, {"error": "unauthorized"})
+        if self._staged:
+            found = self._made_up(request)
+            return Reply(404, {"message": "not of the stage"}) if found is None else Reply(200, found)
         context = request.headers.get("x-tryton-context", "")
         asked = digest_of(request.method, request.path, request.query, context, request.body)
-        answers = None if self._staged else _recorded().get(asked)
-        if not answers and (found := self._made_up(request)) is not None:
-            return Reply(200, found)
+        answers = _recorded().get(asked)
         if not answers:
             return Reply(404, {"message": f"never recorded: {request.method} {request.path}"})
         said = answers[min(self._heard[asked], len(answers) - 1)]
@@ -98,8 +99,6 @@ class TrytonMock(HttpMock):
         if request.method == "GET":
             domain, order = (unpacked(query.get(name, "")) for name in ("d", "o"))
             return self._records.search(model, domain, order or [], int(query["s"]), int(query["p"]))
-        if not self._staged:
-            return None
         values = json.loads(request.body or b"{}")
         if request.method == "PUT" and number.isdigit():
             return self._records.write(model, int(number), values)

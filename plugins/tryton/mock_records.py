@@ -1,4 +1,4 @@
-"""Records that the mock answers from where nothing was recorded: a few of each collection, or those of the contract's stage.
+"""Records that the mock answers from on the stages of the contract: a few of each collection, and those that it was given.
 
 Only what sources and targets ask is understood: domains of clauses, OR and lists, an order and a limit; parties and products written.
 """
