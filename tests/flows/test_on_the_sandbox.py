@@ -92,12 +92,15 @@ def test_a_cancelled_order_gives_back_goods_and_money(company: Sales) -> None:
     company.erp("inventory.reserve_stock", order_id=order)
     company.erp("payments.record", invoice_id=invoice["invoice_id"], amount="5.00")
     company.ended("payment-received")
+    making = company.erp("production.create_order", product_id=chair, quantity=9, order_id=order)["production_order_id"]
     company.erp("orders.cancel", order_id=order)
     company.ended("order-cancelled")
+    assert company.erp("production.get_order", production_order_id=making)["status"] == "cancelled"
     assert company.rows("SELECT on_hand, reserved FROM stock") == [(5, 0)]
     assert company.rows("SELECT amount, refunded FROM payments") == [(5, 5)]
     assert company.rows("SELECT status FROM invoices") == [("void",)]
     assert company.rows("SELECT sum(amount) FROM postings") == [(0,)]
+    assert company.rows("SELECT payment_status FROM orders") == [("unpaid",)]
 
 
 def test_a_deal_has_its_prediction_and_people_have_their_tasks(company: Sales) -> None:
