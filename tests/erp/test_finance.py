@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from plugins.erp_sandbox.finance import books, invoices
+from plugins.erp_sandbox.finance import books, invoices, payments
 from plugins.erp_sandbox.opening import working
 from server.kernel.clock import ManualClock
 from server.sdk import CrossdockError
@@ -51,6 +51,14 @@ def accounts(context: Context) -> dict[str, str]:
     found = call(context, "reports.trial_balance")
     assert found["difference"] == "0.00"
     return {each["account"]: each["balance"] for each in found["accounts"]}
+
+
+def test_however_many_payments_are_given_back_the_answer_names_each(context: Context, invoice: str) -> None:
+    with working(context, writes=True) as desk:
+        for _ in range(501):
+            payments.record(desk, {"invoice_id": invoice, "amount": "0.01"})
+    answer = call(context, "payments.refund", invoice_id=invoice)
+    assert (answer["refunded"], len(answer["refunds"])) == ("5.01", 501)
 
 
 def test_what_is_invoiced_is_what_is_ordered(context: Context, customer: str) -> None:

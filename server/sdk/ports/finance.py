@@ -220,7 +220,7 @@ _PAYMENTS = (
         answer(
             {
                 "refunded": AMOUNT,
-                "refunds": listed(answer({"payment_id": ID, "amount": AMOUNT, "status": _PAYMENT_STATUS})),
+                "refunds": listed(answer({"payment_id": ID, "amount": AMOUNT, "status": _PAYMENT_STATUS}), most=10_000),
                 "change": CHANGE,
             }
         ),

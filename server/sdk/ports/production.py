@@ -233,7 +233,7 @@ PRODUCTION = Port(
                     "all_complete": FLAG,
                     "total": COUNT,
                     "completed": COUNT,
-                    "open": listed(ID),
+                    "open": listed(ID, most=10_000),
                 }
             ),
         ),
