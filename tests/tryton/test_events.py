@@ -5,10 +5,9 @@ What is applied is what docs/operations.md says: `definitions/flows` with `erp` 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +17,7 @@ from server.authoring.kinds import default_kinds
 from server.authoring.testing import test as run_tests
 from server.documents.reading import File
 from tests.authoring.worlds import catalog
-from tests.support.product import until
+from tests.tryton.watching import CONFIG, FOLDER, INITIAL, Watched, config_of, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,78 +26,13 @@ if TYPE_CHECKING:
     from tests.support.product import Product
     from tests.tryton.server import TrytonServer
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "definitions/flows"
 FLOWS = ("deal-won", "order-fulfilment", "payment-received")
-EVENTS = ROOT / "plugins/tryton/definitions/tryton-events.yaml"
-INITIAL = "2027-01-01T00:00:00Z"
-SECONDS = 90.0
-_CHANGES = """
-SELECT type, subject, data::json AS data, count(*) OVER (PARTITION BY type, subject) AS times FROM events
-WHERE source = 'webhook/tryton-events' ORDER BY uid
-"""
-
-
-def files(config: str, since: str, *names: str) -> list[dict[str, str]]:
-    """Return the definitions as somebody edits them: the plugin of `erp`, its config, and from when on something is told."""
-    texts = {name: (FOLDER / f"{name}.yaml").read_text("utf-8") for name in (*names, "erp")}
-    texts["erp"] = texts["erp"].replace("plugin: erp_sandbox\n", f"plugin: tryton\nconfig: {config}\n", 1)
-    texts["tryton-events"] = EVENTS.read_text("utf-8").replace(INITIAL, since)
-    return [{"path": f"{name}.yaml", "text": text} for name, text in sorted(texts.items())]
-
-
-CONFIG = "{{url: {url!r}, database: erp, key: {{secret: TRYTON_KEY}}, company: {company}, employee: {employee}}}"
-
-
-class Watched:
-    """A workspace with the flows, whose ERP is the Tryton of the tests, and the sync jobs that watch it."""
-
-    def __init__(self, product: Product, server: TrytonServer) -> None:
-        self.product, self.client = product, product.client()
-        now = datetime.now(UTC) - timedelta(seconds=1)
-        self._ask("PUT", "secrets/TRYTON_KEY", {"value": server.config["key"]})
-        config = CONFIG.format(**{name: server.config[name] for name in ("url", "company", "employee")})
-        self._ask(
-            "POST", "definitions/apply", {"files": files(config, now.isoformat(), *FLOWS), "origin": "folder:flows"}
-        )
-        jobs = self._ask("GET", "sync-jobs", None)["items"]
-        self.jobs = sorted(each["name"] for each in jobs)
-
-    def _ask(self, method: str, path: str, body: Any) -> Any:
-        answer = self.client.open(f"/api/v1/{path}", method=method, json=body)
-        assert answer.status_code < 300, answer.get_json()
-        return answer.get_json()
-
-    def look(self, *jobs: str) -> None:
-        """Run sync jobs, all of them where none is named, as their schedule does each minute."""
-        runs = [self._ask("POST", f"sync-jobs/{name}/runs", {})["id"] for name in jobs or self.jobs]
-        for run in runs:
-            done = until(lambda run=run: self._done(run), SECONDS, f"{run} does not end")
-            assert done["state"] == "succeeded", done
-
-    def _done(self, run: str) -> Any:
-        found = self._ask("GET", f"sync-runs/{run}", None)
-        return found if found["ended_at"] else None
-
-    def told(self) -> dict[str, Any]:
-        """Return the last change of each type that was told."""
-        return {each.type: each for each in self.product.rows(_CHANGES)}
-
-    def run(self, flow: str, state: str) -> Any:
-        """Return the run of a flow once it is in a state."""
-        sql = "SELECT r.* FROM flow_runs r JOIN flows f ON f.id = r.flow_id WHERE f.name = :flow"
-
-        def found() -> Any:
-            runs = self.product.rows(sql, flow=flow)
-            assert not [each.error for each in runs if each.state in ("failed", "compensated") != state]
-            return next((each for each in runs if each.state == state), None)
-
-        return until(found, SECONDS, f"{flow} is not {state}")
 
 
 @pytest.fixture
 def watched(product: Product, tryton_server: TrytonServer) -> Iterator[Watched]:
-    made = Watched(product, tryton_server)
+    since = datetime.now(UTC).isoformat()
+    made = Watched(product, tryton_server, files(config_of(tryton_server), since, *FLOWS))
     with product.worker():
         yield made
 
