@@ -53,8 +53,13 @@ class ErpOutbox(Outbox):
     def taken(self, context: Context, events: Sequence[Emitted]) -> None:
         """Delete just these: one that was written meanwhile with a lower position is still there."""
         with working(context, writes=True) as desk:
-            ids = [each.position for each in events]
-            desk.connection.execute(delete(OUTBOX).where(OUTBOX.c.company == desk.company, OUTBOX.c.position.in_(ids)))
+            column = OUTBOX.c
+            # SQLite gives a position again once it is free: of another event, then.
+            these = (
+                column.position.in_([each.position for each in events]),
+                column.id.in_([each.id for each in events]),
+            )
+            desk.connection.execute(delete(OUTBOX).where(column.company == desk.company, *these))
             _forget_old_answers(desk)
 
 

@@ -103,6 +103,15 @@ def test_an_answer_is_kept_for_a_month_and_then_goes_with_the_events(context: Co
     assert call(keyed, "customers.upsert", **ACME)["change"] == "none"
 
 
+def test_what_is_forgotten_late_takes_nothing_new_with_it(context: Context) -> None:
+    call(context, "customers.upsert", **ACME)
+    fetched = ERP.outbox.waiting(context, 10)
+    ERP.outbox.taken(context, fetched)
+    call(context, "customers.upsert", external_id="C-2", name="New")
+    ERP.outbox.taken(context, fetched)
+    assert events(context) == [("customer.created", "New")], "a small database gives the same positions again"
+
+
 def test_a_call_that_fails_leaves_its_key_free_and_tells_nothing(context: Context) -> None:
     keyed = replace(context, idempotency_key="run_1:step:0")
     with pytest.raises(Permanent):
