@@ -17,6 +17,7 @@ from server.web import bodies, guard, openapi, pages, problems
 from server.web.answers import OrjsonProvider
 from server.web.permissions import public, refuse_undeclared
 from server.web.room import Room
+from server.web.routes import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from server.web.frame import Frame
 
 
+class Crossdock(Flask):
+    """A Flask application whose routes are made at once and their addresses' builders when one is asked for."""
+
+    url_rule_class = Route
+
+
 def create_app(services: Frame) -> Flask:
     """Build the application from its services; the same for the server, the tests and the local command line.
 
@@ -33,7 +40,7 @@ def create_app(services: Frame) -> Flask:
         CrossdockError: ROUTE_UNDECLARED, a view says neither @requires nor @public.
 
     """
-    app = Flask("crossdock", static_folder=None)
+    app = Crossdock("crossdock", static_folder=None)
     app.json = OrjsonProvider(app)
     app.extensions["crossdock"] = services
     app.extensions["crossdock-directs"] = services.directs

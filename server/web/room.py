@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import marshmallow
 import orjson
@@ -30,7 +30,14 @@ _PLAIN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-class In(Schema):
+class Fixed(Schema):
+    """Never changed once it is made, so that one stands for all of its copies: the document makes many."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class In(Fixed):
     """What comes in: unknown fields are refused, so that nobody sets what is not theirs to set."""
 
     class Meta:
@@ -39,7 +46,7 @@ class In(Schema):
         unknown = RAISE
 
 
-class Out(Schema):
+class Out(Fixed):
     """What goes out: only what is declared, never a row as it is."""
 
 
@@ -141,7 +148,7 @@ class Room(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped
 
     def arguments(self, schema: type[Schema] | Schema, **options: Any) -> Callable[[F], F]:
         """Parse body (or `location="query"`) by a schema and hand it to the view as its next positional argument."""
-        decorate: Callable[[F], F] = super().arguments(schema, **options)
+        decorate: Callable[[F], F] = super().arguments(_one(schema), **options)
         place: Literal["query", "json"] = options.get("location", "json")
         return lambda view: takes(decorate(view), place)
 
@@ -149,10 +156,19 @@ class Room(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped
         self, status_code: int, schema: type[Schema] | Schema | None = None, **options: Any
     ) -> Callable[[F], F]:
         """Dump what the view returns by a schema, with this status."""
-        decorate: Callable[[F], F] = super().response(status_code, schema, **options)
+        decorate: Callable[[F], F] = super().response(status_code, _one(schema), **options)
         return decorate
 
     def doc(self, **values: Any) -> Callable[[F], F]:
         """Add to the operation in the OpenAPI document; with a `requestBody` the view reads the body itself."""
         decorate: Callable[[F], F] = Blueprint.doc(**values)
         return (lambda view: takes(decorate(view), "json")) if "requestBody" in values else decorate
+
+
+def _one(schema: type[Schema] | Schema | None) -> Schema | None:
+    return _made(schema) if isinstance(schema, type) else schema
+
+
+@cache
+def _made(schema: type[Schema]) -> Schema:
+    return schema()
