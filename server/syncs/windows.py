@@ -64,7 +64,7 @@ def first(job: Job, position: Values, now: datetime) -> Bounds:
         initial = None if cursor.initial is None else tuple(_read(cursor, each) for each in cursor.initial)
         made = replace(made, since=initial)
     elif (cursor.kind == "datetime" and job.target.mode != "append") or cursor.lookback:
-        made = replace(made, since=(_moved(position[0], -cursor.lookback),))
+        made = replace(made, since=(_back(cursor, position[0]),))
     else:
         made = replace(made, after=position)
     return _stepped(cursor, made)
@@ -105,6 +105,15 @@ def _stepped(cursor: Cursor, bounds: Bounds) -> Bounds:
     if bounds.end is None:
         return replace(bounds, until=None, end=None)  # without an end a step could go on for ever
     return replace(bounds, until=bounds.end if until >= bounds.end[:1] else until)
+
+
+def _back(cursor: Cursor, reached: Any) -> Any:
+    """Return where a run begins that looks back, which is no earlier than the very first run began."""
+    since = _moved(reached, -cursor.lookback)
+    if cursor.kind != "datetime" or cursor.initial is None:
+        return since
+    initial, at, begin = _read(cursor, cursor.initial[0]), moment(reached), moment(since)
+    return initial if at is not None and begin is not None and begin < initial <= at else since
 
 
 def _moved(value: Any, by: float) -> Any:
