@@ -230,21 +230,6 @@ def test_a_quote_that_is_accepted_in_time_becomes_one_order(
     assert without.code == "CUSTOMER_UNKNOWN"
 
 
-@pytest.mark.parametrize("first", ["deal", "quote"])
-def test_of_one_deal_one_order_is_made_whichever_of_its_quotes_are_accepted(context: Context, first: str) -> None:
-    call(context, "sandbox.seed")
-    deal = {"deal_id": call(context, "deals.win", external_id="D-1")["deal_id"]}
-    quotes = [{"quote_id": call(context, "quotes.create", deal)["quote_id"]} for _ in range(2)]
-    for each in quotes:
-        call(context, "quotes.accept", each)
-    made = call(context, f"orders.create_from_{first}", deal if first == "deal" else quotes[0])
-    for operation, named in (("deal", deal), ("quote", quotes[0]), ("quote", quotes[1])):
-        again = refusal(context, f"orders.create_from_{operation}", named)
-        assert (again.code, again.details["order_id"]) == ("ORDER_EXISTS", made["order_id"])
-    call(context, "orders.cancel", order_id=made["order_id"])
-    assert call(context, "orders.create_from_quote", quotes[1])["deal_id"] == deal["deal_id"]
-
-
 def test_a_shipped_order_is_not_opened_again_by_an_update(context: Context, customer: str, table: str) -> None:
     items = [{"product_id": table, "quantity": 1}]
     made = {"order_id": call(context, "orders.create", customer_id=customer, items=items)["order_id"]}

@@ -22,6 +22,18 @@ def _archive(desk: Desk, given: Mapping[str, Any]) -> dict[str, Any]:
     return customers.archive(desk, [customers.get(desk, given, lock=True)])[0]
 
 
+def _deal(work: Work) -> Work:
+    """Tell of a deal that was begun or changed; what is predicted of it is no such change."""
+
+    def told(desk: Desk, given: Mapping[str, Any]) -> dict[str, Any]:
+        answer = work(desk, given)
+        if answer["change"] != "none":
+            desk.emit("deal.updated", f"deal/{answer['deal_id']}", answer)
+        return answer
+
+    return told
+
+
 READS: dict[str, Work] = {
     "customers.get": lambda desk, given: customers.shown(customers.get(desk, given)),
     "customers.search": customers.search,
@@ -46,8 +58,8 @@ WRITES: dict[str, Work] = {
     "customers.archive": _archive,
     "customers.update_metrics": history.update_metrics,
     "products.upsert": products.upsert,
-    "deals.create": deals.create,
-    "deals.upsert": deals.upsert,
+    "deals.create": _deal(deals.create),
+    "deals.upsert": _deal(deals.upsert),
     "deals.win": deals.win,
     "deals.lose": deals.lose,
     "deals.record_prediction": deals.record_prediction,

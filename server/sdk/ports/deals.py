@@ -108,6 +108,7 @@ DEALS = Port(
             DEAL,
             (CUSTOMER_UNKNOWN, PRODUCT_UNKNOWN),
             undo="deals.lose",
+            events=("deal.updated",),
         ),
         read(
             "deals.get",
@@ -123,6 +124,7 @@ DEALS = Port(
             DEAL,
             (CUSTOMER_UNKNOWN, PRODUCT_UNKNOWN, DEAL_CLOSED),
             undo="deals.lose",
+            events=("deal.updated",),
         ),
         write(
             "deals.win",
