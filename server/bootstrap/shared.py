@@ -15,7 +15,7 @@ from server.events.publishing import Publisher
 from server.flows.owing import Owing as FlowOwing
 from server.flows.reopening import ReopeningRuns
 from server.flows.starting import KIND as FLOW
-from server.integrations import outboxes
+from server.integrations import outbox_events, outboxes
 from server.integrations.breakers import Breakers
 from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
@@ -120,7 +120,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
             reactions.KIND: reactions.Reopening(),
             RECORD: ReopeningRecords(hint),
             FLOW: ReopeningRuns(hint),
-            outboxes.KIND: outboxes.ReopeningEvents(publisher),
+            outbox_events.KIND: outboxes.ReopeningEvents(publisher),
         },
         admit=Admitting(timed, hint),
     )
