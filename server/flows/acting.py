@@ -114,7 +114,7 @@ def retry(tx: Tx, run: UUID, hint: Callable[[], None], *, from_step: str | None 
 
     Raises:
         NotFound: the run, or a step of the flow itself with that name.
-        Conflict: WRONG_STATE.
+        Conflict: WRONG_STATE; also for a step of a run that is to be undone.
 
     """
     row = _locked(tx, run)

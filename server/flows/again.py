@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from server.flows import paths
 from server.flows.flow import Block
-from server.kernel.errors import NotFound
+from server.kernel.errors import Conflict, NotFound
+from server.kernel.lifecycle import WRONG_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +25,13 @@ def reopen(course: Course, from_step: str | None = None) -> None:
 
     Raises:
         NotFound: the flow itself has no such step.
+        Conflict: WRONG_STATE, what is left to be undone comes before anything that could be done again.
 
     """
     run = course.run
+    if run.state == "compensation_failed" and from_step is not None:
+        message = "all that the run did is being undone: it goes on undoing, and cannot be done again from a step"
+        raise Conflict(message, code=WRONG_STATE, state=run.state)
     run.round += 1
     if run.state == "compensation_failed":
         _undo_again(course)

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from server.flows import paths, undoing
 from server.flows.flow import Atomic, Call, Calling
 from server.integrations.outputs import OUTPUT_INVALID, own_json
+from server.integrations.policies import PRESETS
 from server.kernel.errors import (
+    NOT_FOUND,
     Conflict,
     CrossdockError,
     Failure,
+    NotFound,
     Permanent,
     Postponed,
     Retryable,
@@ -40,11 +43,15 @@ if TYPE_CHECKING:
     from server.kernel.policies import RetrySchedule
     from server.sdk.adapter import Adapter, Transaction
     from server.sdk.context import Context
-    from server.store import Scope, Store
+    from server.store import Scope, Store, Tx
 
 FLOW_RESULT_LIMIT = code("FLOW_RESULT_LIMIT", "The result of a step is larger than 256 KiB.")
 ATOMIC_NOT_OFFERED = code(
     "ATOMIC_NOT_OFFERED", "The integration's plugin offers no transactions, so `atomic` cannot be done with it."
+)
+INTEGRATION_GONE = code(
+    "INTEGRATION_GONE",
+    "The integration that a step calls is archived, or there is none of its name: restore it, then retry the run.",
 )
 RESULT_LIMIT = 262_144
 _KNOWN_SECONDS = 1.0
@@ -109,7 +116,7 @@ class Calls:
         known = self._known.get(place)
         if known is None or known[0] < time.monotonic():
             with self._store.begin(scope, Cause(run.principal, run.correlation_id)) as tx:
-                ready = self._making.named(tx, calling.integration, calling.operation, {})
+                ready = self._ready(tx, calling)
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             known = self._known[place] = (time.monotonic() + _KNOWN_SECONDS, ready)
@@ -122,12 +129,24 @@ class Calls:
             patience=0.0,
         )
 
+    def _ready(self, tx: Tx, calling: Calling) -> Ready:
+        try:
+            return self._making.named(tx, calling.integration, calling.operation, {})
+        except NotFound as error:
+            if error.code != NOT_FOUND:
+                raise
+            message = f"the integration {calling.integration} is archived, or was never there"
+            source = f"integration/{calling.integration}"
+            raise NotFound(message, code=INTEGRATION_GONE, source=source, call=calling.call) from error
+
     def _together(self, run: Loaded, scope: Scope, task: Task, inputs: Mapping[str, Any], came: Came) -> None:
         """Make calls in one transaction of their system; the input of each is made of the results of those before it."""
         prefix = task.path.removesuffix(task.step.id)
         made: dict[str, tuple[Any, Any]] = {}
         inner = [(each, each.work) for each in task.step.inner if isinstance(each.work, Call)]
-        first = self._call(run, scope, inner[0][1].calling, {}, paths.key(run.run.id, task.path, task.row.round))
+        key = paths.key(run.run.id, task.path, task.row.round)
+        calls = [self._call(run, scope, one.calling, {}, key) for _, one in inner]
+        first = next((each for each in calls if self._caller.writes(each)), calls[0])  # whose outbox is looked into then
         call = replace(first, timeout=task.step.timeout or first.timeout)
         came.policy = call.link.policy.retry if call.link else None
 
@@ -224,15 +243,21 @@ def _undone(course: Course, came: Came, now: datetime) -> None:
         undoing.done(course, path, now)
     elif isinstance(error, Postponed | Conflict):
         undoing.again(course, path, error.failure, _after(now, error), counted=False)
-    elif isinstance(error, Retryable):
-        planned = _pause(_undo_retry(came.task.step), came, came.task.row.undo_tries + 1)
-        if planned is None:
-            undoing.refused(course, path, error.failure, now)
-        else:
-            until = now + max(planned, timedelta(seconds=error.after or 0.0))
-            undoing.again(course, path, error.failure, until, counted=True)
+    elif isinstance(error, Retryable) or error.code == INTEGRATION_GONE:
+        _undo_later(course, came, error, now)
     else:
         undoing.refused(course, path, error.failure, now)
+
+
+def _undo_later(course: Course, came: Came, error: CrossdockError, now: datetime) -> None:
+    """Try an undo again as its `retry` says; one whose integration is gone has no policy but the usual one."""
+    schedule = _undo_retry(came.task.step) or came.policy or PRESETS["default"].retry
+    planned = schedule.pause(came.task.row.undo_tries + 1, random.random())  # noqa: S311 - spreads tries
+    if planned is None:
+        undoing.refused(course, came.task.path, error.failure, now)
+    else:
+        until = now + max(planned, timedelta(seconds=error.after or 0.0))
+        undoing.again(course, came.task.path, error.failure, until, counted=True)
 
 
 def _resolved(course: Course, came: Came, now: datetime) -> None:
@@ -243,9 +268,9 @@ def _resolved(course: Course, came: Came, now: datetime) -> None:
         undoing.resolved(course, path, came.result)
     elif isinstance(error, Postponed | Conflict):
         undoing.again(course, path, error.failure, _after(now, error), counted=False)
-    elif isinstance(error, Retryable) or not isinstance(
-        error, Permanent
-    ):  # or nobody was asked: the integration is gone
+    elif error.code == INTEGRATION_GONE:  # whatever it did, it cannot be undone: no need to ask for a day
+        _undo_later(course, came, error, now)
+    elif isinstance(error, Retryable) or not isinstance(error, Permanent):  # or nobody was asked
         undoing.unresolved(course, path, error.failure, now)
     elif error.code == OUTPUT_INVALID:
         undoing.resolved(course, path, {})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from server.flows.states import StepState
     from server.flows.waits import NewWait
     from server.queue.claims import Claim
 
@@ -65,6 +66,11 @@ WHERE r.id = n.id AND r.workspace_id = n.workspace_id
 _LOCK = "SELECT ref FROM due WHERE kind = 'flow' AND ref = ANY(%(runs)s::uuid[]) ORDER BY ref FOR UPDATE"
 
 
+# What was stored of a run that others had claimed before: they did not die of what comes next.
+_AFRESH = "UPDATE due SET claims = 1 WHERE kind = 'flow' AND ref = ANY(%(runs)s::uuid[])"
+_ENDED: frozenset[StepState] = frozenset(("done", "skipped", "failed", "undone", "undo_failed"))
+
+
 class TakenOver(Exception):
     """The lease is another's by now: nothing of this counts."""
 
@@ -104,6 +110,11 @@ class Record:
     waited: list[str] = field(default_factory=list)
     until: datetime | str | None = None
     over: bool = False
+
+    @property
+    def advances(self) -> bool:
+        """Whether a step has ended, or was undone."""
+        return any(row.state in _ENDED for row in self.rows)
 
 
 def load(conn: Connection, claimed: Sequence[Claim]) -> list[Loaded]:
@@ -184,6 +195,9 @@ def write(conn: Connection, records: Sequence[Record]) -> None:
     for each in records:
         for path in each.waited:
             waits.end(conn, [each.claim.ref], path)
+    advanced = [each.claim.ref for each in records if each.claim.claims > 1 and each.advances]
+    if advanced:
+        conn.exec_driver_sql(_AFRESH, {"runs": advanced})
     later = [(each.claim, each.until) for each in records if each.until is not None]
     if later:
         claims.postpone(conn, KIND, [claim for claim, _ in later], [until for _, until in later], uncount=True)

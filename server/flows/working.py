@@ -172,6 +172,8 @@ class AtWork:
 
     def _take_notice(self, record: Record) -> None:
         """Remember what is stored by now."""
+        if record.advances:
+            self.run.claim.claims = 1  # as it is stored
         self._stored = _image(self.run)
         self._waits |= {each.path for each in record.waits}
         self._waits -= set(record.waited)

@@ -125,7 +125,9 @@ class Caller:
             return work(adapter, self._context(call, seconds or call.timeout, identified))
 
         found: T = self._gated(call, lambda: self._run(call, piece, call.timeout))
-        self._told(adapter, call)
+        operation = adapter.operation(call.operation)
+        if operation is not None and operation.writes:
+            self._told(adapter, call)
         return found
 
     def settle(self, call: Call, output: dict[str, Any]) -> None:

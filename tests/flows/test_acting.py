@@ -120,6 +120,8 @@ def test_an_undo_that_fails_lets_the_others_be_undone_and_waits_for_a_person(flo
     assert (row.state, letters(flows)) == ("compensation_failed", [("flow", "compensation_failed", None)])
     assert flows.steps(row.id) == {"a": "undone", "b": "undo_failed", "c": "failed"}
     assert told(flows) == ["compensation_failed"]
+    with pytest.raises(Conflict, match="undone"):
+        act(flows, acting.retry, row.id, from_step="b")
     act(flows, acting.retry, row.id)
     assert flows.ended(row.id).state == "compensated"
     assert flows.pretend.names() == ["do a", "do b", "do c", "undo b", "undo a", "undo b"]
