@@ -11,6 +11,8 @@ JOBS ?= 2
 # What follows the command: make up ARGS='--port 9000', make test-fast ARGS='-x tests/mapping'.
 ARGS ?=
 export UV_LINK_MODE ?= copy
+# Where it is set, each of the hundred processes of the tests would compile all that it imports, and pytest every test anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install dev up test test-fast test-pages faults bench lint types lock schema docs clean
 
