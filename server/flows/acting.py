@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from server.flows import again, progress, waits, waking
+from server.flows import again, progress, undoing, waits, waking
 from server.flows.advancing import Course
 from server.flows.flow import Approve, flow_of
 from server.flows.progress import Record
@@ -148,7 +148,13 @@ def go_on(tx: Tx, run: UUID, hint: Callable[[], None]) -> bool:
         return False
     if row.state == "failed":
         retry(tx, run, hint)
-    return row.state not in ("compensated", "cancelled", "compensation_failed")
+    return row.state not in (*undoing.STATES, "compensated", "cancelled", "compensation_failed")
+
+
+def stop(tx: Tx, run: UUID, hint: Callable[[], None]) -> None:
+    """End the run of a `flow` step that is not waited for any more, if it is under way: what it did is undone."""
+    with suppress(Conflict, NotFound):
+        cancel(tx, run, hint)
 
 
 def decide(
@@ -227,6 +233,9 @@ def _move(tx: Tx, row: Any, state: State, *, cancels: bool = False) -> None:
     waits.end(tx.conn, [row.id])
     if row.parent_id is not None:
         waking.wake(tx.conn, tx.scope.workspace_id, [row.parent_id])
+    waking.wake(
+        tx.conn, tx.scope.workspace_id, [run for _, run in waits.joined(tx.conn, [(tx.scope.workspace_id, row.id)])]
+    )
 
 
 def _due(tx: Tx, row: Any) -> None:

@@ -280,10 +280,17 @@ class Course:
             row.error = None
         self.changed(row)
 
-    def started(self, path: str, child: str) -> None:
-        """Take that the run of another flow has been started for a step, which waits for it from now on."""
+    def started(self, path: str, child: str, *, joined: bool = False) -> None:
+        """Take that the run of another flow has been started for a step, which waits for it from now on.
+
+        `joined`: others had started it, so it is not for this run to stop or undo it.
+        """
         row = self.rows[path]
         row.note["child"] = child
+        if joined:
+            row.note["joined"] = True
+        else:
+            row.note.pop("joined", None)
         row.move("waiting")
         self.changed(row)
 

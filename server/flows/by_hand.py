@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from server.flows import starting
 from server.flows.children import check_input
 from server.flows.flow import flow_of
-from server.flows.owing import HELD, key_of
+from server.flows.keys import key_of
+from server.flows.owing import HELD
 from server.flows.starting import NewFlowRun
 from server.kernel.errors import Invalid, Permanent
 from server.kernel.ids import new_uuid

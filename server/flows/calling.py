@@ -146,7 +146,9 @@ class Calls:
         inner = [(each, each.work) for each in task.step.inner if isinstance(each.work, Call)]
         key = paths.key(run.run.id, task.path, task.row.round)
         calls = [self._call(run, scope, one.calling, {}, key) for _, one in inner]
-        first = next((each for each in calls if self._caller.writes(each)), calls[0])  # whose outbox is looked into then
+        first = next(
+            (each for each in calls if self._caller.writes(each)), calls[0]
+        )  # whose outbox is looked into then
         call = replace(first, timeout=task.step.timeout or first.timeout)
         came.policy = call.link.policy.retry if call.link else None
 

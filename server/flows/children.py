@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from server.flows import starting
+from server.flows import progress, starting, waits
 from server.flows.flow import flow_of
+from server.flows.keys import key_of
 from server.flows.starting import NewFlowRun
+from server.flows.waits import NewWait
 from server.kernel.errors import Permanent, code
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES
@@ -28,12 +30,17 @@ SELECT id, state, definition_version, body FROM flows
 WHERE workspace_id = :workspace_id AND name = :name AND deleted_at IS NULL AND state IN ('active', 'failing', 'paused', 'disabled')
 """
 
+_MINE = "SELECT 1 AS one FROM flow_runs WHERE workspace_id = :workspace_id AND id = :run AND parent_id = :parent"
 
-def begin_child(tx: Tx, parent: Loaded, path: str, name: str, data: Any) -> UUID:
-    """Start the run of a flow for a step of another run; return its id.
+
+def begin_child(tx: Tx, parent: Loaded, path: str, name: str, data: Any) -> tuple[UUID, bool]:
+    """Start the run of a flow for a step of another run; return its id, and whether it is one that others had started.
+
+    That is one which has its idempotency key: the step waits for it too, and nothing else is its own to do with it.
 
     Raises:
-        Permanent: FLOW_DEPTH, FLOW_GONE, FLOW_INPUT, LOOP_DETECTED.
+        Permanent: FLOW_DEPTH, FLOW_GONE, FLOW_INPUT, FLOW_KEY, LOOP_DETECTED.
+        EvaluationError: the expression of the key cannot be evaluated.
 
     """
     if parent.depth >= DEEPEST:
@@ -53,14 +60,31 @@ def begin_child(tx: Tx, parent: Loaded, path: str, name: str, data: Any) -> UUID
         data=write_json(data),
         principal=parent.principal,
         correlation_id=parent.correlation_id,
+        key=key_of(flow, {"event": None, "data": data}),
         parent=(parent.id, path),
         depth=parent.depth + 1,
         priority=flow.priority,
         trail=parent.trail.through(f"flow/{parent.flow_name}"),
         at="infinity" if row.state in HELD_STATES else None,
     )
-    starting.start(tx.conn, [run])
-    return run.id
+    there = starting.start(tx.conn, [run])[run.id]
+    joined = there != run.id and tx.one(_MINE, run=there, parent=parent.id) is None
+    if joined:
+        progress.lock(tx.conn, [there])  # it ends before this transaction, or sees the wait
+        waits.begin(tx.conn, [_wait_for(parent, path, there)])
+    return there, joined
+
+
+def _wait_for(parent: Loaded, path: str, run: UUID) -> NewWait:
+    return NewWait(
+        workspace_id=parent.workspace_id,
+        run_id=parent.id,
+        path=path,
+        type=waits.RUN_ENDS,
+        needed=1,
+        field=waits.RUN_ID,
+        value=str(run),
+    )
 
 
 def check_input(name: str, schema: Any, data: Any) -> None:

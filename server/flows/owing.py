@@ -14,9 +14,10 @@ from server.events.subscribers import PerWorkspace, Subscribers
 from server.events.upcasting import Ladders
 from server.flows import starting, waking
 from server.flows.flow import Flow, flow_of
+from server.flows.keys import key_of
 from server.flows.starting import NewFlowRun
 from server.flows.waits import arrived, at, canonical
-from server.kernel.errors import CrossdockError, Permanent, code
+from server.kernel.errors import CrossdockError
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES
 
@@ -27,11 +28,7 @@ if TYPE_CHECKING:
     from server.events.envelope import Event
     from server.store import Tx
 
-FLOW_KEY = code(
-    "FLOW_KEY", "`idempotency_key` of a flow gives neither a text nor a number for this event, or one that is too long."
-)
 HELD = "infinity"
-_LONGEST_KEY = 500
 
 # The fields by which waits of a type are found, one look into the index for each.
 _FIELDS = """
@@ -114,24 +111,6 @@ class Owing:
         except CrossdockError as error:
             failure = failure or error.failure
         return NewFlowRun(**values, failure=failure)
-
-
-def key_of(flow: Flow, scope: Mapping[str, Any]) -> str | None:
-    """Return the idempotency key of a run that begins with `event` and `data`; None is null: such runs are not compared.
-
-    Raises:
-        EvaluationError: the expression cannot be evaluated.
-        Permanent: FLOW_KEY.
-
-    """
-    value = flow.idempotency_key.run(scope) if flow.idempotency_key is not None else None
-    if value is None:
-        return None
-    key = value if isinstance(value, str) else canonical(value) or ""
-    if isinstance(value, bool | list | dict) or not key or len(key) > _LONGEST_KEY:
-        message = f"an idempotency key is a text of 1 to {_LONGEST_KEY} characters, or a number"
-        raise Permanent(message, code=FLOW_KEY, source="flow", flow=flow.name)
-    return key
 
 
 def _of(event: Event, route: Route) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from server.events import queries
-from server.flows import waits
+from server.flows import waits, waking
 from server.flows.rows import Row, Run
 from server.flows.starting import KIND, trail_of
 from server.kernel.ids import show
@@ -201,9 +201,17 @@ def write(conn: Connection, records: Sequence[Record]) -> None:
     later = [(each.claim, each.until) for each in records if each.until is not None]
     if later:
         claims.postpone(conn, KIND, [claim for claim, _ in later], [until for _, until in later], uncount=True)
+    _tell_joined(conn, [each for each in records if each.over and each.run is not None and each.run.key is not None])
     over = [each.claim for each in records if each.over]
     if over:
         claims.finish(conn, KIND, over)
+
+
+def _tell_joined(conn: Connection, ended: Sequence[Record]) -> None:
+    """Wake the runs of which a step waits for one that has ended and that others had started."""
+    if ended:
+        for workspace, run in waits.joined(conn, [(each.claim.workspace_id, each.claim.ref) for each in ended]):
+            waking.wake(conn, workspace, [run])
 
 
 def lock(conn: Connection, runs: Sequence[UUID]) -> None:

@@ -26,7 +26,7 @@ class Row:
     | `until` | when it is tried again, or its wait is over |
     | `needed`, `value` | how many events a `wait_for` needs, and what their field must equal |
     | `taken` | the branch that `choose` took, None for none |
-    | `child` | the run that a `flow` step started |
+    | `child`, `joined` | the run that a `flow` step started; that it was there before, for it has the same key |
     | `message`, `decision` | what a person is asked, and `{approved, by, comment, at}` |
     | `fallback` | the input of the call that is made instead |
     | `unknown` | since when nobody knows whether its call was done |

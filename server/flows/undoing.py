@@ -85,7 +85,8 @@ def _has_undo(step: Step) -> bool:
 def _undoable(step: Step, row: Row) -> bool:
     match step.work:
         case Child(undone=undone):
-            return undone and "child" in row.note and row.state in ("done", "failed", "undoing")
+            own = undone and "child" in row.note and "joined" not in row.note
+            return own and row.state in ("done", "failed", "undoing")
         case Call(undo=undo) if undo is not None and not step.container:
             if row.state == "done":
                 return "fallback" not in row.note or "unknown" in row.note

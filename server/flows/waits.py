@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from server.events.envelope import Event
 
 MOST_ARRIVALS = 10_000
+RUN_ENDS, RUN_ID = "~flow_run", "id"
+"""What a step waits for whose run was there before it: no event has such a type."""
 _PAGE = 500
 _LONGEST = 200
 _AGAIN_FIRST, _AGAIN_MOST = 0.05, 30.0
@@ -39,6 +41,10 @@ INSERT INTO flow_waits (workspace_id, run_id, path, type, field, value, needed)
 SELECT * FROM unnest(%(workspaces)s::bigint[], %(runs)s::uuid[], %(paths)s::text[], %(types)s::text[], %(fields)s::text[],
                      %(values)s::text[], %(needed)s::int[])
 ON CONFLICT (run_id, path, type) DO NOTHING
+"""
+_JOINED = """
+SELECT w.workspace_id, w.run_id FROM unnest(%(workspaces)s::bigint[], %(values)s::text[]) AS r(workspace_id, value)
+JOIN flow_waits w ON w.workspace_id = r.workspace_id AND w.type = %(type)s AND w.field = %(field)s AND w.value = r.value
 """
 _END = """
 WITH gone AS (DELETE FROM flow_waits WHERE run_id = ANY(%(runs)s::uuid[]) AND (path = %(path)s OR %(path)s IS NULL))
@@ -143,6 +149,17 @@ def end(conn: Connection, runs: Sequence[UUID], path: str | None = None) -> None
     """Forget the waits of runs, or of one step of theirs, and what has arrived for them."""
     if runs:
         conn.exec_driver_sql(_END, {"runs": list(runs), "path": path})
+
+
+def joined(conn: Connection, ended: Sequence[tuple[int, UUID]]) -> list[tuple[int, UUID]]:
+    """Return the runs that wait for the end of these, which they did not start, each with its workspace."""
+    values = {
+        "workspaces": [workspace for workspace, _ in ended],
+        "values": [canonical(str(run)) for _, run in ended],
+        "type": RUN_ENDS,
+        "field": RUN_ID,
+    }
+    return [(row.workspace_id, row.run_id) for row in conn.exec_driver_sql(_JOINED, values)]
 
 
 def arrivals(conn: Connection, workspace_id: int, run_id: UUID, path: str) -> list[Event]:

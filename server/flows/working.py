@@ -16,6 +16,7 @@ from server.flows.advancing import Course
 from server.flows.calling import tell
 from server.flows.children import begin_child
 from server.flows.flow import Approve, Child, Emit, Wait
+from server.flows.looking import STEP_TIMEOUT
 from server.flows.progress import Record, TakenOver
 from server.flows.rows import Ended
 from server.flows.states import ENDED
@@ -202,6 +203,8 @@ class AtWork:
     def _needs_alone(self, following: Next) -> bool:
         if following.ended is not None and (following.ended != "completed" or self.run.parent_id or self._waits):
             return True
+        if self._left():
+            return True
         return any(_local(task) for task in following.tasks) or any(
             row.state == "waiting" and self._kind(row) is Approve for row in self.course.pending()
         )
@@ -217,6 +220,8 @@ class AtWork:
                 for task in here:
                     self._do_here(tx, task, now)
                 following = self.course.next(now)
+            for row in self._left():
+                acting.stop(tx, read("run", row.note["child"]), self.parts.hint)
             announcing.approvals(tx, self.parts.publisher, self.run, self._asked())
             record = self._recorded(following, now)
             if following.ended is not None:
@@ -224,6 +229,19 @@ class AtWork:
             progress.write(tx.conn, [record])
         self._take_notice(record)
         return record.until is None and not record.over and self._go(following, now)
+
+    def _left(self) -> list[Row]:
+        """Return the steps that wait no more for runs of their own which are still under way: these are stopped."""
+        codes = {STEP_TIMEOUT} if self.course.run.state in undoing.STATES else {STEP_TIMEOUT, undoing.STEP_STOPPED}
+        return [
+            row
+            for row in self.course.pending()
+            if "child" in row.note
+            and "joined" not in row.note
+            and row.state in ("failed", "running")
+            and row.error is not None
+            and row.error["code"] in codes
+        ]
 
     def _asked(self) -> list[Row]:
         return [
@@ -247,11 +265,14 @@ class AtWork:
                 elif isinstance(work, Child):
                     before = read("run", task.row.note["child"]) if "child" in task.row.note else None
                     if before is not None and acting.go_on(tx, before, self.parts.hint):
-                        child, self._look_at = before, now
+                        child, joined, there = before, "joined" in task.row.note, True
                     else:
-                        child = begin_child(tx, self.run, task.path, work.flow, task.row.input)
+                        child, joined = begin_child(tx, self.run, task.path, work.flow, task.row.input)
+                        there = joined
+                    if there:
+                        self._look_at = now  # it may have ended
                     tx.after_commit("hint", self.parts.hint)
-                    self.course.started(task.path, show("run", child))
+                    self.course.started(task.path, show("run", child), joined=joined)
         except Unavailable:
             raise
         except CrossdockError as error:
