@@ -35,6 +35,19 @@ def test_of_one_deal_one_order_is_made_whichever_of_its_quotes_are_accepted(cont
     assert call(context, "orders.create_from_quote", quotes[1])["deal_id"] == deal["deal_id"]
 
 
+def test_an_order_that_was_undone_can_be_taken_again_under_its_external_id(context: Context) -> None:
+    items = [{"product_id": product(context, "table"), "quantity": 1}]
+    customer = call(context, "customers.upsert", external_id="C-1", name="ACME")["customer_id"]
+    wanted = {"external_id": "SHOP-1", "customer_id": customer, "items": items}
+    first = call(context, "orders.create", wanted)["order_id"]
+    assert refusal(context, "orders.create", wanted).code == "ORDER_CONFLICT"
+    call(context, "orders.cancel", order_id=first)
+    again = call(context, "orders.create", wanted)
+    assert (again["external_id"], again["order_id"] != first) == ("SHOP-1", True)
+    assert refusal(context, "orders.create", wanted).code == "ORDER_CONFLICT"
+    assert call(context, "orders.get", order_id=first)["status"] == "cancelled"
+
+
 def test_a_deal_tells_that_it_was_begun_or_changed_and_not_what_is_predicted_of_it(context: Context) -> None:
     table = product(context, "table")
     customer = call(context, "customers.upsert", external_id="C-1", name="ACME")["customer_id"]

@@ -41,6 +41,22 @@ def test_who_is_taken_on_is_told_of_once(context: Context) -> None:
     )
 
 
+def test_who_was_taken_on_and_let_go_can_be_taken_on_again(context: Context) -> None:
+    first = hire(context, "Anna", external_id="E-1", department="sales")
+    call(context, "employees.update_workload", employee_id=first, hours=8)
+    call(context, "employees.offboard", employee_id=first)
+    assert refusal(context, "employees.onboard", name="Boris", external_id="E-1") == "EMPLOYEE_CONFLICT"
+    again = call(context, "employees.onboard", name="Anna", external_id="E-1", skills=["sql"])
+    assert (again["employee_id"], again["state"], again["skills"], again["assigned_hours"]) == (
+        first,
+        "active",
+        ["sql"],
+        0,
+    )
+    assert call(context, "employees.onboard", name="Anna", external_id="E-1")["change"] == "none"
+    assert len(ERP.outbox.waiting(context, 10)) == 2
+
+
 def test_the_least_loaded_with_room_and_skills_comes_first_and_who_is_away_does_not(context: Context) -> None:
     anna, boris, carla, dora = (hire(context, each, department="it", skills=["sql"]) for each in ("A", "B", "C", "D"))
     hire(context, "E", department="it", skills=["python", "sql server", "mysql"])

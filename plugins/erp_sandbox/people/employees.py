@@ -56,33 +56,33 @@ def get(desk: Desk, given: Mapping[str, Any]) -> Record:
 
 
 def onboard(desk: Desk, given: Mapping[str, Any]) -> Record:
-    """Take on an employee."""
+    """Take on an employee; one who was let go, under the same external id and name, is the same again."""
     external = given.get("external_id")
-    known = one(desk, EMPLOYEES, external_id=external) if external is not None else None
-    if known is not None and (known["name"] != given["name"] or known["state"] != "active"):
+    known = one(desk, EMPLOYEES, lock=True, external_id=external) if external is not None else None
+    if known is not None and known["name"] != given["name"]:
         raise refused(EMPLOYEE_CONFLICT, "another employee has this external id", external_id=external)
-    if known is not None:
+    if known is not None and known["state"] == "active":
         return {**view(known), "change": "none"}
-    record = stamped(
-        desk,
-        {
-            "employee_id": desk.new_id("emp"),
-            "external_id": external,
-            "name": given["name"],
-            "email": given.get("email"),
-            "department": given.get("department"),
-            "skills": json.dumps(sorted(set(given.get("skills", [])))),
-            "capacity_hours": parts(given["capacity_hours"]) if "capacity_hours" in given else _WEEK,
-            "assigned_hours": NOTHING,
-            "state": "active",
-            "started_on": given.get("start_date", desk.now.date().isoformat()),
-        },
-    )
-    add(desk, EMPLOYEES, record)
+    values = {
+        "external_id": external,
+        "name": given["name"],
+        "email": given.get("email"),
+        "department": given.get("department"),
+        "skills": json.dumps(sorted(set(given.get("skills", [])))),
+        "capacity_hours": parts(given["capacity_hours"]) if "capacity_hours" in given else _WEEK,
+        "assigned_hours": NOTHING,
+        "state": "active",
+        "started_on": given.get("start_date", desk.now.date().isoformat()),
+    }
+    if known is None:
+        record = stamped(desk, {"employee_id": desk.new_id("emp"), **values})
+        add(desk, EMPLOYEES, record)
+    else:
+        record = change(desk, EMPLOYEES, known, **values)
     said = view(record)
     told = ("employee_id", "name", "email", "department", "skills", "started_on")
     desk.emit("employee.onboarded", f"employee/{record['employee_id']}", {name: said[name] for name in told})
-    return {**said, "change": "created"}
+    return {**said, "change": "created" if known is None else "updated"}
 
 
 def offboard(desk: Desk, given: Mapping[str, Any]) -> Record:

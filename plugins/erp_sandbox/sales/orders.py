@@ -100,10 +100,13 @@ def search(desk: Desk, given: Mapping[str, Any]) -> Record:
 
 
 def create(desk: Desk, given: Mapping[str, Any]) -> Record:
-    """Answer `orders.create`."""
+    """Answer `orders.create`; the external id of a cancelled order goes on to the next, as after an undo."""
     customers.get(desk, {"customer_id": given["customer_id"]})
-    if "external_id" in given and one(desk, ORDERS, external_id=given["external_id"]) is not None:
+    there = one(desk, ORDERS, lock=True, external_id=given["external_id"]) if "external_id" in given else None
+    if there is not None and there["status"] != "cancelled":
         raise refused(ORDER_CONFLICT, "another order has this external id", external_id=given["external_id"])
+    if there is not None:
+        change(desk, ORDERS, there, external_id=None)
     lines = pricing.lines_of(desk, given["items"])
     return _made(desk, given, lines, customer_id=given["customer_id"], external_id=given.get("external_id"))
 
