@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from server import reactions
 from server.access.references import resolve_config
 from server.events import alerts
-from server.flows import starting, waking
+from server.flows import arriving, starting, waking
 from server.flows.causes import because
 from server.flows.drain import Flows
 from server.integrations.endpoints import Endpoints
@@ -93,6 +93,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     making, caller = making_of(shared), caller_of(shared, nudges)
     flows = Flows(shared.engine, ledger, making, caller, shared.publisher, shared.clock, shared.hint)
     chores = [
+        Chore("events that many runs wait for", arriving.KIND, arriving.Arriving(shared.engine, shared.hint).drain),
         Chore("wake flow runs", waking.KIND, waking.Waking(shared.engine, shared.hint).drain),
         Chore("flow runs", starting.KIND, flows.drain),
         Chore("inbound requests", storing.KIND, Inbound(shared.engine, shared.publisher).drain),

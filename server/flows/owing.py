@@ -12,11 +12,10 @@ from server.events.routes import routes_version
 from server.events.stopping import stops_of
 from server.events.subscribers import PerWorkspace, Subscribers
 from server.events.upcasting import Ladders
-from server.flows import starting, waking
+from server.flows import arriving, starting
 from server.flows.flow import Flow, flow_of
 from server.flows.keys import key_of
 from server.flows.starting import NewFlowRun
-from server.flows.waits import arrived, at, canonical
 from server.kernel.errors import CrossdockError
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES
@@ -29,26 +28,6 @@ if TYPE_CHECKING:
     from server.store import Tx
 
 HELD = "infinity"
-
-# The fields by which waits of a type are found, one look into the index for each.
-_FIELDS = """
-SELECT t.type, f.field FROM unnest(CAST(:types AS text[])) AS t(type) CROSS JOIN LATERAL (
-  WITH RECURSIVE found AS (
-    (SELECT field FROM flow_waits WHERE workspace_id = :workspace_id AND type = t.type ORDER BY field LIMIT 1)
-    UNION ALL
-    SELECT (SELECT field FROM flow_waits WHERE workspace_id = :workspace_id AND type = t.type AND field > found.field
-            ORDER BY field LIMIT 1)
-    FROM found WHERE found.field IS NOT NULL
-  ) SELECT field FROM found WHERE field IS NOT NULL) AS f
-"""
-_ARRIVE = """
-INSERT INTO flow_arrivals (workspace_id, run_id, path, event_uid)
-SELECT :workspace_id, w.run_id, w.path, e.uid
-FROM unnest(CAST(:types AS text[]), CAST(:fields AS text[]), CAST(:values AS text[]), CAST(:uids AS uuid[]))
-  AS e(type, field, value, uid)
-JOIN flow_waits w ON w.workspace_id = :workspace_id AND w.type = e.type AND w.field = e.field AND w.value = e.value
-ON CONFLICT DO NOTHING RETURNING run_id
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +69,7 @@ class Owing:
             if (run := self._run(tx, event, route)) is not None
         ]
         started = starting.start(tx.conn, runs)
-        waked = _arrive(tx, events)
-        waking.wake(tx.conn, tx.scope.workspace_id, waked)
+        waked = arriving.arrive(tx, events)
         if started or waked:
             tx.after_commit("hint", self._hint)
 
@@ -151,24 +129,3 @@ def _known(body: Mapping[str, Any]) -> Flow:
         return flow_of(body)
     except CrossdockError:
         return Flow(body["name"], (), tuple(body["events"]))
-
-
-def _arrive(tx: Tx, events: Sequence[Event]) -> set[UUID]:
-    """Let events arrive for the steps that wait for them; return the runs."""
-    found = tx.all(_FIELDS, types=sorted({each.type for each in events}))
-    if not found:
-        return set()
-    fields: dict[str, list[str]] = {}
-    for row in found:
-        fields.setdefault(row.type, []).append(row.field)
-    keys = []
-    for event in events:
-        for field in fields.get(event.type, ()):
-            value = canonical(at(arrived(event), field)) if field else ""
-            if value is not None:
-                keys.append((event.type, field, value, event.uid))
-    if not keys:
-        return set()
-    types, names, values, uids = (list(each) for each in zip(*keys, strict=True))
-    rows = tx.all(_ARRIVE, types=types, fields=names, values=values, uids=uids)
-    return {row.run_id for row in rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from server.flows import acting, graph, queries, run_schemas
+from server.flows import acting, graph, queries, run_schemas, timeline
 from server.flows.by_hand import start_run
 from server.flows.flow import flow_of
 from server.flows.queries import read_id
@@ -198,10 +198,8 @@ def whole(tx: Tx, run: UUID) -> dict[str, Any]:
 
     """
     found = run_schemas.shown(queries.run_of(tx, run))
-    return {
-        **found,
-        "steps": [run_schemas.shown_step(row) for row in queries.steps(tx, run, 0, run_schemas.MOST_STEPS)],
-    }
+    steps = [run_schemas.shown_step(row) for row in queries.steps(tx, run, 0, run_schemas.MOST_STEPS)]
+    return {**found, "steps": timeline.in_order(flow_of_run(tx, run), steps) if steps else []}
 
 
 def flow_of_run(tx: Tx, run: UUID) -> Flow:

@@ -30,18 +30,20 @@ class Bar:
     step: Mapping[str, Any]
 
 
-def bars(flow: Flow, run: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], now: datetime) -> list[Bar]:
-    """Return the steps of a run, as the API shows both, on one line of time; what is under way reaches to now.
+def in_order(flow: Flow, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return steps as they began; what began at the same moment stands as in the file."""
+    order = {each["path"]: (each["began_at"], flow.order.get(step_of(each["path"]), 0), each["path"]) for each in steps}
+    return sorted(steps, key=lambda one: order[one["path"]])
 
-    What began at the same moment stands as in the file.
-    """
+
+def bars(flow: Flow, run: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], now: datetime) -> list[Bar]:
+    """Return the steps of a run, as the API shows both, on one line of time; what is under way reaches to now."""
     start = min((each["began_at"] for each in steps), default=run["created_at"])
     ends = [each[name] for each in steps for name in ("ended_at", "undone_at") if each[name] is not None]
     end = run["ended_at"] or (max(ends) if run["state"] == "waiting" and ends else now)
     whole = max((end - start).total_seconds(), 0.001)
     found = []
-    order = {each["path"]: (each["began_at"], flow.order.get(step_of(each["path"]), 0), each["path"]) for each in steps}
-    for each in sorted(steps, key=lambda one: order[one["path"]]):
+    for each in in_order(flow, steps):
         left = (each["began_at"] - start).total_seconds()
         right = ((each["ended_at"] or end) - start).total_seconds()
         known = flow.by_id.get(step_of(each["path"]))
