@@ -28,7 +28,7 @@ INPUTS: Inputs = {
         "city": "Almaty",
         "credit_limit": "1200.50",
     },
-    "customers.validate": lambda _stage: {"external_id": "C-8", "name": " ", "email": "nowhere"},
+    "customers.validate": lambda _stage: {"external_id": "C-8", "name": " ", "email": "nowhere", "country": "KZ"},
     "deals.conversion_rate": lambda _stage: {},
     "deals.create": lambda stage: stage.for_customer(name="A deal"),
     "deals.find_active": lambda _stage: {"limit": 5},
