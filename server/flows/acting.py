@@ -6,9 +6,10 @@ Each takes the run from whoever works on it: what that worker has not stored is 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from server.flows import again, progress, undoing, waits, waking
+from server.flows import again, metrics, progress, undoing, waits, waking
 from server.flows.advancing import Course
 from server.flows.flow import Approve, flow_of
 from server.flows.progress import Record
@@ -35,7 +36,7 @@ STEP_NOT_ASKING = code(
     "STEP_NOT_ASKING", "The step waits for nobody's decision: it was decided before, or its time is over."
 )
 _RUN = """
-SELECT r.id, r.flow_id, r.state, r.priority, r.parent_id, r.definition_version, f.state AS flow_state
+SELECT r.id, r.flow_id, r.state, r.priority, r.parent_id, r.definition_version, f.state AS flow_state, f.name AS flow
 FROM flow_runs r JOIN flows f ON f.id = r.flow_id WHERE r.workspace_id = :workspace_id AND r.id = :run FOR UPDATE OF r
 """
 _CHILDREN = """
@@ -230,6 +231,8 @@ def _move(tx: Tx, row: Any, state: State, *, cancels: bool = False) -> None:
         _due(tx, row)
         return
     tx.run("DELETE FROM due WHERE workspace_id = :workspace_id AND kind = 'flow' AND ref = :run", run=row.id)
+    ended = partial(metrics.ENDED.add, workspace=str(tx.scope), flow=row.flow, state=state)
+    tx.after_commit(f"ended {row.id}", ended)
     waits.end(tx.conn, [row.id])
     if row.parent_id is not None:
         waking.wake(tx.conn, tx.scope.workspace_id, [row.parent_id])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from server.flows import acting, announcing, looking, progress, undoing, waits
+from server.flows import acting, announcing, looking, metrics, progress, undoing, waits
 from server.flows.advancing import Course
 from server.flows.calling import tell
 from server.flows.children import begin_child
@@ -172,7 +172,9 @@ class AtWork:
         return record
 
     def _take_notice(self, record: Record) -> None:
-        """Remember what is stored by now."""
+        """Remember what is stored by now, and count it."""
+        began = self._stored[1] is None and self.run.run.started_at is not None
+        metrics.count(str(self.scope), self.run.flow_name, record, self.course, began=began)
         if record.advances:
             self.run.claim.claims = 1  # as it is stored
         self._stored = _image(self.run)

@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from server.flows import metrics as flows
 from server.kernel.errors import Unavailable
 from server.store.processes import alive
 from server.telemetry import metrics
@@ -174,6 +175,7 @@ def _ask(conn: Connection) -> list[Sample]:
         for row in conn.exec_driver_sql(_AGES)
         if row.workspace_id in names
     )
+    samples.extend(flows.ask(conn, names))
     roles = [row.role for row in alive(conn)]
     samples.extend(
         (PROCESSES, {"role": role}, float(roles.count(role))) for role in sorted({*roles, "worker", "scheduler"})

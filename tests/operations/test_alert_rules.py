@@ -12,6 +12,7 @@ import yaml
 from sqlalchemy import text
 
 from server import bootstrap
+from server.flows.metrics import ENDED
 from server.operations import metrics
 from tests.support.product import Product, until
 from tests.support.receiver import Answer, Receiver
@@ -36,6 +37,7 @@ def ages(product: Product) -> dict[tuple[str, str], float]:
 def test_every_figure_that_a_rule_names_is_in_the_metrics_with_the_labels_that_it_uses(product: Product) -> None:
     product.webhook("orders", "http://127.0.0.1:9/")
     product.publish({"n": 1})
+    ENDED.add(workspace="default/default", flow="f", state="completed")
     backlog = metrics.Backlog(product.core.engine, lambda: True)
     shown = metrics.render(backlog).decode()
     for rule in ALERTS:
