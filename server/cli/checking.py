@@ -35,6 +35,10 @@ def check(shell: Shell, paths: Sequence[Path]) -> Exit:
     def show(_: Any) -> None:
         show_findings(findings)
         output.say(f"{counted(files, 'file')}, {_well(result)}: {tally(findings)}")
+        if any(each["code"] == "UNKNOWN_REFERENCE" for each in findings):
+            output.note(
+                "the files that were named are looked at, alone: `crossdock plan` knows what the workspace has, too"
+            )
 
     shell.result({"findings": findings, "ok": result.ok}, show)
     return Exit.OK if result.ok else Exit.FAILED

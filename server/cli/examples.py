@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 ROOT = ("up", "check", "apply", "send", "dead-letters list", "flow start")
 """Those that the help of `crossdock` itself shows, in the order in which a person meets them."""
+_OF_GROUPS = {
+    "flow ": ("flow start", "flow runs", "flow show", "flow retry", "flow approve"),
+    "sync ": ("sync run", "sync preview", "sync runs", "sync why"),
+    "webhook ": ("webhook list", "webhook pause", "webhook trigger", "webhook new-key"),
+    "integration ": ("integration test", "integration call", "integration pause", "integration resume"),
+}
 _MOST = 4
 _OF_STATES = {
     "list": "--state paused",
@@ -143,7 +149,7 @@ def example_of(path: str) -> str:
 def show_examples(group: click.Group, path: str = "") -> None:
     """End the help of every command below a group, and its own, with examples."""
     below = [f"{path}{name}" for name, command in group.commands.items() if not isinstance(command, click.Group)]
-    group.epilog = _epilog(example_of(each) for each in (below[:_MOST] if path else ROOT))
+    group.epilog = _epilog(example_of(each) for each in (_OF_GROUPS.get(path, below[:_MOST]) if path else ROOT))
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             show_examples(command, f"{path}{name} ")

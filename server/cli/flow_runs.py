@@ -175,8 +175,27 @@ def _whole(run: Any) -> None:
     if run["steps"]:
         say("")
         table(_lines(run), _STEPS)
+    for hint in _hints(run):
+        note(hint)
     if run["steps_total"] > len(run["steps"]):
         note(f"the first {len(run['steps'])} of {run['steps_total']} steps")
+
+
+def _hints(run: Mapping[str, Any]) -> list[str]:
+    """Say what a person can do about a run that needs one."""
+    if run["state"] == "failed":
+        return [f"next: mend the cause, then `crossdock flow retry {run['id']}`, or `crossdock flow undo {run['id']}`"]
+    if run["state"] == "compensation_failed":
+        return [f"next: mend the cause, then `crossdock flow retry {run['id']}` undoes the rest"]
+    if run["state"] == "compensated":
+        return [
+            f"next: all is undone; mend the cause, and start it again: `crossdock flow start {run['flow']} --data '{{…}}'`"
+        ]
+    return [
+        f"next: `crossdock flow approve {run['id']} {each['path']}`, or `reject`"
+        for each in run["steps"]
+        if "message" in (each["waits"] or {})
+    ]
 
 
 def _lines(run: Mapping[str, Any]) -> list[dict[str, Any]]:

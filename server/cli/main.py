@@ -32,7 +32,7 @@ from server.cli.plugins import plugin
 from server.cli.replays import replay
 from server.cli.roles import api, scheduler, worker
 from server.cli.secrets import secret
-from server.cli.shell import Shell, workspace_option
+from server.cli.shell import Shell, Whole, workspace_option
 from server.cli.syncs import sync
 from server.cli.tokens import token
 from server.cli.up import up
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Crossdock(click.Group):
+class Crossdock(Whole):
     """The root: runs a command and ends the process with its exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

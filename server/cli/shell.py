@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _MOST_INPUT = 16 * 1024 * 1024
+_SENTENCE = 300
 
 
 @dataclass
@@ -90,7 +91,17 @@ class Paging:
     whole: bool
 
 
-class Noun(click.Group):
+class Whole(click.Group):
+    """A group whose help tells what each command does in a whole sentence, over several lines where it must be."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands; click would cut what they do to the width of the terminal."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(_SENTENCE)) for name, each in found if each is not None])
+
+
+class Noun(Whole):
     """A group of verbs; without one it lists."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

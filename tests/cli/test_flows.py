@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.cli.flow_runs import _bar
+from server.cli.flow_runs import _bar, _hints
 from tests.cli.conftest import Cli
 
 FLOW = """\
@@ -74,3 +74,21 @@ def test_a_flow_is_paused_and_resumed(both):
 def test_a_bar_shows_when_a_step_was_at_work(began, ended, bar):
     start = 1767225600.0
     assert _bar({"began_at": began, "ended_at": ended}, start, start + 24) == bar
+
+
+@pytest.mark.parametrize(
+    ("state", "waits", "words"),
+    [
+        ("failed", None, "`crossdock flow retry run_1`"),
+        ("compensation_failed", None, "undoes the rest"),
+        ("compensated", None, "`crossdock flow start f --data"),
+        ("waiting", {"message": "May it?"}, "`crossdock flow approve run_1 ok`"),
+    ],
+)
+def test_a_run_that_needs_a_person_says_what_can_be_done(state: str, waits: object, words: str) -> None:
+    (hint,) = _hints({"id": "run_1", "flow": "f", "state": state, "steps": [{"path": "ok", "waits": waits}]})
+    assert words in hint
+
+
+def test_a_run_that_is_well_asks_for_nothing() -> None:
+    assert _hints({"id": "run_1", "flow": "f", "state": "completed", "steps": [{"path": "ok", "waits": None}]}) == []
