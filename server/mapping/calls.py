@@ -67,7 +67,7 @@ def check(function: Function, arguments: list[Tree], text: str, at: int) -> None
             if argument["value"] is None and function.nulls == "null":
                 continue
             raise ExpressionError(
-                f"{param.name} of {function.name} is {' or '.join(param.kinds)}, not {kind_of(argument['value'])}",
+                f"{param.name} of {function.name} must be {' or '.join(param.kinds)}, not {kind_of(argument['value'])}",
                 code=TYPE,
                 text=text,
                 position=argument.get("at", at),
@@ -95,7 +95,7 @@ class Call:
         for index, value in enumerate(values):
             param = function.param(index)
             if type(value) not in param.types:
-                message = f"{param.name} of {function.name} is {' or '.join(param.kinds)}, not {kind_of(value)}"
+                message = f"{param.name} of {function.name} must be {' or '.join(param.kinds)}, not {kind_of(value)}"
                 raise Refused(message, code=TYPE, value=value).at(self.text, self.at)
 
     def exhausted(self) -> EvaluationError:

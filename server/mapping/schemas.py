@@ -226,7 +226,7 @@ class _Walk:
             wanted = frozenset(param.kinds)
             present = kinds - {"null"} if function.nulls == "null" else kinds
             if "any" not in wanted and present and not present & wanted:
-                message = f"{param.name} of {function.name} is {' or '.join(param.kinds)}, and the schema says {_either(present)}"
+                message = f"{param.name} of {function.name} must be {' or '.join(param.kinds)}, and the schema says {_either(present)}"
                 self._report(child.get("at", at), PATH_TYPE, message)
         return _result(function.name, function.result, shapes)
 

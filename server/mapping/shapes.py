@@ -110,7 +110,8 @@ def _all_of(node: dict[str, Any], document: Any, refs: int) -> Shape:
             merged = {**merged, "not": {}}  # more than can be told here: anything goes
             continue
         other = shape[0].node
-        properties = {**(other.get("properties") or {}), **(merged.get("properties") or {})}
+        declared = [each.get("properties") for each in (other, merged)]  # whatever a broken schema has there
+        properties = {key: value for each in declared if isinstance(each, dict) for key, value in each.items()}
         closed = {
             key: False for key in ("additionalProperties",) if merged.get(key) is False or other.get(key) is False
         }
