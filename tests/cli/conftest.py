@@ -106,7 +106,7 @@ def served(settings: Settings, quiet: None) -> Iterator[str]:
     """The URL of the same workspace over HTTP."""
     services = bootstrap.api(settings)
     server = make_server("127.0.0.1", 0, create_app(services), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
