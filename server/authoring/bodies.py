@@ -37,7 +37,7 @@ def _invalid(pointer: str, message: str) -> Invalid:
 
 def document(kind: str) -> dict[str, Any]:
     """Return the OpenAPI request body of a kind: its fields; what may stand in them is in `definition.v1.json`."""
-    variants = [each for each in default_kinds() if each.name == kind and not each.coming]
+    variants = [each for each in default_kinds() if each.name == kind]
     fields = {field.name: field for each in variants for field in each.object.fields if not field.coming}
     del fields["kind"]
     needed = [name for name in fields if all(_needs(each, name) for each in variants)]

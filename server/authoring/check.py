@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.authoring.kinds import default_kinds
 from server.documents.checking import Checker
-from server.documents.fields import MISSING_KEY, NOT_YET, WRONG_VALUE, wrong_type
+from server.documents.fields import MISSING_KEY, WRONG_VALUE, wrong_type
 from server.documents.findings import Finding, in_order, nearest, shown
 from server.documents.kinds import Definition, Kind, hash_of
 from server.documents.nodes import ListNode, MappingNode, Node, ScalarNode, plain, whole
@@ -68,16 +68,15 @@ def check(sources: Gathered | Iterable[File], catalog: Catalog, kinds: Sequence[
     _refuse_duplicates(headed)
     for kind, root, checker in headed:
         checker.catalog = folder
-        if not kind.coming:
-            kind.object.check(root, checker)
-            kind.check(root, checker)
+        kind.object.check(root, checker)
+        kind.check(root, checker)
     _warn_of_many_subscribers([(root, checker) for kind, root, checker in headed if kind.name == "Webhook"], folder)
     findings = [*gathered.findings, *reading.findings, *(each for checker in checkers for each in checker.findings)]
     broken_files = {f.file for f in (*gathered.findings, *reading.findings) if f.severity == "error"}
     documents = [
         _definition(kind, root)
         for kind, root, checker in headed
-        if not kind.coming and not checker.errors and whole(root) and root.source.file not in broken_files
+        if not checker.errors and whole(root) and root.source.file not in broken_files
     ]
     return CheckResult(tuple(_tidy(findings)), tuple(documents))
 
@@ -90,7 +89,7 @@ def _tidy(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def kind_of(root: Node, kinds: Sequence[Kind], checker: Checker) -> Kind | None:
-    """Return the kind that a document says it is, or None with a finding. A coming kind is returned with NOT_YET."""
+    """Return the kind that a document says it is, or None with a finding."""
     if not isinstance(root, MappingNode):
         wrong_type(root, "a definition (a mapping with kind and name)", checker)
         return None
@@ -131,9 +130,6 @@ def _variant(root: MappingNode, word: Node, named: list[Kind], checker: Checker)
         choices_of = [kind.variant[1] for kind in named if kind.variant]
         near = nearest(str(value), choices_of)
         checker.error(WRONG_VALUE, place, f"one of {', '.join(choices_of)} is needed here", near)
-    elif chosen is not None and chosen.coming and place is not None:
-        what = f"{chosen.name} with {key}: {value}" if key else chosen.name
-        checker.error(NOT_YET, place, f"{what} is planned but not built yet")
     return chosen
 
 

@@ -39,12 +39,8 @@ def reference_page(kinds: Sequence[Kind] | None = None) -> str:
     """Return the page as Markdown."""
     every = default_kinds() if kinds is None else kinds
     parts = [_HEAD]
-    parts += ["\n".join(_section(kind)) for kind in every if not kind.coming]
+    parts += ["\n".join(_section(kind)) for kind in every]
     parts.append("\n".join(_values()))
-    coming = [kind for kind in every if kind.coming]
-    if coming:
-        lines = [f"- **{kind.title}**: {kind.about}" for kind in coming]
-        parts.append("\n".join(["## Planned", "", "Known, and answered with `NOT_YET`:", "", *lines, ""]))
     return "\n".join(parts)
 
 

@@ -23,7 +23,7 @@ FILE = f"definitions/{SCHEMA_FILE}"
 
 def definition_schema(kinds: Sequence[Kind] | None = None) -> dict[str, Any]:
     """Return the schema (draft 2020-12) of one document. It is never stricter than `check`, which sees more."""
-    built = [kind for kind in (default_kinds() if kinds is None else kinds) if not kind.coming]
+    built = default_kinds() if kinds is None else kinds
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:crossdock:definition:v1",

@@ -72,7 +72,6 @@ class Kind:
 
     `check(root, checker)` holds the rules between fields and with the catalog; it is called after the fields were
     checked and must bear what they found wrong. `test(definition, catalog)` runs the `tests:` of a checked one.
-    A `coming` kind is known by its name only; every document of it is answered with NOT_YET.
     """
 
     name: str
@@ -82,17 +81,11 @@ class Kind:
     check: Callable[[MappingNode, Checker], None] = _no_rules
     test: Callable[[Definition, Catalog], list[Outcome]] = _no_tests
     versioned: bool = False
-    coming: bool = False
 
     @property
     def title(self) -> str:
         """Return the name as the reference page shows it."""
         return f"{self.name} ({self.variant[0]}: {self.variant[1]})" if self.variant else self.name
-
-
-def coming_kind(name: str, about: str, variant: tuple[str, str] | None = None) -> Kind:
-    """Return a kind that is known but not built yet."""
-    return Kind(name, about, Object(()), variant, coming=True)
 
 
 _NAME = Field("name", name_text(), "Unique per kind: small letters, digits, hyphens.", required=True)

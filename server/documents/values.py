@@ -106,11 +106,11 @@ def env_form(literal: FieldType) -> FieldType:
 
 def secretable(literal: FieldType) -> FieldType:
     """Return a type that takes a literal, `{secret: NAME}` or `{env: NAME, default: …}`."""
-    return OneOf((_Quiet(SECRET, "{secret}"), _Quiet(env_form(literal), "{env, default}"), literal))
+    return OneOf((Quiet(SECRET, "`{secret}`"), Quiet(env_form(literal), "`{env, default}`"), literal))
 
 
 @dataclass(frozen=True)
-class _Quiet(FieldType):
+class Quiet(FieldType):
     """A form that the reference page names by a short label, without listing its fields again."""
 
     form: FieldType
@@ -126,14 +126,14 @@ class _Quiet(FieldType):
 
     def label(self) -> str:
         """Return the short label."""
-        return f"`{self.named}`"
+        return self.named
 
     def accepts(self, node: Node) -> bool:
         """Say what the form says."""
         return self.form.accepts(node)
 
 
-SECRET_ONLY = _Quiet(SECRET, "{secret}")
+SECRET_ONLY = Quiet(SECRET, "`{secret}`")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from server.flows import starting
 from server.flows.children import check_input
 from server.flows.flow import flow_of
 from server.flows.keys import key_of
-from server.flows.owing import HELD
 from server.flows.starting import NewFlowRun
+from server.integrations.holding import HELD
 from server.kernel.errors import Invalid, Permanent
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES

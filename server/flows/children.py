@@ -9,6 +9,7 @@ from server.flows.flow import flow_of
 from server.flows.keys import key_of
 from server.flows.starting import NewFlowRun
 from server.flows.waits import NewWait
+from server.integrations.holding import HELD
 from server.kernel.errors import Permanent, code
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES
@@ -65,7 +66,7 @@ def begin_child(tx: Tx, parent: Loaded, path: str, name: str, data: Any) -> tupl
         depth=parent.depth + 1,
         priority=flow.priority,
         trail=parent.trail.through(f"flow/{parent.flow_name}"),
-        at="infinity" if row.state in HELD_STATES else None,
+        at=HELD if row.state in HELD_STATES else None,
     )
     there = starting.start(tx.conn, [run])[run.id]
     joined = there != run.id and tx.one(_MINE, run=there, parent=parent.id) is None

@@ -15,8 +15,6 @@ from server.flows import flow
 from server.integrations.fallback import CallName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from server.documents.checking import Checker
 
 STEP_ID = Text(63, "[a-z][a-z0-9_]*", "a step's id of small letters, digits and _ that begins with a letter")
@@ -91,31 +89,3 @@ class Values(FieldType):
     def accepts(self, node: Node) -> bool:
         """Say whether it is a mapping."""
         return isinstance(node, MappingNode)
-
-
-@dataclass(frozen=True)
-class Quiet(FieldType):
-    """A type whose fields the reference page lists elsewhere: a step inside a step has the fields of any step."""
-
-    form: FieldType
-    named: str
-
-    def check(self, node: Node, checker: Checker) -> None:
-        """Check by the form."""
-        self.form.check(node, checker)
-
-    def schema(self) -> dict[str, Any]:
-        """Return the form's schema."""
-        return self.form.schema()
-
-    def label(self) -> str:
-        """Return the short label."""
-        return self.named
-
-    def accepts(self, node: Node) -> bool:
-        """Say what the form says."""
-        return self.form.accepts(node)
-
-    def below(self) -> Iterator[tuple[str, Field]]:
-        """Yield nothing: it stands elsewhere."""
-        return iter(())

@@ -16,6 +16,7 @@ from server.flows import arriving, starting
 from server.flows.flow import Flow, flow_of
 from server.flows.keys import key_of
 from server.flows.starting import NewFlowRun
+from server.integrations.holding import HELD
 from server.kernel.errors import CrossdockError
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from server.events.envelope import Event
     from server.store import Tx
-
-HELD = "infinity"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from server.documents.fields import (
 from server.documents.findings import nearest, shown
 from server.documents.nodes import MappingNode, Node
 from server.documents.scalars import Choice, Const, Duration, EventTypeName, Integer
-from server.documents.values import Reference
+from server.documents.values import Quiet, Reference
 from server.flows import flow
-from server.flows.fields import CALL_TIMEOUT, LIMIT, LONG, RETRY, STEP_ID, Quiet, Values, calling, place_of
+from server.flows.fields import CALL_TIMEOUT, LIMIT, LONG, RETRY, STEP_ID, Values, calling, place_of
 from server.web.permissions import TOKEN_ROLES
 
 if TYPE_CHECKING:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from server.store import Store
 
 log = structlog.get_logger("crossdock.work")
+HELD = "infinity"
+"""When work is due whose definition rests: never, until that is resumed."""
 
 
 class Holding:

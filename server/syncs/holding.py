@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from server.store import Store, Tx
 
-HELD = "infinity"
-
 _RELEASE = """
 UPDATE due SET due_at = now() FROM sync_runs r
 WHERE due.workspace_id = :workspace_id AND due.kind = 'sync' AND due.lane = :job AND due.due_at = 'infinity'

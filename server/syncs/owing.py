@@ -16,12 +16,12 @@ from server.events.routes import routes_version
 from server.events.stopping import stops_of
 from server.events.subscribers import PerWorkspace, Subscribers
 from server.events.upcasting import Ladders
+from server.integrations.holding import HELD
 from server.kernel.errors import CrossdockError, code
 from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES
 from server.store.values import write_json
 from server.syncs import runs
-from server.syncs.holding import HELD
 from server.syncs.job import Job, job_of
 from server.syncs.runs import NewRun
 

@@ -86,6 +86,7 @@ def test_runs_whose_children_have_one_key_share_one_and_only_who_started_it_undo
     [child] = children(flows)
     assert (child.key, child.parent_id, child.flow_id) == ("7", one, inner)
     if not first_ends:
+        waits(flows, child.id)
         with flows.core.engine.connect() as conn:  # the day is over
             conn.exec_driver_sql(
                 "UPDATE flow_steps SET note = '{\"until\": \"2020-01-01T00:00:00Z\"}' WHERE path = 's'"
