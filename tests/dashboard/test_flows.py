@@ -79,7 +79,9 @@ def test_a_failed_run_is_retried_from_its_page(flows: Flowing, browser: FlaskCli
 
 
 def test_the_first_page_leads_to_what_needs_a_person(flows: Flowing, browser: FlaskClient) -> None:
-    asking = flows.start(flows.flow("ask", [{"id": "ok", "approve": {"message": "May {{ data.n }} go?"}}]), {"n": "SO-1"})
+    asking = flows.start(
+        flows.flow("ask", [{"id": "ok", "approve": {"message": "May {{ data.n }} go?"}}]), {"n": "SO-1"}
+    )
     flows.until(asking, lambda row: row.state == "waiting")
     flows.pretend.fails["thing.do"] = [Permanent("no", code="NO", source="erp", sku="A-1")]
     failed = flows.ended(flows.start(flows.flow("fails", [do("a", on_error="fail")])))
