@@ -120,7 +120,7 @@ def run_up(
 
 
 def next_commands(definitions: Path | None) -> list[str]:
-    """Return the three commands to try first, as they work from this folder and with this home."""
+    """Return the commands to try first, as they work from this folder and with this home."""
     command = "crossdock" if shutil.which("crossdock") else os.path.relpath(sys.argv[0])
     home = os.environ.get("CROSSDOCK_HOME")
     prefix = f"CROSSDOCK_HOME={shlex.quote(home)} {command}" if home else command
@@ -128,6 +128,7 @@ def next_commands(definitions: Path | None) -> list[str]:
     return [
         f"{prefix} send demo.order.placed --data '{data}'",
         f"{prefix} deliveries list",
+        f"{prefix} flow start win-a-deal --wait 1m",
         f"{prefix} plan {shlex.quote(str(definitions or 'definitions'))}",
     ]
 
