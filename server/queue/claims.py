@@ -112,7 +112,7 @@ class Claimer:
     """Claims work of one kind, and remembers where the round over workspaces and their lanes has got to.
 
     One that lives on asks once a second how old the oldest waiting row is, and claims look no further back; what is put behind
-    that, such as work released with its old date, is found within the second.
+    that is found within the second.
     """
 
     def __init__(

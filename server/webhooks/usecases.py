@@ -211,9 +211,11 @@ def release(tx: Tx, webhook_ids: Sequence[UUID], hint: Callable[[], None], *, pa
              WHERE workspace_id = :workspace_id AND state = 'held' AND id = ANY(:ids) ORDER BY id FOR UPDATE
            ), pending AS (
              UPDATE deliveries d SET state = 'pending', reason = NULL FROM held WHERE d.id = held.id
+           ), placed AS (  -- their old dates would lie further back than claims look
+             SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS behind FROM held WHERE order_no IS NULL
            ), moved AS (
-             UPDATE due SET due_at = held.created_at FROM held
-             WHERE due.kind = 'delivery' AND due.ref = held.id AND held.order_no IS NULL
+             UPDATE due SET due_at = now() - p.behind * interval '1 microsecond' FROM placed p
+             WHERE due.kind = 'delivery' AND due.ref = p.id
            )
            SELECT webhook_id, order_key, reason FROM held""",
         ids=[row.id for row in found],

@@ -231,6 +231,24 @@ def test_paused_holds_and_resume_sends_oldest_first(product: Product, receiver: 
     assert [json.loads(hit.body)["data"]["n"] for hit in receiver.hits] == [0, 1, 2]
 
 
+def test_what_is_resumed_after_long_is_sent_oldest_first_too(product: Product, receiver: Receiver) -> None:
+    product.webhook("hook", receiver.url, max_in_flight=1)
+    product.act("hook", "pause")
+    for number in range(3):
+        product.publish({"n": number})
+    with (
+        product.core.engine.connect() as conn
+    ):  # the first is of an hour ago: claims look no further back than they must
+        conn.exec_driver_sql(
+            "UPDATE deliveries SET created_at = now() - interval '1 hour' WHERE id = (SELECT min(id::text)::uuid FROM deliveries)"
+        )
+    with product.worker() as worker:
+        until(lambda: worker.deliveries._claimer._since != "-infinity")
+        product.act("hook", "resume")
+        until(lambda: product.states() == {"delivered": 3})
+    assert [json.loads(hit.body)["data"]["n"] for hit in receiver.hits] == [0, 1, 2]
+
+
 def test_deliveries_of_a_removed_webhook_become_dead_letters(product: Product, receiver: Receiver) -> None:
     product.webhook("hook", receiver.url)
     product.publish({})
