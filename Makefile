@@ -44,11 +44,11 @@ up: install  ## everything in one process tree on the embedded default; ARGS='--
 # What failed gets one second try, alone and in sight: most of it starts, kills and times real processes, and a small machine
 # can stall. What fails twice is a failure.
 test: dev  ## the whole suite with its own servers: what can run side by side, then what needs the machine to itself
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "$(BESIDE)" || $(BIN)/python -m pytest -q -m "$(BESIDE)" --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "$(BESIDE)" || $(BIN)/python -m pytest -q -m "$(BESIDE)" --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest -q -m "$(ALONE)" || $(BIN)/python -m pytest -q -m "$(ALONE)" --last-failed --last-failed-no-failures none
 
 test-fast: dev  ## the first part of it, stopping at the first failure; ARGS='tests/mapping'
-	$(BIN)/python -m pytest -q -x -n $(JOBS) --dist loadgroup -m "not pages and not serial and not faults" $(ARGS)
+	$(BIN)/python -m pytest -q -x -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "not pages and not serial and not faults" $(ARGS)
 
 test-pages: dev  ## the pages in a real browser: chromium on the PATH, or CHROMIUM=/path/to/it
 	$(BIN)/python -m pytest -q -m pages $(ARGS)

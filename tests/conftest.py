@@ -15,13 +15,14 @@ import gc
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
 from server.runtime.embedded import FAST, EmbeddedPostgres, EmbeddedRedis
 from tests.support.databases import Lent, copied, text
+from tests.support.scheduling import ByFile, long_ones_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,3 +167,11 @@ def pytest_collection_finish() -> None:
     """Leave what was imported and collected out of every later look for garbage."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    long_ones_first(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,16 +9,6 @@ from tests.support.databases import empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist puts the group into the id
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module on one worker: its world takes longer to make than most of them."""
-    for item in items:
-        if item.path.parent == _HERE:
-            item.add_marker(pytest.mark.xdist_group(f"api-{item.path.stem}"))
 
 
 @pytest.fixture(scope="module")

@@ -84,8 +84,9 @@ def test_one_that_conflicts_fails_alone(crowd: Crowd) -> None:
     work.insert(8, lambda: crowd.one(new(3)))
     made = crowd.all(work)
     refused = [each for each in made if isinstance(each, Conflict)]
-    assert [each.code for each in refused] == ["EVENT_CONFLICT"]
-    assert sum(1 for each in made if not isinstance(each, Conflict) and each.duplicate) == 1
+    twice = sum(1 for each in made if not isinstance(each, Conflict) and each.duplicate)
+    # Whichever of the three with one id came first: the two alike are the first and its duplicate, or both are refused.
+    assert ([each.code for each in refused], twice) in ((["EVENT_CONFLICT"], 1), (["EVENT_CONFLICT"] * 2, 0))
     assert len(crowd.product.rows("SELECT FROM events WHERE type = 'order.created'")) == 10
 
 

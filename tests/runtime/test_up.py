@@ -130,7 +130,7 @@ def test_up_says_how_to_use_it_and_ends_in_order_on_sigterm(up: Callable[..., Up
     assert run.url in said
     assert "Admin token: cdk_token" in said
     assert "2 definitions applied" in said
-    assert len([line for line in said.splitlines() if line.startswith("  ")]) == 3
+    assert len([line for line in said.splitlines() if line.startswith("  ")]) == 4
     everything = tree(server.process.pid)
     assert len(everything) > 8
     began = time.monotonic()

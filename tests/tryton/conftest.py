@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from server.sdk.port_inputs.stage import World
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist puts the group into the id
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "tests/tryton" in item.path.as_posix():
-            item.add_marker(pytest.mark.xdist_group("tryton"))
-
-
 @pytest.fixture(scope="session")
 def tryton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrytonServer]:
     with TrytonServer(tmp_path_factory.mktemp("tryton")) as server:
