@@ -120,7 +120,9 @@ def retry(tx: Tx, run: UUID, hint: Callable[[], None], *, from_step: str | None 
     """
     row = _locked(tx, run)
     if row.state not in ("failed", "compensation_failed"):
-        message = f"the run is {row.state}: only one that failed can be tried again; `crossdock flow start` begins a new one"
+        message = (
+            f"the run is {row.state}: only one that failed can be tried again; `crossdock flow start` begins a new one"
+        )
         raise Conflict(message, code=WRONG_STATE, state=row.state)
     loaded = _loaded(tx, run)
     body = body_of(tx.conn, tx.scope.workspace_id, "flow", row.flow_id, row.definition_version)
