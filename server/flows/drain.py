@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,26 @@ class Flows:
         for each in loaded:
             self._loaded.put(each)
         self._begin_threads(len(loaded), slow.total())
+        if self.stopped:
+            self._give_back()
         return len(mine)
+
+    def _give_back(self) -> None:
+        """Give back what was claimed while we were told to stop: the threads may have ended, and it would be ours for ever."""
+        waiting = []
+        with suppress(queue.Empty):
+            while True:
+                waiting.append(self._loaded.get_nowait())
+        mine = [each.claim for each in waiting if each is not None]
+        for _ in range(len(waiting) - len(mine)):
+            self._loaded.put(None)
+        try:
+            if mine:
+                with self.store.connect() as conn:
+                    claims.postpone(conn, KIND, mine, [self.clock.now()] * len(mine), uncount=True)
+        finally:
+            for claim in mine:
+                self.holding.let_go(claim)
 
     def _know(self, conn: Connection, run: Loaded) -> None:
         """Read the definition and the workspace of a run, if they are not known yet."""
