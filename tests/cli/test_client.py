@@ -28,6 +28,9 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append((self.path, self.headers.get("Authorization")))
+                self.rfile.read(
+                    int(self.headers.get("Content-Length", 0))
+                )  # unread, it would reset the connection at its end
                 status, headers, body = outer.answer
                 self.send_response(status)
                 for name, value in headers.items():
