@@ -117,7 +117,8 @@ class Deliveries:
         return 0
 
     def _rung(self) -> None:
-        self._fanning = True  # the hint may be of one
+        if not self.pace.awake:
+            self._fanning = True  # the hint may be of one; while events come, the chores look for them
         self.pace.busy()
         self.pace.ring()
 
