@@ -70,18 +70,27 @@ class CollectionRead(Source):
             yield [tuple(row[each] for each in request.primary_key) for row in rows]
 
     def fetch(self, request: ReadRequest, keys: Sequence[Key], context: Context) -> Sequence[Row]:
-        """Return the rows with these keys."""
+        """Return the rows with these keys.
+
+        Raises:
+            Permanent: TRYTON_ORDER, they are keyed by something else.
+
+        """
         if tuple(request.primary_key) != (self.collection.key,):
             raise self._unordered(request.primary_key)
         erp = self._erp(context)
         found: list[Row] = []
         for at in range(0, len(keys), MOST_AT_ONCE):
             numbers = [finding.number(str(key[0])) for key in keys[at : at + MOST_AT_ONCE]]
-            domain = [*self.collection.of(request.options), ["id", "in", numbers]]
-            stamps = self.collection.stamps
-            records = erp.search(self.collection.model, domain, (*self.collection.fields, *paths(stamps)))
-            found += [row for row in self._shown(erp, records, stamps) if _fits(row, request.options)]
+            found += self._numbered(erp, request, numbers)
         return found
+
+    def _numbered(self, erp: Tryton, request: ReadRequest, numbers: Sequence[int]) -> list[Row]:
+        """Return the rows of some records by their numbers."""
+        domain = [*self.collection.of(request.options), ["id", "in", numbers]]
+        stamps = self.collection.stamps
+        records = erp.search(self.collection.model, domain, (*self.collection.fields, *paths(stamps)))
+        return [row for row in self._shown(erp, records, stamps) if _fits(row, request.options)]
 
     def discover(self, options: Mapping[str, Any], context: Context) -> Sequence[Dataset]:  # noqa: ARG002 - there is one
         """Return the one dataset that there is."""

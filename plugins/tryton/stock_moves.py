@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from plugins.tryton import finding
 from plugins.tryton.changes import OWN, Changed, Place, Span, changed
 from plugins.tryton.collections import Collection
 from plugins.tryton.products import PRODUCT
-from plugins.tryton.reading import MOST_AT_ONCE, CollectionRead
+from plugins.tryton.reading import CollectionRead
 from plugins.tryton.stock import levels
 from plugins.tryton.values import exact, goods
 from server.sdk.ports import INVENTORY
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from plugins.tryton.changes import Stamp
     from plugins.tryton.rest import Tryton
-    from server.sdk import Context, Key, ReadRequest, Row
+    from server.sdk import ReadRequest, Row
 
 _MOVE = "stock.move"
 _COUNTS = ["state", "in", ["assigned", "done"]]
@@ -78,16 +77,9 @@ class StockRead(CollectionRead):
         del stamps
         return _levels_of(erp, [Moved(each.place, each.record["kind"]) for each in some])
 
-    def fetch(self, request: ReadRequest, keys: Sequence[Key], context: Context) -> Sequence[Row]:
-        """Return the stock of some products."""
-        if tuple(request.primary_key) != (self.collection.key,):
-            raise self._unordered(request.primary_key)
-        erp = self._erp(context)
-        found: list[Row] = []
-        for at in range(0, len(keys), MOST_AT_ONCE):
-            numbers = [finding.number(str(key[0])) for key in keys[at : at + MOST_AT_ONCE]]
-            found += _levels_of(erp, _moved(erp, of=[["product", "in", numbers]]))
-        return found
+    def _numbered(self, erp: Tryton, request: ReadRequest, numbers: Sequence[int]) -> list[Row]:
+        del request
+        return _levels_of(erp, _moved(erp, of=[["product", "in", numbers]]))
 
 
 def _moved(erp: Tryton, since: datetime = _EVER, of: Sequence[Any] = ()) -> list[Moved]:

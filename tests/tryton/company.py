@@ -1,7 +1,7 @@
 """A workspace that runs the flows of `definitions/flows`, word for word, and whose ERP is the Tryton of the tests.
 
-company = Company(product, tryton_server, "deal-won", "order-fulfilment")    # the flows that it declares
-with product.worker(): company.win(deal); run = company.run("deal-won", "completed")
+FLOWS = ("deal-won", "order-fulfilment")    # of a module: the fixture `company` declares them, and has a worker
+company.win(deal); run = company.run("deal-won", "completed")
 """
 
 from __future__ import annotations

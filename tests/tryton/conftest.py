@@ -9,12 +9,14 @@ import requests
 
 from server.sdk.port_inputs.stage import Stage
 from tests.tryton.calling import world_of
+from tests.tryton.company import Company
 from tests.tryton.server import TrytonServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from server.sdk.port_inputs.stage import World
+    from tests.support.product import Product
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,11 @@ def erp(tryton_server: TrytonServer) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def stage(erp: World) -> Stage:
     return Stage(erp)
+
+
+@pytest.fixture
+def company(request: pytest.FixtureRequest, product: Product, tryton_server: TrytonServer) -> Iterator[Company]:
+    """The company of a module, which names the flows that it declares in `FLOWS`, and a worker for it."""
+    made = Company(product, tryton_server, *request.module.FLOWS)
+    with product.worker():
+        yield made

@@ -6,21 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tryton.company import Company
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from server.sdk.port_inputs.stage import Stage
-    from tests.support.product import Product
-    from tests.tryton.server import TrytonServer
+    from tests.tryton.company import Company
 
 
-@pytest.fixture
-def company(product: Product, tryton_server: TrytonServer) -> Iterator[Company]:
-    made = Company(product, tryton_server, "deal-won", "order-fulfilment")
-    with product.worker():
-        yield made
+FLOWS = ("deal-won", "order-fulfilment")
 
 
 @pytest.mark.timeout(300)

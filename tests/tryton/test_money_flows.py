@@ -11,22 +11,14 @@ import pytest
 from plugins.tryton import finding
 from server.kernel.errors import CrossdockError, Retryable
 from server.sdk import CallRequest
-from tests.tryton.company import Company
 from tests.tryton.test_broken_off import Breaking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from server.sdk.port_inputs.stage import Stage
-    from tests.support.product import Product
-    from tests.tryton.server import TrytonServer
+    from tests.tryton.company import Company
 
 
-@pytest.fixture
-def company(product: Product, tryton_server: TrytonServer) -> Iterator[Company]:
-    made = Company(product, tryton_server, "payment-received", "order-cancelled", "deal-prediction")
-    with product.worker():
-        yield made
+FLOWS = ("payment-received", "order-cancelled", "deal-prediction")
 
 
 class Sold:

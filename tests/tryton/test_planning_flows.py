@@ -6,23 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.tryton.company import Company
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from server.sdk.port_inputs.stage import Stage, World
-    from tests.support.product import Product
-    from tests.tryton.server import TrytonServer
+    from tests.tryton.company import Company
 
 FLOWS = ("production-planning", "materials-arrived", "stock-low")
-
-
-@pytest.fixture
-def company(product: Product, tryton_server: TrytonServer) -> Iterator[Company]:
-    made = Company(product, tryton_server, *FLOWS)
-    with product.worker():
-        yield made
 
 
 @pytest.fixture

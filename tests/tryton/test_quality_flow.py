@@ -10,22 +10,14 @@ import pytest
 from plugins.tryton.rest import Tryton
 from server.kernel.errors import Retryable
 from server.sdk import CallRequest
-from tests.tryton.company import Company
 from tests.tryton.test_broken_off import Breaking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from server.sdk.port_inputs.stage import Stage
-    from tests.support.product import Product
-    from tests.tryton.server import TrytonServer
+    from tests.tryton.company import Company
 
 
-@pytest.fixture
-def company(product: Product, tryton_server: TrytonServer) -> Iterator[Company]:
-    made = Company(product, tryton_server, "quality-control")
-    with product.worker():
-        yield made
+FLOWS = ("quality-control",)
 
 
 def begun(stage: Stage, name: str) -> tuple[str, str]:
