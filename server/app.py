@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -83,23 +84,26 @@ def from_settings(settings: Settings) -> Flask:
 
 def _document(app: Flask, api: openapi.Rooms) -> None:
     """Serve the OpenAPI document and the pages made from it. It is made when first asked for: most processes never are."""
-    lock, made = threading.Lock(), list[dict[str, Any]]()
+    lock = threading.Lock()
 
-    def document() -> dict[str, Any]:
+    @cache
+    def made() -> tuple[dict[str, Any], bytes]:
+        document = openapi.document(app, api)
+        return document, orjson.dumps(document)
+
+    def document() -> tuple[dict[str, Any], bytes]:
         with lock:
-            if not made:
-                made.append(openapi.document(app, api))
-        return made[0]
+            return made()
 
     @app.get("/openapi.json")
     @public
     def openapi_document() -> Response:
-        return Response(orjson.dumps(document()), content_type="application/json")
+        return Response(document()[1], content_type="application/json")
 
     @app.get("/docs")
     @public
     def api_reference() -> Response:
-        return pages.reference(document())
+        return pages.reference(document()[0])
 
     @app.get("/docs/errors")
     @public
