@@ -99,7 +99,7 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     """Build the HTTP side. With `principal` every request is theirs: the local command line in its own process."""
     shared = built or core(settings, connections=API_CONNECTIONS)
     store = shared.tenant
-    tokens, together = TokenAuthentication(shared.engine), Together(store, shared.publisher)
+    tokens, together = TokenAuthentication(shared.engine), Together(store, shared.publisher, shared.at_once)
     authenticate: Authenticate = tokens if principal is None else _Always(principal)
     caller = caller_of(shared, partial(nudge_at_once, shared.engine, shared.hint))
     backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)

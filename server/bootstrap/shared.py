@@ -10,6 +10,7 @@ from server import reactions
 from server.access.keyring import KeyRing
 from server.access.networks import Networks
 from server.access.secrets import Secrets
+from server.events.at_once import AtOnce
 from server.events.catalogue import Catalogue
 from server.events.publishing import Publisher
 from server.flows.owing import Owing as FlowOwing
@@ -79,6 +80,7 @@ class Core:
     gate: SharedGate
     hint: Callable[[], None]
     publisher: Publisher
+    at_once: AtOnce
     owing: Owing
     webhooks: SqlRepository[Webhook]
     reopening: Reopening
@@ -92,7 +94,8 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
     redis = hints.connect(settings.redis_url) if settings.redis_url else None
     hint = hints.Hints(redis) if redis is not None else _no_hint
     owing = Owing(timed, hint)
-    publisher = Publisher(timed, Catalogue(), [owing, SyncOwing(timed, hint), FlowOwing(hint), reactions.owe])
+    catalogue, syncs, flows = Catalogue(), SyncOwing(timed, hint), FlowOwing(hint)
+    publisher = Publisher(timed, catalogue, [owing, syncs, flows, reactions.owe])
     hooks = [publisher.publish_journal]
     reopening = Reopening(hint)
     stores = partial(Store, settings.database_url, before_commit=hooks, measured=timed.measured)
@@ -111,6 +114,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
         gate=_gate(engine, redis),
         hint=hint,
         publisher=publisher,
+        at_once=AtOnce(timed, catalogue, publisher.loops, owing, [syncs, flows]),
         owing=owing,
         webhooks=SqlRepository("webhooks", Webhook),
         reopening=reopening,

@@ -14,7 +14,7 @@ from server.mapping import EvaluationError
 from server.sdk.schemas import MOST_ERRORS, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from server.events.envelope import Event, NewEvent
     from server.store import Tx
@@ -44,33 +44,20 @@ class Catalogue:
             Invalid: SCHEMA_VIOLATION with all violations (20 at most); no value is shown.
 
         """
-        types = self._types(tx).schemas
-        checked: list[int | None] = []
-        errors: list[dict[str, Any]] = []
-        for number, new in enumerate(news):
-            versions = types.get(new.type)
-            if not versions:
-                checked.append(new.schema_version)
-                continue
-            version = new.schema_version or max(versions)
-            if version not in versions:
-                raise Invalid(
-                    f"{new.type} has no version {version}",
-                    code=SCHEMA_VIOLATION,
-                    errors=[{"pointer": f"/{number}", "message": f"known versions: {sorted(versions)}"}],
-                )
-            checked.append(version)
-            data = from_json(new.data)
-            if not versions[version].accepts(data):
-                errors += [_violation(number, *error) for error in versions[version].errors(data)]
-            if len(errors) >= MOST_ERRORS:
-                break
-        if errors:
-            errors = errors[:MOST_ERRORS]
-            raise Invalid(
-                f"{len(errors)} violation(s) of the event type's schema", code=SCHEMA_VIOLATION, errors=errors
-            )
-        return checked
+        return _checked(self._types(tx).schemas, news)
+
+    def version_of(self, workspace_id: int) -> int | None:
+        """Return the version of the routes that this knows the types of, without looking whether it still holds."""
+        cached = self._cache.get(workspace_id)
+        return None if cached is None else cached.routes
+
+    def plainly(self, workspace_id: int, version: int, news: Sequence[NewEvent]) -> list[int | None] | None:
+        """Check by the types of a version that is known; None where that is another, or where they would be refused."""
+        cached = self._cache.get(workspace_id)
+        try:
+            return None if cached is None or cached.routes != version else _checked(cached.schemas, news)
+        except Invalid:
+            return None
 
     def newest(self, tx: Tx, event: Event) -> Event:
         """Return an event as the newest version of its type has it; one whose up-caster fails as it was published."""
@@ -96,6 +83,33 @@ class Catalogue:
             cached = _Types(version, dict(schemas), ladders_of(each.body for each in rows))
             self._cache[tx.scope.workspace_id] = cached
         return cached
+
+
+def _checked(types: Mapping[str, Mapping[int, Schema]], news: Sequence[NewEvent]) -> list[int | None]:
+    checked: list[int | None] = []
+    errors: list[dict[str, Any]] = []
+    for number, new in enumerate(news):
+        versions = types.get(new.type)
+        if not versions:
+            checked.append(new.schema_version)
+            continue
+        version = new.schema_version or max(versions)
+        if version not in versions:
+            raise Invalid(
+                f"{new.type} has no version {version}",
+                code=SCHEMA_VIOLATION,
+                errors=[{"pointer": f"/{number}", "message": f"known versions: {sorted(versions)}"}],
+            )
+        checked.append(version)
+        data = from_json(new.data)
+        if not versions[version].accepts(data):
+            errors += [_violation(number, *error) for error in versions[version].errors(data)]
+        if len(errors) >= MOST_ERRORS:
+            break
+    if errors:
+        errors = errors[:MOST_ERRORS]
+        raise Invalid(f"{len(errors)} violation(s) of the event type's schema", code=SCHEMA_VIOLATION, errors=errors)
+    return checked
 
 
 def _violation(number: int, pointer: str, message: str) -> dict[str, str]:

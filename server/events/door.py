@@ -118,9 +118,9 @@ class PublishDoor:
     async def _published(self, now: Current, who: Principal, taken: Intake) -> Plain | None:
         """Wait until all of it is stored; None where nothing was."""
         offer = Offer(
-            Cause(who.id, now.correlation_id),
-            lambda _: taken.events,
-            lambda _, published: write_json(shown_of(taken, published)).encode(),
+            cause=Cause(who.id, now.correlation_id),
+            news=taken.events,
+            show=lambda published: write_json(shown_of(taken, published)).encode(),
             submit=partial(self._submit, now, who),
             told=self._told,
         )
@@ -161,10 +161,13 @@ class PublishDoor:
                 future.set_result(None)
 
     def _finished(self, now: Current, who: Principal, answer: Plain) -> Plain:
-        """Add what every answer has, and write the request's line."""
-        guard.report(now, METHOD, PATH, answer.status, self._observers, **_about(now, who))
+        """Add what every answer has; the request's line is written once it is on its way."""
+        self._loop.call_soon(self._report, now, answer.status, _about(now, who))
         ids = [(_REQUEST_ID, now.request_id), (_CORRELATION_ID, now.correlation_id)]
         return Plain(answer.status, [*answer.headers, *_GUARDED, *ids], answer.body)
+
+    def _report(self, now: Current, status: int, about: dict[str, str]) -> None:
+        guard.report(now, METHOD, PATH, status, self._observers, **about)
 
 
 def plain_headers(headers: Any, body: bytes) -> dict[str, str] | None:

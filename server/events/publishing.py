@@ -89,7 +89,7 @@ class Publisher:
                 subject=f"{entry.aggregate.kind}/{name}",
                 data=to_json(data),
             )
-            events.append(queries.stored(new, entry.uid, show("evt", entry.uid), now, tx))
+            events.append(queries.stored(new, entry.uid, show("evt", entry.uid), now, tx.scope.workspace_id, tx.cause))
             log.info(
                 "domain event",
                 event_type=new.type,
@@ -113,9 +113,8 @@ class Publisher:
             id_ = new.id or show("evt", uid)
             hash_ = new.content_hash()
             keys.append((new.source, id_))
-            known = first.setdefault(
-                (new.source, id_), (queries.stored(new, uid, id_, now, tx, versions[number]), hash_)
-            )
+            event = queries.stored(new, uid, id_, now, tx.scope.workspace_id, tx.cause, versions[number])
+            known = first.setdefault((new.source, id_), (event, hash_))
             if known[1] != hash_:
                 raise _conflict(number, id_, new.source)
         fresh = queries.store(tx, list(first.values()))

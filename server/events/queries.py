@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.events.envelope import Event, to_json
 from server.kernel.errors import Conflict, NotFound, code
+from server.store import straight
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -16,26 +17,35 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
     from server.events.envelope import NewEvent
-    from server.store import Tx
+    from server.store import Cause, Tx
 
 AMBIGUOUS_EVENT = code("AMBIGUOUS_EVENT", "Several sources used this event id; name one with `?source=`.")
 NAMES = tuple(each.name for each in fields(Event))
 COLUMNS = ", ".join(NAMES)
-_STORE = f"""
-WITH given AS MATERIALIZED (
-  SELECT * FROM json_to_recordset(%s::json)
+_GIVEN = """
+  json_to_recordset(%(events)s::json)
     AS e(uid uuid, workspace_id bigint, id text, source text, type text, subject text, time timestamptz, recorded_at timestamptz,
          data text, correlation_id text, causation_id text, principal text, schema_version int, extensions jsonb,
-         content_hash text)
-), fresh AS MATERIALIZED (
+         content_hash text)"""
+_FRESH = """
   INSERT INTO event_keys (workspace_id, source, id, content_hash, uid)
   SELECT workspace_id, source, id, decode(content_hash, 'hex'), uid FROM given ORDER BY source, id
-  ON CONFLICT DO NOTHING RETURNING uid
-)
-INSERT INTO events ({COLUMNS})
-SELECT {", ".join(f"given.{name}" for name in NAMES)} FROM fresh JOIN given USING (uid) ORDER BY uid
-RETURNING uid
-"""
+  ON CONFLICT DO NOTHING RETURNING uid"""
+_KEPT = f"""
+  INSERT INTO events ({COLUMNS})
+  SELECT {", ".join(f"given.{name}" for name in NAMES)} FROM fresh JOIN given USING (uid) ORDER BY uid
+  RETURNING uid"""
+_STORE = f"WITH given AS MATERIALIZED (SELECT * FROM {_GIVEN}), fresh AS MATERIALIZED ({_FRESH}) {_KEPT}"
+# The workspace is entered before its row is looked for, since only then can it be seen, and nothing is given unless the version holds.
+STORE_AT_ONCE = f"""
+WITH entered AS MATERIALIZED (
+  SELECT set_config('crossdock.workspace', %(workspace)s::text, true)::bigint AS id
+), here AS MATERIALIZED (
+  SELECT (SELECT routes_version FROM workspaces WHERE workspaces.id = entered.id) AS version FROM entered
+), given AS MATERIALIZED (
+  SELECT e.* FROM here CROSS JOIN {_GIVEN} WHERE here.version = %(version)s
+), fresh AS MATERIALIZED ({_FRESH}), stored AS MATERIALIZED ({_KEPT})"""
+"""Beginning of a statement that is a transaction: `stored (uid)` are the new ones; all are, or none where the version is another."""
 
 
 def store(tx: Tx, keyed: Sequence[tuple[Event, bytes]]) -> set[UUID]:
@@ -45,8 +55,14 @@ def store(tx: Tx, keyed: Sequence[tuple[Event, bytes]]) -> set[UUID]:
     """
     if not keyed:
         return set()
-    rows = [{**{name: getattr(event, name) for name in NAMES}, "content_hash": hash_.hex()} for event, hash_ in keyed]
-    return {row[0] for row in tx.conn.exec_driver_sql(_STORE, (to_json(rows),))}
+    return {uid for (uid,) in straight.rows(tx.conn, _STORE, {"events": rows_of(keyed)})}
+
+
+def rows_of(keyed: Sequence[tuple[Event, bytes]]) -> str:
+    """Write events, with the hash of their content, as the statements that store them read them."""
+    return to_json(
+        [{**{name: getattr(event, name) for name in NAMES}, "content_hash": hash_.hex()} for event, hash_ in keyed]
+    )
 
 
 def known_keys(tx: Tx, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row[Any]]:
@@ -107,11 +123,13 @@ def by_uids(conn: Connection, uids: Collection[UUID]) -> list[Event]:
     return [read(row) for row in rows]
 
 
-def stored(event: NewEvent, uid: UUID, id_: str, now: datetime, tx: Tx, version: int | None = None) -> Event:
+def stored(
+    event: NewEvent, uid: UUID, id_: str, now: datetime, workspace_id: int, cause: Cause, version: int | None = None
+) -> Event:
     """Fill in what the publisher left out: time, correlation, principal, and the version of its schema that it was checked by."""
     return Event(
         uid=uid,
-        workspace_id=tx.scope.workspace_id,
+        workspace_id=workspace_id,
         id=id_,
         source=event.source,
         type=event.type,
@@ -119,9 +137,9 @@ def stored(event: NewEvent, uid: UUID, id_: str, now: datetime, tx: Tx, version:
         time=event.time or now,
         recorded_at=now,
         data=event.data,
-        correlation_id=event.correlation_id or tx.cause.correlation_id,
-        causation_id=event.causation_id or tx.cause.causation_id,
-        principal=tx.cause.principal,
+        correlation_id=event.correlation_id or cause.correlation_id,
+        causation_id=event.causation_id or cause.causation_id,
+        principal=cause.principal,
         schema_version=version,
         extensions=event.extensions,
     )

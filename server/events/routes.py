@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from server.store.engine import ROUTES_VERSION
+
 if TYPE_CHECKING:
     from server.store import Tx
 
 
-_NOTE = "routes_version"
-
-
 def routes_version(tx: Tx) -> int:
     """Return the version, read once a transaction; -1 where there is no workspace."""
-    known: int | None = tx.notes.get(_NOTE)
+    known: int | None = tx.notes.get(ROUTES_VERSION)
     if known is None:
         row = tx.one("SELECT routes_version FROM workspaces WHERE id = :workspace_id")
-        known = tx.notes[_NOTE] = -1 if row is None else row.routes_version
+        known = tx.notes[ROUTES_VERSION] = -1 if row is None else row.routes_version
     return known
 
 
@@ -25,10 +24,11 @@ def touch_routes(tx: Tx) -> None:
 
     It locks the workspace's row until commit, and whoever changes definitions takes that lock first: nobody deadlocks.
     """
-    tx.notes.pop(_NOTE, None)
+    tx.notes.pop(ROUTES_VERSION, None)
     tx.run("UPDATE workspaces SET routes_version = routes_version + 1 WHERE id = :workspace_id")
 
 
 def lock_routes(tx: Tx) -> None:
     """Let nobody else change the workspace's definitions until commit, without changing anything."""
+    tx.notes.pop(ROUTES_VERSION, None)  # it may have changed until nobody else holds the lock
     tx.run("SELECT FROM workspaces WHERE id = :workspace_id FOR NO KEY UPDATE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,15 +90,29 @@ class LoopGuard:
             trail = trail_of(event.extensions)
             if trail.full:
                 stops[event.uid] = Stop(trail)
-            # What has a way behind it is known by that; a single step is that of the endpoint where it came in.
-            if event.subject is not None and not trail.hops and len(trail.path) <= 1 and not is_ours(event.type):
-                repeated.setdefault((event.type, event.subject), []).append(event)
+            if _may_echo(event, trail):
+                repeated.setdefault((event.type, str(event.subject)), []).append(event)
         for (type_, subject), same in repeated.items():
             key = (tx.scope.workspace_id, type_, subject)
             if self._seen(key, len(same)) > _FEW and (failure := self._echo(tx, key, same[-1])) is not None:
                 stops |= {event.uid: Stop(trail_of(event.extensions), failure) for event in same}
         if stops:
             tx.notes[_NOTE] = {**stops_of(tx), **stops}
+
+    def calm(self, workspace_id: int, events: Sequence[Event]) -> bool:
+        """Say, and count, that none of these new events needs a look; those that do are to be judged, and are not counted here."""
+        times: Counter[Key] = Counter()
+        for event in events:
+            trail = trail_of(event.extensions)
+            if trail.full:
+                return False
+            if _may_echo(event, trail):
+                times[workspace_id, event.type, str(event.subject)] += 1
+        if any(self._now.get(key, 0) + self._before.get(key, 0) + count > _FEW for key, count in times.items()):
+            return False
+        for key, count in times.items():
+            self._seen(key, count)
+        return True
 
     def _seen(self, key: Key, times: int) -> int:
         """Count, in turns of five seconds of which the last two are kept; return how often it was seen in them."""
@@ -124,3 +139,8 @@ class LoopGuard:
             self._bursts[key] = now + _BURST_SECONDS
             return None
         return echo_failure(type_, subject, heard)
+
+
+def _may_echo(event: Event, trail: Trail) -> bool:
+    """Say whether repetition may tell: what has a way behind it is known by that; a single step is the endpoint where it came in."""
+    return event.subject is not None and not trail.hops and len(trail.path) <= 1 and not is_ours(event.type)

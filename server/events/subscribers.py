@@ -34,6 +34,11 @@ class PerWorkspace(Generic[T]):
             cached = self._known[tx.scope.workspace_id] = (version, self._read(tx))
         return cached[1]
 
+    def at(self, workspace_id: int, version: int) -> T | None:
+        """Return it as the definitions were at a version, if it was read then."""
+        cached = self._known.get(workspace_id)
+        return None if cached is None or cached[0] != version else cached[1]
+
 
 class Subscribers(Generic[T]):
     """Those that take events; `patterns` says which types each of them means."""

@@ -2,7 +2,8 @@
 
 A transaction costs a request five round trips and half of its CPU. Under load they are shared; a request that is alone goes at
 once, as ever. One that fails fails alone: the others of its transaction are then done one by one, each by its own thread.
-Requests wait as threads do (`publish`) or as an event loop does (`offer`), in one line: whoever is first in it leads.
+Requests wait as threads do (`publish`) or as an event loop does (`offer`), in one line: whoever is first in it leads. Those of an event
+loop need no transaction of ours where they are plain (`at_once`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from server.events.at_once import Request
 from server.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextvars import Context
 
+    from server.events.at_once import AtOnce
     from server.events.envelope import NewEvent, Published
     from server.events.publishing import Publisher
     from server.store import Cause, Scope, Store, Tx
@@ -42,12 +46,18 @@ class _Member(abc.ABC, Generic[T]):
     """One request. `batch` is set when it is its turn to lead; `alone` when it must go by itself."""
 
     cause: Cause
-    prepare: Prepare
-    finish: Callable[[Tx, list[Published]], T]
     batch: list[_Member[Any]] | None = None
     alone: bool = False
     error: Exception | None = None
     made: list[T] = field(default_factory=list)
+
+    @abc.abstractmethod
+    def prepare(self, tx: Tx) -> Sequence[NewEvent]:
+        """Return what it publishes."""
+
+    @abc.abstractmethod
+    def finish(self, tx: Tx, published: list[Published]) -> T:
+        """Return what is made of it, before the transaction commits."""
 
     @abc.abstractmethod
     def lead(self, work: Lead) -> None:
@@ -58,11 +68,22 @@ class _Member(abc.ABC, Generic[T]):
         """Be told that the work was done, by oneself or by another."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class _Waiting(_Member[T]):
-    """One whose thread waits, and leads by itself."""
+    """One whose thread waits, and leads by itself; what it does in the transaction it does in its own context."""
 
+    begins: Prepare
+    ends: Callable[[Tx, list[Published]], T]
+    context: Context = field(default_factory=copy_context)
     woken: threading.Event = field(default_factory=threading.Event)
+
+    def prepare(self, tx: Tx) -> Sequence[NewEvent]:
+        """Run what was given for it."""
+        return self.context.copy().run(self.begins, tx)
+
+    def finish(self, tx: Tx, published: list[Published]) -> T:
+        """Run what was given for it."""
+        return self.context.copy().run(self.ends, tx, published)
 
     def lead(self, _: Lead) -> None:
         """Wake up: it sees its batch."""
@@ -77,11 +98,21 @@ class _Waiting(_Member[T]):
 class Offer(_Member[T]):
     """One that an event loop offers: a thread leads for it, which `submit` gives the work to, and which calls `told`.
 
-    Then `made` holds what `finish` returned, or `error` says why there is nothing.
+    Then `made` holds what `show` made of `news` as they are published, or `error` says why there is nothing.
     """
 
+    news: Sequence[NewEvent]
+    show: Callable[[list[Published]], T]
     submit: Callable[[Lead], object]
     told: Callable[[Offer[T]], None]
+
+    def prepare(self, _: Tx) -> Sequence[NewEvent]:
+        """Return them."""
+        return self.news
+
+    def finish(self, _: Tx, published: list[Published]) -> T:
+        """Show them."""
+        return self.show(published)
 
     def lead(self, work: Lead) -> None:
         """Let a thread do it."""
@@ -103,8 +134,11 @@ class _Line:
 class Together:
     """Publishes for many threads. Only requests of one workspace and principal share a transaction."""
 
-    def __init__(self, store: Store, publisher: Publisher, *, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self, store: Store, publisher: Publisher, at_once: AtOnce, *, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
         self.store = store
+        self.at_once = at_once
         self.wait_seconds = wait_seconds
         self.publisher = publisher
         self._lock = threading.Lock()
@@ -123,10 +157,7 @@ class Together:
             Unavailable: the database is away, or too slow.
 
         """
-        context = copy_context()
-        member = _Waiting(
-            cause, lambda tx: context.copy().run(prepare, tx), lambda tx, made: context.copy().run(finish, tx, made)
-        )
+        member = _Waiting(cause=cause, begins=prepare, ends=finish)
         if count > LARGE:
             return self._one(scope, member)
         key = (scope.workspace_id, cause.principal)
@@ -193,7 +224,31 @@ class Together:
         self._do(scope, [offer])
         offer.tell()
 
-    def _do(self, scope: Scope, batch: list[_Member[Any]]) -> None:
+    def _do(self, scope: Scope, batch: Sequence[_Member[Any]]) -> None:
+        """Publish what is plain at once, and all else together."""
+        offers = [each for each in batch if isinstance(each, Offer)]
+        left: Sequence[_Member[Any]] = self._at_once(scope, offers) if len(offers) == len(batch) else batch
+        if left:
+            self._in_one(scope, left)
+
+    def _at_once(self, scope: Scope, batch: Sequence[Offer[Any]]) -> list[Offer[Any]]:
+        """Return those that were not plain, of which nothing is stored."""
+        try:
+            published = self.at_once.publish(self.store, scope, [Request(each.cause, each.news) for each in batch])
+        except Unavailable as error:
+            _refuse(batch, error)
+            return []
+        except Exception:  # noqa: BLE001 - nothing is stored; whoever is to blame meets it again by itself
+            return list(batch)
+        left = []
+        for each, made in zip(batch, published, strict=True):
+            if made is None:
+                left.append(each)
+            else:
+                each.made.append(each.show(made))
+        return left
+
+    def _in_one(self, scope: Scope, batch: Sequence[_Member[Any]]) -> None:
         if len(batch) == 1:
             try:
                 batch[0].made.append(self._one(scope, batch[0]))
@@ -207,8 +262,7 @@ class Together:
                 answers = iter(self.publisher.publish(tx, [new for some in news for new in some]))
                 made = [each.finish(tx, [next(answers) for _ in some]) for each, some in zip(batch, news, strict=True)]
         except Unavailable as error:
-            for each in batch:
-                each.error = Unavailable(error.message, code=error.code, source=error.source, after=error.after)
+            _refuse(batch, error)
         except Exception:  # noqa: BLE001 - whoever is to blame meets it again by itself, and the others are spared it
             for each in batch:
                 each.alone = True
@@ -219,6 +273,11 @@ class Together:
     def _one(self, scope: Scope, member: _Member[T]) -> T:
         with self.store.begin(scope, member.cause) as tx:
             return member.finish(tx, self.publisher.publish(tx, list(member.prepare(tx))))
+
+
+def _refuse(batch: Sequence[_Member[Any]], error: Unavailable) -> None:
+    for each in batch:
+        each.error = Unavailable(error.message, code=error.code, source=error.source, after=error.after)
 
 
 def too_slow() -> Unavailable:

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from orjson import dumps
 
+from server.store import straight
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
 LEASE_SECONDS = 6
 HEARTBEAT_SECONDS = 2
@@ -143,7 +145,7 @@ class Claimer:
             "slow": list(slow),
             "since": self._oldest(conn),
         }
-        rows = conn.exec_driver_sql(_CLAIM, values).all()
+        rows = straight.named(conn, _CLAIM, values)
         for row in sorted(rows, key=_turn):
             self._remember(f"{row.workspace_id}:{row.priority}", str(row.lane))
             self._workspace = row.workspace_id
@@ -163,13 +165,13 @@ class Claimer:
             self._cursors.popitem(last=False)
 
 
-def _turn(row: Row[Any]) -> int:
+def _turn(row: Any) -> int:
     """Sort by when the walk over lanes came to it; 0 without a backlog."""
     turn: int = row.turn
     return turn
 
 
-def _age(row: Row[Any]) -> tuple[datetime, UUID]:
+def _age(row: Any) -> tuple[datetime, UUID]:
     return row.was_due, row.ref
 
 
@@ -188,12 +190,12 @@ WHERE EXISTS (SELECT FROM due WHERE NOT leased AND lane_limit > 0 AND kind = k.k
 
 def due_kinds(conn: Connection, kinds: Sequence[str]) -> set[str]:
     """Return those of some kinds of which work is due: one question before each of them is asked."""
-    return {row.kind for row in conn.exec_driver_sql(_DUE_KINDS, {"kinds": list(kinds)})}
+    return {kind for (kind,) in straight.rows(conn, _DUE_KINDS, {"kinds": list(kinds)})}
 
 
 def heartbeat(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:
     """Renew the leases; return the refs that are still ours."""
-    return _sure(claims, lambda mine: conn.exec_driver_sql(_HEARTBEAT, {"kind": kind, **_keys(sorted(mine, key=_ref))}))
+    return _sure(claims, lambda mine: straight.rows(conn, _HEARTBEAT, {"kind": kind, **_keys(sorted(mine, key=_ref))}))
 
 
 def hold(conn: Connection, kind: str, claim: Claim) -> bool:
@@ -204,7 +206,7 @@ def hold(conn: Connection, kind: str, claim: Claim) -> bool:
 
 def finish(conn: Connection, kind: str, claims: Sequence[Claim]) -> set[UUID]:
     """Take done work off the table; return the refs that were still ours."""
-    return _sure(claims, lambda mine: conn.exec_driver_sql(_FINISH, {"kind": kind, **_keys(sorted(mine, key=_ref))}))
+    return _sure(claims, lambda mine: straight.rows(conn, _FINISH, {"kind": kind, **_keys(sorted(mine, key=_ref))}))
 
 
 def postpone(
@@ -213,18 +215,18 @@ def postpone(
     """Make work due again at the given times (`infinity` holds it); `uncount` takes the claim back."""
     at = {each.ref: _moment(time) for each, time in zip(claims, times, strict=True)}
 
-    def touch(mine: Sequence[Claim]) -> Iterable[Row[Any]]:
+    def touch(mine: Sequence[Claim]) -> Iterable[tuple[UUID]]:
         values = {"kind": kind, **_keys(mine), "times": [at[each.ref] for each in mine], "uncount": uncount}
-        return conn.exec_driver_sql(_POSTPONE, values)
+        return straight.rows(conn, _POSTPONE, values)
 
     return _sure(claims, touch)
 
 
-def _sure(claims: Sequence[Claim], touch: Callable[[Sequence[Claim]], Iterable[Row[Any]]]) -> set[UUID]:
+def _sure(claims: Sequence[Claim], touch: Callable[[Sequence[Claim]], Iterable[tuple[UUID]]]) -> set[UUID]:
     """Touch rows, and once more those not found: a lease renewed meanwhile has moved its row from where it was found."""
-    won = {row.ref for row in touch(claims)}
+    won = {ref for (ref,) in touch(claims)}
     missed = [each for each in claims if each.ref not in won]
-    return won | {row.ref for row in touch(missed)} if missed else won
+    return won | {ref for (ref,) in touch(missed)} if missed else won
 
 
 def add(conn: Connection, kind: str, work: Sequence[Due]) -> None:
@@ -240,7 +242,7 @@ def add(conn: Connection, kind: str, work: Sequence[Due]) -> None:
         "priorities": [each.priority for each in work],
         "times": [None if each.at is None else _moment(each.at) for each in work],
     }
-    conn.exec_driver_sql(_ADD, values)
+    straight.rows(conn, _ADD, values)
 
 
 def _ref(claim: Claim) -> UUID:

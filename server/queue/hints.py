@@ -30,6 +30,9 @@ _LIST_SECONDS = 1.0
 _HINT_MILLISECONDS = 2000
 _FORGOTTEN_SECONDS = 60
 _AWAKE_MILLISECONDS = 3000
+TRUSTED_SECONDS = 0.05
+"""How long one hint, or the word of one worker that it looks by itself, speaks for all that this process publishes: a worker that goes
+to sleep looks once more when that time is over."""
 
 
 def connect(url: str) -> redis.Redis:
@@ -45,12 +48,16 @@ def queue_name(worker: str) -> str:
 
 
 class Hints:
-    """Tells a worker that there is work; at most one hint is under way per worker."""
+    """Tells a worker that there is work; at most one hint is under way per worker.
+
+    While one is, or while a worker looks by itself, Redis is asked once in a while only, not for each event.
+    """
 
     def __init__(self, connection: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
         self.connection = connection
         self._clock = clock
         self._quiet_until = 0.0
+        self._trusted_until = 0.0
         self._listed_at = -_LIST_SECONDS
         self._workers: list[str] = []
         self._away = False
@@ -59,7 +66,10 @@ class Hints:
 
     def __call__(self) -> None:
         """Give a hint to one live worker, or drop it: never raises, never waits for long."""
-        if self._clock() < self._quiet_until:
+        now = self._clock()
+        if now < self._trusted_until:
+            return
+        if now < self._quiet_until:
             self.dropped += 1
         elif not self._away:
             self._try()
@@ -89,9 +99,11 @@ class Hints:
             self.dropped += 1
             return
         worker = random.choice(workers)  # noqa: S311 - spreads load, keeps no secret
+        asked = self._clock()
         if self.connection.set(_key(worker), 1, nx=True, px=_HINT_MILLISECONDS):
             queue = Queue(queue_name(worker), connection=self.connection, serializer=JSONSerializer)
             queue.enqueue_call(JOB, args=(worker,), timeout=30, result_ttl=0, ttl=10, failure_ttl=60)
+        self._trusted_until = asked + TRUSTED_SECONDS
 
     def _alive(self) -> list[str]:
         if self._clock() - self._listed_at >= _LIST_SECONDS:

@@ -15,13 +15,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from server.kernel.errors import Unavailable, code
+from server.store import straight
 from server.store.values import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.engine import Connection, CursorResult, Row
+    from sqlalchemy.engine import Connection, CursorResult, Engine, Row
 
     from server.kernel.aggregate import Aggregate
 
@@ -33,6 +34,15 @@ _BY_INDEX = (
 _AWAY_STATES = frozenset(
     {"53100", "53200", "53300", "57014", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "55P03"}
 )
+# The workspace is set before its row is looked for, since only then can the row be seen: what a subquery asks for is known first.
+_ENTER = """
+SELECT coalesce((SELECT routes_version FROM workspaces WHERE workspaces.id = entered.id), -1)
+FROM (SELECT set_config('crossdock.workspace', %s, true)::bigint AS id OFFSET 0) AS entered
+"""
+ROUTES_VERSION = "routes_version"
+"""The note of what `events.routes` reads; a tenant's transaction has it from its first statement."""
+_SINGLE = 4
+"""Connections kept for statements that are transactions of their own."""
 _STORAGE = frozenset({"md.c", "fd.c", "slru.c", "xlog.c"})
 
 
@@ -122,32 +132,45 @@ class Store:
         self.role = role
         self.before_commit = list(before_commit)
         self.measured = measured or _ignore
-        self.engine = create_engine(
-            url,
+        options = (
+            f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
+            "-c timezone=UTC" + (_BY_INDEX if by_index else "")
+        )
+        self.engine = self._pooled(pool, options)
+        self._single = self._pooled(
+            min(pool, _SINGLE), options, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+        )
+
+    def _pooled(self, pool: int, options: str, **how: Any) -> Engine:
+        engine = create_engine(
+            self.url,
             pool_size=pool,
             max_overflow=pool,
             pool_timeout=5,
             pool_pre_ping=False,
             hide_parameters=True,  # bound values are the customer's: no error or log shows them
             pool_recycle=1800,
+            pool_use_lifo=True,  # the same few connections do the work: the database keeps what they read at hand
             json_serializer=write_json,
             json_deserializer=read_json,
             connect_args={
                 "connect_timeout": 5,
-                "application_name": role,
-                "options": f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s "
-                "-c idle_in_transaction_session_timeout=60s -c timezone=UTC" + (_BY_INDEX if by_index else ""),
+                "application_name": self.role,
+                "options": options,
                 "tcp_user_timeout": 15000,
             },
+            **how,
         )
 
-        @event.listens_for(self.engine, "connect")
+        @event.listens_for(engine, "connect")
         def become(connection: Any, _: Any) -> None:
             before = connection.autocommit
             connection.autocommit = True
-            connection.execute(f"SET ROLE {role}")
+            connection.execute(f"SET ROLE {self.role}")
             self.measured(connection.execute("SELECT clock_timestamp()").fetchone()[0])
             connection.autocommit = before
+
+        return engine
 
     @contextmanager
     def begin(self, scope: Scope, cause: Cause) -> Iterator[Tx]:
@@ -161,9 +184,7 @@ class Store:
             with self.engine.begin() as connection:
                 tx = Tx(connection, scope, cause)
                 if self.role == "crossdock_api":
-                    connection.exec_driver_sql(
-                        "SELECT set_config('crossdock.workspace', %s, true)", (str(scope.workspace_id),)
-                    )
+                    tx.notes[ROUTES_VERSION] = straight.rows(connection, _ENTER, (str(scope.workspace_id),))[0][0]
                 yield tx
                 for hook in self.before_commit:
                     hook(tx)
@@ -191,12 +212,13 @@ class Store:
             Unavailable: DATABASE_AWAY, the statement under way may have been stored.
 
         """
-        with reachable(), self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with reachable(), self._single.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+        self._single.dispose()
 
 
 @contextmanager

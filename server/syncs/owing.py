@@ -112,6 +112,11 @@ class Owing:
         if new:
             tx.after_commit("hint", self._hint)
 
+    def plainly(self, workspace_id: int, version: int, events: Sequence[Event], _: datetime) -> tuple[()] | None:
+        """Implement `at_once.Plainly`: nothing is owed where no job takes the events."""
+        routes = self._routes.at(workspace_id, version)
+        return None if routes is None or any(routes.of(event.type) for event in events) else ()
+
     def _asked_for(self, tx: Tx, event: Event, route: Route) -> Event:
         """Return the event in the version that the job asks for, else in the newest."""
         if event.schema_version is None:

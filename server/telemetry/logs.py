@@ -29,6 +29,28 @@ _QUIET = ("urllib3", "alembic", "rq", "opentelemetry", "asyncio", "werkzeug", "_
 """Libraries whose lines below warning say nothing to an operator."""
 
 
+class _Lines(logging.StreamHandler[IO[str]]):
+    """Writes whole lines, of other libraries as their records come, of ours as they are made."""
+
+    def line(self, text: str) -> None:
+        """Write one; what cannot be written is lost, since nothing fails for want of a log."""
+        self.acquire()
+        try:
+            self.stream.write(text + self.terminator)
+            self.flush()
+        except (OSError, ValueError):  # the disk is full, nobody reads, the stream is closed
+            pass
+        finally:
+            self.release()
+
+
+class _Ours:
+    """What structlog writes our lines to: a level is in the line already, and the way through `logging` costs as much as all else."""
+
+    def __init__(self, lines: _Lines) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = lines.line
+
+
 def configure(process: str, level: str = "info", stream: IO[str] | None = None) -> None:
     """Send the logs of this process, named `process` in every line, to `stream` (standard error by default).
 
@@ -51,13 +73,14 @@ def configure(process: str, level: str = "info", stream: IO[str] | None = None) 
         _redacted,
         structlog.processors.JSONRenderer(serializer=_dumps),
     ]
+    handler = _Lines(stream or sys.stderr)
+    ours = _Ours(handler)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *last],
+        logger_factory=lambda *_: ours,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],

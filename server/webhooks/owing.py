@@ -105,6 +105,8 @@ def _subscribers(mine: Sequence[Route]) -> Subscribers:
 class Owing:
     """Implements `events.Owes` for outbound webhooks; caches the routes of each workspace by their version."""
 
+    sql = queries.OWE_AT_ONCE
+
     def __init__(self, clock: Clock, hint: Callable[[], None]) -> None:
         self.clock = clock
         self.hint = hint
@@ -148,6 +150,23 @@ class Owing:
         dead_letters.add(tx.conn, letters)
         if owed:
             tx.after_commit("hint", self.hint)
+
+    def plainly(self, workspace_id: int, version: int, events: Sequence[Event], now: datetime) -> list[Owed] | None:
+        """Implement `at_once.Rider`: the deliveries of events to webhooks that keep no order and are not too many."""
+        routes = self._routes.get(workspace_id)
+        if routes is None or routes.version != version:
+            return None
+        owed: list[Owed] = []
+        for event in events:
+            mine = routes.of(event.type)
+            if mine.ordered or mine.many is not None:
+                return None
+            owed.extend(_of_route(event.uid, route, now) for route in mine.free)
+        return owed
+
+    def rode(self) -> None:
+        """Implement `at_once.Rider`."""
+        self.hint()
 
     def owe_one(self, tx: Tx, event: Event, webhook_id: UUID, webhook: OutboundWebhook, *, held: bool) -> UUID:
         """Owe one event to one webhook, whatever it subscribes to: a trigger by hand; return the delivery's id."""

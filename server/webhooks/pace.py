@@ -1,6 +1,7 @@
 """When the delivery engine looks for work: at once while there is more, every few milliseconds while events come, else when it is rung.
 
-A worker that looks by itself says so, and nobody rings for it; before it sleeps it takes that back, and looks once more.
+A worker that looks by itself says so, and nobody rings for it; before it sleeps it takes that back and looks once more, and again when
+nobody can still go by what it said.
 Endpoints that hang or refuse are remembered: until one answers again, no more than one request to it is under way.
 """
 
@@ -12,6 +13,8 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
+from server.queue.hints import TRUSTED_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
@@ -20,6 +23,7 @@ POLL_SECONDS = 0.01
 AWAKE_SECONDS = 0.25
 TIMER_SECONDS = 2.0
 _ROUND_SECONDS = 0.005
+LISTEN_SECONDS = 2 * TRUSTED_SECONDS
 _SAY_SECONDS = 1.0  # it is good for three
 _SLOW_LANES = 1000
 _SLOW_MILLISECONDS = 2000.0
@@ -60,6 +64,7 @@ class Pace:
         self._wake = asyncio.Event()
         self._awake_until = 0.0
         self._said_at: float | None = None
+        self._believed_until = 0.0  # until then publishers may still take us to be awake
         self._telling: asyncio.Task[None] | None = None
         self.turned: Callable[[], None] = _unheard
 
@@ -89,8 +94,14 @@ class Pace:
             self._said_at = None
             await asyncio.to_thread(self._watch.asleep)
             self._wake.clear()
+            self._believed_until = self._monotonic() + LISTEN_SECONDS
             self.turned()
             return  # once more: a hint may have been spared while we were awake
+        believed = self._believed_until - self._monotonic()
+        if believed > 0 and not self.awake:
+            await self.room(believed)
+            self.turned()
+            return  # for the last that may have been spared
         await self.room(POLL_SECONDS if self.awake else TIMER_SECONDS)
 
     async def keeps_up(self) -> bool:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from server.events.envelope import Event, to_json
 from server.events.queries import NAMES as EVENT
 from server.queue.claims import LANE_LIMIT, NORMAL
+from server.store import straight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
     from server.kernel.errors import Failure
     from server.queue.claims import Claim
@@ -25,22 +26,24 @@ _OWED_FOR = 1
 _EVENT_AT = -len(EVENT)  # the event's columns come last in a loaded row; `uid` is the first of them
 
 # Rows go in as one JSON text: the driver builds arrays of values one by one in Python, which costs more than all the rest.
-_OWE = f"""
-WITH new AS MATERIALIZED (
-  SELECT * FROM json_to_recordset(%(owed)s::json)
+_OWED = """
+  json_to_recordset(%(owed)s::json)
     AS n(id uuid, webhook_id uuid, event_uid uuid, message_id text, state text, expires_at timestamptz, order_key text,
-         order_no bigint, waits boolean, reason text, lane_limit int, priority int)
-), stored AS (
+         order_no bigint, waits boolean, reason text, lane_limit int, priority int)"""
+_DELIVERIES = """
   INSERT INTO deliveries (id, workspace_id, webhook_id, event_uid, message_id, state, order_key, order_no, created_at,
                           expires_at, reason)
-  SELECT id, %(workspace)s, webhook_id, event_uid, message_id, state, order_key, order_no, %(now)s, expires_at, reason
-  FROM new
-)
-INSERT INTO due (kind, ref, workspace_id, lane, lane_limit, priority, due_at)
-SELECT '{KIND}', id, %(workspace)s, webhook_id, lane_limit, priority,
-       CASE WHEN waits OR state = 'held' THEN 'infinity' ELSE now() END
-FROM new WHERE state <> 'dead'
-"""
+  SELECT id, %(workspace)s::bigint, webhook_id, event_uid, message_id, state, order_key, order_no, %(now)s, expires_at, reason
+  FROM new"""
+_DUE = f"""
+  INSERT INTO due (kind, ref, workspace_id, lane, lane_limit, priority, due_at)
+  SELECT '{KIND}', id, %(workspace)s::bigint, webhook_id, lane_limit, priority,
+         CASE WHEN waits OR state = 'held' THEN 'infinity' ELSE now() END
+  FROM new WHERE state <> 'dead'"""
+_OWE = f"WITH new AS MATERIALIZED (SELECT * FROM {_OWED}), kept AS ({_DELIVERIES}) {_DUE}"
+OWE_AT_ONCE = f"""
+new AS MATERIALIZED (SELECT n.* FROM {_OWED} JOIN stored ON stored.uid = n.event_uid), kept AS ({_DELIVERIES}), asked AS ({_DUE})"""
+"""The same of those events that the statement around it has stored."""
 _LOAD = f"""
 SELECT d.id, d.event_uid AS owed_for, d.workspace_id, d.webhook_id, d.message_id, d.state, d.attempts, d.attempts_before,
        d.order_key, d.created_at, d.expires_at, d.pinned_version, w.name AS webhook_name, w.state AS webhook_state,
@@ -146,21 +149,21 @@ class Outcome:
 def owe(conn: Connection, workspace_id: int, now: datetime, owed: Sequence[Owed]) -> None:
     """Write deliveries and the due rows of those that are not dead already."""
     if owed:
-        conn.exec_driver_sql(_OWE, {"workspace": workspace_id, "now": now, "owed": to_json(owed)})
+        straight.rows(conn, _OWE, {"workspace": workspace_id, "now": now, "owed": to_json(owed)})
 
 
-def load(conn: Connection, ids: Sequence[UUID], of_one: int = 0) -> dict[UUID, tuple[Row[Any], Event]]:
+def load(conn: Connection, ids: Sequence[UUID], of_one: int = 0) -> dict[UUID, tuple[Any, Event]]:
     """Return the deliveries with the state of their webhooks, and their events; what retention has taken away is not there.
 
     The last `of_one` are of one event, which is read once.
     """
     whole = [True] * (len(ids) - of_one + 1) + [False] * (of_one - 1) if of_one else [True] * len(ids)
-    rows = conn.exec_driver_sql(_LOAD, {"ids": list(ids), "whole": whole}).all()
+    rows = straight.named(conn, _LOAD, {"ids": list(ids), "whole": whole})
     events = {row[_EVENT_AT]: _event_of(row) for row in rows if row[_EVENT_AT] is not None}
     return {row[0]: (row, events[row[_OWED_FOR]]) for row in rows if row[_OWED_FOR] in events}
 
 
-def _event_of(row: Row[Any]) -> Event:
+def _event_of(row: Any) -> Event:
     return Event(**dict(zip(EVENT, row[_EVENT_AT:], strict=True)))
 
 
@@ -177,8 +180,7 @@ def record(conn: Connection, worker: str, outcomes: Sequence[Outcome]) -> set[UU
 
 def _stored(conn: Connection, worker: str, outcomes: Sequence[Outcome]) -> set[UUID]:
     ordered = [_row(each) for each in sorted(outcomes, key=_ref)]
-    rows = conn.exec_driver_sql(_RECORD, {"worker": worker, "outcomes": to_json(ordered)})
-    return {row[0] for row in rows}
+    return {ref for (ref,) in straight.rows(conn, _RECORD, {"worker": worker, "outcomes": to_json(ordered)})}
 
 
 def _ref(outcome: Outcome) -> UUID:

@@ -30,7 +30,7 @@ class Crowd:
 
     def __init__(self, product: Product) -> None:
         self.product = product
-        self.together = Together(product.core.tenant, product.core.publisher)
+        self.together = Together(product.core.tenant, product.core.publisher, product.core.at_once)
         self.held = threading.Event()
         self.transactions: list[int] = []
         publish = product.core.publisher.publish

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from server.webhooks.pace import AWAKE_SECONDS, Pace
+from server.queue.hints import TRUSTED_SECONDS
+from server.webhooks.pace import AWAKE_SECONDS, LISTEN_SECONDS, TIMER_SECONDS, Pace
 
 
 class Said:
@@ -34,3 +35,46 @@ def test_others_are_told_before_hints_are_spared_and_after_they_come_again() -> 
 
     asyncio.run(work())
     assert said.words == ["turned, awake", "awake", "asleep", "turned"]
+
+
+def test_one_who_goes_to_sleep_looks_once_more_when_nobody_believes_it_awake() -> None:
+    """A publisher that was told of a worker at work just before takes its word a little longer."""
+    said, now, rested = Said(), [100.0], []
+    pace = Pace(said, lambda: now[0])
+    pace.turned = lambda: said.words.append("turned")
+
+    async def room(seconds: float) -> None:
+        rested.append(round(seconds, 3))
+        now[0] += seconds
+
+    pace.room = room  # type: ignore[method-assign]
+
+    async def work() -> None:
+        pace.busy()
+        await asyncio.sleep(0.05)
+        now[0] += AWAKE_SECONDS
+        for _ in range(4):
+            await pace.rest()
+
+    asyncio.run(work())
+    assert said.words == ["turned", "awake", "asleep", "turned", "turned"]
+    assert rested == [LISTEN_SECONDS, TIMER_SECONDS, TIMER_SECONDS]
+    assert LISTEN_SECONDS > TRUSTED_SECONDS
+
+
+def test_one_who_is_rung_while_it_listens_is_awake_and_says_so() -> None:
+    said, now = Said(), [100.0]
+    pace = Pace(said, lambda: now[0])
+
+    async def work() -> None:
+        pace.busy()
+        await asyncio.sleep(0.05)
+        now[0] += AWAKE_SECONDS
+        await pace.rest()
+        pace.busy()
+        pace.ring()
+        await asyncio.wait_for(pace.rest(), 1)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(work())
+    assert said.words == ["awake", "asleep", "awake"]
