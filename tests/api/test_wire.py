@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tests.api.world import Place, World
 
-pytestmark = pytest.mark.serial
 EVENT = b'{"type": "wire.sent", "data": {}}'
 
 

@@ -52,7 +52,6 @@ def stops(child, seconds):
     return child.wait(seconds)
 
 
-@pytest.mark.serial
 def test_each_role_serves_and_stops(env, settings, tmp_path, local):
     port = free_port()
     url = f"http://127.0.0.1:{port}"

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from server.store import Scope
 
-pytestmark = pytest.mark.serial
 _NUMBERS = itertools.count(1)
 
 

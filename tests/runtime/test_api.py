@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.serial
-
 
 class Api:
     def __init__(self, home: Path, processes: int) -> None:

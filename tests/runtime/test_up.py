@@ -25,8 +25,6 @@ from server.runtime.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.serial
-
 
 class Up:
     """A `run_up` in a process of its own."""

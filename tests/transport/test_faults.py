@@ -16,8 +16,6 @@ from server.transport.limits import Limits
 from tests.transport.receiver import Receiver
 from tests.transport.senders import LOOPBACK, QUICK, SENDERS, send_async, send_sync
 
-pytestmark = pytest.mark.serial  # it measures time
-
 BROKEN = {
     "short": "ANSWER_BROKEN",
     "bad-chunk": "ANSWER_BROKEN",

@@ -26,7 +26,6 @@ from tests.support.product import Product
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.serial
 BODY = b'{"id": 1}'
 SLOW = 150
 NUMBERS = itertools.count()
