@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from server.documents.expressions import MapValue
-from server.documents.fields import WRONG_VALUE, Field, FieldType, Object, wrong_type
+from server.documents.fields import WRONG_VALUE, Field, FieldType, wrong_type
 from server.documents.findings import shown
 from server.documents.nodes import MappingNode, Node
-from server.documents.scalars import Duration, Integer, Number, Text
+from server.documents.retrying import growing
+from server.documents.scalars import Duration, Integer, Text
 from server.flows import flow
 from server.integrations.fallback import CallName
 
@@ -25,26 +25,7 @@ _OPTIONS = frozenset(("from", "each", "value", "map"))
 CALL_TIMEOUT = Field("timeout", Duration("100ms", "1h"), "How long one try may take; else what its integration says.")
 RETRY = Field(
     "retry",
-    Object(
-        (
-            Field("attempts", Integer(1, 100), "Tries in all.", default=flow.DEFAULT_ATTEMPTS),
-            Field("initial", _PAUSE, "The first pause.", default=flow.DEFAULT_INITIAL),
-            Field(
-                "multiplier",
-                Number(Decimal(1), Decimal(10)),
-                "Each pause is that many times the one before.",
-                default=flow.DEFAULT_MULTIPLIER,
-            ),
-            Field("max", _PAUSE, "No pause is longer.", default=flow.DEFAULT_MAX),
-            Field(
-                "jitter",
-                Number(Decimal(0), Decimal(1)),
-                "A pause is up to that share longer, at random.",
-                default=flow.DEFAULT_JITTER,
-            ),
-        ),
-        name="retry",
-    ),
+    growing(flow.RETRY),
     "When a call is repeated that failed in a way that may pass; without it, as the integration's policy says.",
 )
 

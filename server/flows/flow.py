@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from server.integrations.fallback import split_call
-from server.kernel.policies import RetrySchedule, parse_duration
+from server.kernel.policies import Growing, RetrySchedule, parse_duration
 from server.mapping import (
     PLACES,
     CompiledMap,
@@ -39,11 +38,7 @@ DEFAULT_TIMEOUT = "30d"
 DEFAULT_WAIT = "30d"
 DEFAULT_PRIORITY = "normal"
 DEFAULT_LIMIT = 4
-DEFAULT_ATTEMPTS = 3
-DEFAULT_INITIAL = "1s"
-DEFAULT_MULTIPLIER = 2
-DEFAULT_MAX = "60s"
-DEFAULT_JITTER = Decimal("0.2")
+RETRY = Growing(attempts=3, initial="1s", max="60s")
 ARRIVED = "arrived"
 _CONTAINERS = frozenset(("for_each", "parallel", "choose"))
 
@@ -367,12 +362,4 @@ def _expression(text: str | None, roots: frozenset[str]) -> Expression | None:
 
 def retry_of(retry: Mapping[str, Any] | None) -> RetrySchedule | None:
     """Return the pauses between tries; None where the integration's policy says them."""
-    if retry is None:
-        return None
-    return RetrySchedule.exponential(
-        int(retry.get("attempts", DEFAULT_ATTEMPTS)) - 1,
-        parse_duration(retry.get("initial", DEFAULT_INITIAL)),
-        float(retry.get("multiplier", DEFAULT_MULTIPLIER)),
-        parse_duration(retry.get("max", DEFAULT_MAX)),
-        float(retry.get("jitter", DEFAULT_JITTER)),
-    )
+    return None if retry is None else RETRY.schedule(retry)

@@ -13,6 +13,7 @@ from server.documents.fields import CONTRADICTION, Field, FieldType, Object, One
 from server.documents.findings import nearest, shown
 from server.documents.kinds import ACTIVE, Kind, head_fields
 from server.documents.nodes import MappingNode, ScalarNode, at, plain, whole
+from server.documents.retrying import growing
 from server.documents.scalars import Choice, Duration, Integer, Number, Url, text_of
 from server.documents.values import Config, is_env, is_secret
 from server.integrations.fallback import FALLBACK, split_call
@@ -64,16 +65,6 @@ class PluginName(FieldType):
         return "name of a plugin"
 
 
-_RETRY = Object(
-    (
-        Field("attempts", Integer(1, 100), "Tries in all: one more than there are pauses."),
-        Field("initial", Duration("1ms", "1d"), "The first pause."),
-        Field("multiplier", Number(Decimal(1), Decimal(10)), "Each pause is that many times the one before."),
-        Field("max", Duration("1ms", "1d"), "No pause is longer."),
-        Field("jitter", Number(Decimal(0), Decimal(1)), "A pause is up to that share longer, at random."),
-    ),
-    name="retry",
-)
 RATE_LIMIT = Object(
     (
         Field("capacity", Integer(1, 1_000_000), "How many may come at once.", required=True),
@@ -87,7 +78,7 @@ _POLICY = Object(
     (
         Field("preset", Choice(PRESETS), "The preset whose figures hold where none is given.", default="default"),
         Field("timeout", Duration("10ms", "10m"), "How long one call may take in all."),
-        Field("retry", _RETRY, "When a failed call is tried again; what is not said here, the preset says."),
+        Field("retry", growing(None), "When a failed call is tried again; what is not said here, the preset says."),
         Field(
             "breaker",
             Object(

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -62,6 +63,27 @@ class RetrySchedule:
         if attempts > len(self.delays):
             return None
         return timedelta(seconds=self.delays[attempts - 1] * (1 + self.jitter * random))
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """What a `retry` of growing pauses means where it says nothing; without `attempts` it must say how many."""
+
+    initial: str
+    max: str
+    attempts: int | None = None
+    multiplier: int = 2
+    jitter: Decimal = Decimal("0.2")
+
+    def schedule(self, retry: Mapping[str, Any]) -> RetrySchedule:
+        """Return the schedule of a checked `retry`."""
+        return RetrySchedule.exponential(
+            int(retry["attempts"] if self.attempts is None else retry.get("attempts", self.attempts)) - 1,
+            parse_duration(retry.get("initial", self.initial)),
+            float(retry.get("multiplier", self.multiplier)),
+            parse_duration(retry.get("max", self.max)),
+            float(retry.get("jitter", self.jitter)),
+        )
 
 
 def schedule_from(texts: Sequence[str], jitter: float) -> RetrySchedule:

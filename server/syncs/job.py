@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from server.integrations.fallback import split_call
-from server.kernel.policies import RetrySchedule, parse_duration
+from server.kernel.policies import Growing, RetrySchedule, parse_duration
 from server.mapping import PLACES, CompiledMap, Expression, compile_expression, compile_map
 from server.queue.claims import PRIORITIES
 from server.syncs.references import Reference, split
@@ -47,11 +47,8 @@ DEFAULT_KIND: Kind = "datetime"
 DEFAULT_ERROR_PERCENT = Decimal(5)
 DEFAULT_CHANGE_PERCENT = Decimal(100)
 DEFAULT_DELETE_PERCENT = Decimal(10)
-DEFAULT_ATTEMPTS = 6
-DEFAULT_INITIAL = "2s"
-DEFAULT_MULTIPLIER = 2
-DEFAULT_MAX = "60s"
-DEFAULT_JITTER = Decimal("0.2")
+RETRY = Growing(attempts=6, initial="2s", max="60s")
+"""The pauses after a batch that failed in a way that may pass."""
 
 RUN_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -198,7 +195,7 @@ def job_of(body: Mapping[str, Any]) -> Job:
             Decimal(guards.get("max_error_percent", DEFAULT_ERROR_PERCENT)),
             Decimal(guards.get("max_change_percent", DEFAULT_CHANGE_PERCENT)),
         ),
-        retry=retry_of(body.get("retry", {})),
+        retry=RETRY.schedule(body.get("retry", {})),
         priority=PRIORITIES[body.get("priority", DEFAULT_PRIORITY)],
         two_way=body.get("two_way"),
     )
@@ -272,14 +269,3 @@ def _deletes(body: Mapping[str, Any]) -> Deletes:
 def _ends(call: str) -> tuple[str, str]:
     parts = split_call(call)
     return parts if parts is not None else ("", "")
-
-
-def retry_of(retry: Mapping[str, Any]) -> RetrySchedule:
-    """Return the pauses after a batch that failed in a way that may pass."""
-    return RetrySchedule.exponential(
-        int(retry.get("attempts", DEFAULT_ATTEMPTS)) - 1,
-        parse_duration(retry.get("initial", DEFAULT_INITIAL)),
-        float(retry.get("multiplier", DEFAULT_MULTIPLIER)),
-        parse_duration(retry.get("max", DEFAULT_MAX)),
-        float(retry.get("jitter", DEFAULT_JITTER)),
-    )

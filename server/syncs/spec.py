@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from server.documents.expressions import ExpressionText
 from server.documents.fields import Field, Keyed, ListOf, Object, OneOf
 from server.documents.kinds import ACTIVE, Kind, head_fields
+from server.documents.retrying import growing
 from server.documents.scalars import Boolean, Choice, Duration, EventTypeName, Integer, Number, Text
 from server.documents.values import Reference
 from server.integrations.fallback import CallName
@@ -196,26 +197,6 @@ _GUARDS = Object(
     ),
     name="guards",
 )
-_RETRY = Object(
-    (
-        Field("attempts", Integer(1, 100), "Tries in all.", default=job.DEFAULT_ATTEMPTS),
-        Field("initial", _PAUSE, "The first pause.", default=job.DEFAULT_INITIAL),
-        Field(
-            "multiplier",
-            Number(Decimal(1), Decimal(10)),
-            "Each pause is that many times the one before.",
-            default=job.DEFAULT_MULTIPLIER,
-        ),
-        Field("max", _PAUSE, "No pause is longer.", default=job.DEFAULT_MAX),
-        Field(
-            "jitter",
-            Number(Decimal(0), Decimal(1)),
-            "A pause is up to that share longer, at random.",
-            default=job.DEFAULT_JITTER,
-        ),
-    ),
-    name="retry",
-)
 
 
 def _check(root: MappingNode, checker: Checker) -> None:
@@ -271,7 +252,7 @@ SYNC_JOB = Kind(
                 default=job.DEFAULT_DRIFT,
             ),
             Field("guards", _GUARDS, "What stops a run before it does damage."),
-            Field("retry", _RETRY, "When a batch is repeated that failed in a way that may pass."),
+            Field("retry", growing(job.RETRY), "When a batch is repeated that failed in a way that may pass."),
             Field(
                 "priority",
                 Choice(tuple(PRIORITIES)),

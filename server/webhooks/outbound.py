@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from server.documents.values import secrets_in
 from server.events.matching import pins_of, unpinned
 from server.integrations.fallback import Fallback, fallback_of
 from server.integrations.policies import RateFigures, rate_of
-from server.kernel.policies import RetrySchedule, parse_duration, schedule_from
+from server.kernel.policies import Growing, RetrySchedule, parse_duration, schedule_from
 from server.queue.claims import NORMAL, PRIORITIES
 from server.webhooks.compiling import PLACE, Compiled, compile_webhook
 
@@ -23,10 +22,7 @@ DEFAULT_EXPIRES = "5d"
 DEFAULT_IN_FLIGHT = 10
 DEFAULT_PRIORITY = "normal"
 DEFAULT_ON_STUCK = "block"
-DEFAULT_JITTER = Decimal("0.2")
-DEFAULT_INITIAL = "1s"
-DEFAULT_MULTIPLIER = 2
-DEFAULT_MAX = "30s"
+RETRY = Growing(initial="1s", max="30s")
 
 
 @dataclass(frozen=True)
@@ -114,13 +110,6 @@ def retry_of(retry: Mapping[str, Any] | None) -> RetrySchedule:
     """Return the schedule of a checked `retry`; the Standard Webhooks schedule where there is none."""
     if retry is None:
         return RetrySchedule()
-    jitter = float(retry.get("jitter", DEFAULT_JITTER))
     if "schedule" in retry:
-        return schedule_from(retry["schedule"], jitter)
-    return RetrySchedule.exponential(
-        int(retry["attempts"]) - 1,
-        parse_duration(retry.get("initial", DEFAULT_INITIAL)),
-        float(retry.get("multiplier", DEFAULT_MULTIPLIER)),
-        parse_duration(retry.get("max", DEFAULT_MAX)),
-        jitter,
-    )
+        return schedule_from(retry["schedule"], float(retry.get("jitter", RETRY.jitter)))
+    return RETRY.schedule(retry)

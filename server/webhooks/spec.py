@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from server.documents.expressions import ExpressionText, MapValue, TemplateText
 from server.documents.fields import Field, Keyed, ListOf, MappingOf, Object, OneOf
 from server.documents.kinds import ACTIVE, Kind, head_fields
-from server.documents.scalars import Choice, Duration, EventTypeName, Integer, Number, Url
+from server.documents.retrying import growing, jitter
+from server.documents.scalars import Choice, Duration, EventTypeName, Integer, Url
 from server.documents.values import Reference
 from server.integrations.auth_fields import AUTH
 from server.integrations.fallback import call_form
@@ -20,13 +19,10 @@ from server.webhooks.inbound.spec import INBOUND
 from server.webhooks.outbound import (
     DEFAULT_EXPIRES,
     DEFAULT_IN_FLIGHT,
-    DEFAULT_INITIAL,
-    DEFAULT_JITTER,
-    DEFAULT_MAX,
-    DEFAULT_MULTIPLIER,
     DEFAULT_ON_STUCK,
     DEFAULT_PRIORITY,
     DEFAULT_TIMEOUT,
+    RETRY,
     OutboundWebhook,
     webhook_of,
 )
@@ -36,32 +32,16 @@ __all__ = ["INBOUND", "OUTBOUND", "OutboundWebhook", "webhook_of"]
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 
-_JITTER = Field(
-    "jitter", Number(Decimal(0), Decimal(1)), "A pause is up to that share longer, at random.", default=DEFAULT_JITTER
-)
-_PAUSE = Duration("1ms", "30d")
 _SCHEDULE = Object(
     (
-        Field("schedule", ListOf(_PAUSE, 1, 100), "The pauses between tries, one by one.", required=True),
-        _JITTER,
+        Field(
+            "schedule", ListOf(Duration("1ms", "30d"), 1, 100), "The pauses between tries, one by one.", required=True
+        ),
+        jitter(RETRY),
     ),
     name="retry with a schedule",
 )
-_GROWING = Object(
-    (
-        Field("attempts", Integer(1, 100), "Tries in all: one more than there are pauses.", required=True),
-        Field("initial", _PAUSE, "The first pause.", default=DEFAULT_INITIAL),
-        Field(
-            "multiplier",
-            Number(Decimal(1), Decimal(10)),
-            "Each pause is that many times the one before.",
-            default=DEFAULT_MULTIPLIER,
-        ),
-        Field("max", _PAUSE, "No pause is longer.", default=DEFAULT_MAX),
-        _JITTER,
-    ),
-    name="retry with growing pauses",
-)
+_GROWING = growing(RETRY, "30d", "retry with growing pauses")
 _REQUEST = Object(
     (
         Field("method", Choice(METHODS), "The method.", default="POST"),
