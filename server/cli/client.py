@@ -354,13 +354,9 @@ def never_migrated(error: DBAPIError) -> bool:
 
 def quiet_logs(settings: Settings) -> None:
     """Keep what the application logs out of a person's sight, unless they asked for it."""
-    import logging  # noqa: PLC0415 (see server/cli/__init__.py)
+    from server.telemetry import logs  # noqa: PLC0415 (see server/cli/__init__.py)
 
-    from server.telemetry import logs  # noqa: PLC0415
-
-    logs.configure("cli", "debug" if settings.log_level == "debug" else "error")
-    if settings.log_level != "debug":
-        logging.getLogger().setLevel(logging.CRITICAL)
+    logs.configure("cli", "debug" if settings.log_level == "debug" else None)
 
 
 def path_of(*parts: str) -> str:

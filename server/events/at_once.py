@@ -18,7 +18,7 @@ from server.kernel.ids import new_uuid, show
 from server.store import straight
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from server.events.catalogue import Catalogue
@@ -28,22 +28,26 @@ if TYPE_CHECKING:
     from server.store import Cause, Scope, Store
 
 
-class Plainly(Protocol):
-    """What an `Owes` implements besides, so that what it owes is known without a transaction."""
+class Bystander(Protocol):
+    """What an `Owes` implements besides that owes most events nothing."""
 
-    def plainly(self, workspace_id: int, version: int, events: Sequence[Event], now: datetime) -> Sequence[Any] | None:
-        """Return the rows that new events owe at a version of the definitions; None where that takes more than rows, or a look."""
+    def owes_nothing(self, workspace_id: int, version: int, types: Collection[str]) -> bool:
+        """Say whether events of these types are surely owed nothing at a version of the definitions."""
         ...
 
 
-class Rider(Plainly, Protocol):
+class Rider(Protocol):
     """The one whose rows go with the events."""
 
     sql: str
     """Common table expressions that write the rows, `%(owed)s` in JSON, of those events that `stored (uid)` has."""
 
+    def plainly(self, workspace_id: int, version: int, events: Sequence[Event], now: datetime) -> Sequence[Any] | None:
+        """Return the rows that new events owe at a version of the definitions; None where that takes more than rows, or a look."""
+        ...
+
     def rode(self) -> None:
-        """Be told that rows were written."""
+        """Be told that rows were written; never raises, since they are."""
         ...
 
 
@@ -56,10 +60,10 @@ class Request:
 
 
 class AtOnce:
-    """Publishes what is plain. `others` are whoever else events may owe something: to those it must be nothing."""
+    """Publishes what is plain; to `others` nothing may be owed."""
 
     def __init__(
-        self, clock: Clock, catalogue: Catalogue, loops: LoopGuard, rider: Rider, others: Sequence[Plainly]
+        self, clock: Clock, catalogue: Catalogue, loops: LoopGuard, rider: Rider, others: Sequence[Bystander]
     ) -> None:
         self._clock = clock
         self._catalogue = catalogue
@@ -77,8 +81,8 @@ class AtOnce:
         """
         left: list[list[Published] | None] = [None] * len(requests)
         version = self._catalogue.version_of(scope.workspace_id)
-        if version is None or any(len(each.news) > 1 and _may_be_known(each.news) for each in requests):
-            return left  # of several under keys of their own one may be known, and the others stored without it
+        if version is None or not self._plain(scope.workspace_id, version, requests):
+            return left
         now = self._clock.now()
         keyed = [self._keyed(scope.workspace_id, version, now, each) for each in requests]
         events = [event for some in keyed for event, _ in some or ()]
@@ -112,13 +116,17 @@ class AtOnce:
             keyed.append((event, new.content_hash()))
         return keyed
 
+    def _plain(self, workspace_id: int, version: int, requests: Sequence[Request]) -> bool:
+        if any(len(each.news) > 1 and _may_be_known(each.news) for each in requests):
+            return False  # of several under keys of their own one may be known, and the others stored without it
+        types = {new.type for each in requests for new in each.news}
+        return not any(is_ours(each) for each in types) and all(
+            other.owes_nothing(workspace_id, version, types) for other in self._others
+        )
+
     def _owed(self, workspace_id: int, version: int, events: Sequence[Event], now: datetime) -> Sequence[Any] | None:
-        if any(is_ours(event.type) for event in events) or not self._loops.calm(workspace_id, events):
-            return None
-        for other in self._others:
-            if other.plainly(workspace_id, version, events, now) != ():
-                return None
-        return self._rider.plainly(workspace_id, version, events, now)
+        owed = self._rider.plainly(workspace_id, version, events, now)
+        return owed if owed is not None and self._loops.calm(workspace_id, events) else None
 
 
 def _may_be_known(news: Sequence[NewEvent]) -> bool:

@@ -22,8 +22,7 @@ from server.kernel.ids import new_uuid
 from server.kernel.lifecycle import HELD_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from uuid import UUID
 
     from server.events.envelope import Event
@@ -73,10 +72,10 @@ class Owing:
         if started or waked:
             tx.after_commit("hint", self._hint)
 
-    def plainly(self, workspace_id: int, version: int, _events: Sequence[Event], _now: datetime) -> tuple[()] | None:
-        """Implement `at_once.Plainly`: nothing is owed in a workspace without flows; where there are some, runs may wait."""
+    def owes_nothing(self, workspace_id: int, version: int, _: Collection[str]) -> bool:
+        """Implement `at_once.Bystander`: there are no flows; where there are some, runs may wait for any event."""
         routes = self._routes.at(workspace_id, version)
-        return None if routes is None or routes.some else ()
+        return routes is not None and not routes.some
 
     def _run(self, tx: Tx, event: Event, route: Route) -> NewFlowRun | None:
         """Return the run that an event starts, one that has failed where that cannot be found out, or None: its `when` is false."""

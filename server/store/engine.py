@@ -41,8 +41,6 @@ FROM (SELECT set_config('crossdock.workspace', %s, true)::bigint AS id OFFSET 0)
 """
 ROUTES_VERSION = "routes_version"
 """The note of what `events.routes` reads; a tenant's transaction has it from its first statement."""
-_SINGLE = 4
-"""Connections kept for statements that are transactions of their own."""
 _STORAGE = frozenset({"md.c", "fd.c", "slru.c", "xlog.c"})
 
 
@@ -137,9 +135,7 @@ class Store:
             "-c timezone=UTC" + (_BY_INDEX if by_index else "")
         )
         self.engine = self._pooled(pool, options)
-        self._single = self._pooled(
-            min(pool, _SINGLE), options, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
-        )
+        self._single = self._pooled(pool, options, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
     def _pooled(self, pool: int, options: str, **how: Any) -> Engine:
         engine = create_engine(
@@ -158,6 +154,8 @@ class Store:
                 "application_name": self.role,
                 "options": options,
                 "tcp_user_timeout": 15000,
+                "keepalives_idle": 60,  # those that are seldom used stay known to what is between us and the database
+                "keepalives_interval": 10,
             },
             **how,
         )

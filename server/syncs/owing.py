@@ -26,7 +26,7 @@ from server.syncs.job import Job, job_of
 from server.syncs.runs import NewRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -112,10 +112,10 @@ class Owing:
         if new:
             tx.after_commit("hint", self._hint)
 
-    def plainly(self, workspace_id: int, version: int, events: Sequence[Event], _: datetime) -> tuple[()] | None:
-        """Implement `at_once.Plainly`: nothing is owed where no job takes the events."""
+    def owes_nothing(self, workspace_id: int, version: int, types: Collection[str]) -> bool:
+        """Implement `at_once.Bystander`: no job takes them."""
         routes = self._routes.at(workspace_id, version)
-        return None if routes is None or any(routes.of(event.type) for event in events) else ()
+        return routes is not None and not any(routes.of(type_) for type_ in types)
 
     def _asked_for(self, tx: Tx, event: Event, route: Route) -> Event:
         """Return the event in the version that the job asks for, else in the newest."""

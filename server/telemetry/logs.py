@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+"""Nothing is critical: that is the level of silence."""
 _THIS = {"process": "crossdock"}
 _QUIET = ("urllib3", "alembic", "rq", "opentelemetry", "asyncio", "werkzeug", "_granian")
 """Libraries whose lines below warning say nothing to an operator."""
@@ -51,15 +52,16 @@ class _Ours:
         self.debug = self.info = self.warning = self.error = self.critical = lines.line
 
 
-def configure(process: str, level: str = "info", stream: IO[str] | None = None) -> None:
-    """Send the logs of this process, named `process` in every line, to `stream` (standard error by default).
+def configure(process: str, level: str | None = "info", stream: IO[str] | None = None) -> None:
+    """Send the logs of this process, named `process` in every line, to `stream` (standard error by default); None: log nothing.
 
     Raises:
         ValueError: a level that there is not.
 
     """
-    if level not in _LEVELS:
+    if level is not None and level not in _LEVELS:
         raise ValueError(f"CROSSDOCK_LOG_LEVEL: {level!r} is none of {', '.join(_LEVELS)}")
+    least = logging.CRITICAL if level is None else _LEVELS[level]
     rename(process)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -78,7 +80,7 @@ def configure(process: str, level: str = "info", stream: IO[str] | None = None) 
     structlog.configure(
         processors=[*shared, *last],
         logger_factory=lambda *_: ours,
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         cache_logger_on_first_use=False,
     )
     handler.setFormatter(
@@ -91,11 +93,11 @@ def configure(process: str, level: str = "info", stream: IO[str] | None = None) 
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(_LEVELS[level])
+    root.setLevel(least)
     logging.captureWarnings(capture=True)
     for name in _QUIET:
         library = logging.getLogger(name)
-        library.setLevel(max(_LEVELS[level], logging.WARNING))
+        library.setLevel(max(least, logging.WARNING))
         library.handlers.clear()  # some bring their own, which would write lines that are not JSON
         library.propagate = True
     sys.excepthook = _process_failed

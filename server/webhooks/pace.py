@@ -64,7 +64,9 @@ class Pace:
         self._wake = asyncio.Event()
         self._awake_until = 0.0
         self._said_at: float | None = None
-        self._believed_until = 0.0  # until then publishers may still take us to be awake
+        self._believed_until: float | None = (
+            None  # until then publishers may take us to be awake; a look after it is owed
+        )
         self._telling: asyncio.Task[None] | None = None
         self.turned: Callable[[], None] = _unheard
 
@@ -81,6 +83,7 @@ class Pace:
         """Look again soon: there was work."""
         now = self._monotonic()
         self._awake_until = now + AWAKE_SECONDS
+        self._believed_until = None  # we look for longer than that
         if self._said_at is None:
             self.turned()
         due = self._said_at is None or now - self._said_at >= _SAY_SECONDS
@@ -97,11 +100,12 @@ class Pace:
             self._believed_until = self._monotonic() + LISTEN_SECONDS
             self.turned()
             return  # once more: a hint may have been spared while we were awake
-        believed = self._believed_until - self._monotonic()
-        if believed > 0 and not self.awake:
-            await self.room(believed)
+        if self._believed_until is not None and not self.awake:
+            await self.room(max(0.0, self._believed_until - self._monotonic()))
+            if self._believed_until is not None and self._monotonic() >= self._believed_until:
+                self._believed_until = None
             self.turned()
-            return  # for the last that may have been spared
+            return  # for the last that may have been spared: this look begins when nobody believes us awake
         await self.room(POLL_SECONDS if self.awake else TIMER_SECONDS)
 
     async def keeps_up(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event as sqlalchemy_event
@@ -19,6 +20,7 @@ from server.flows.aggregate import Flow
 from server.flows.repository import FLOWS
 from server.kernel.errors import Unavailable
 from server.kernel.ids import new_uuid
+from server.queue.hints import Hints
 from server.store import Cause, straight
 from server.syncs.aggregate import SyncJob
 from server.syncs.repository import SYNC_JOBS
@@ -244,6 +246,23 @@ def test_quick_repetition_is_looked_into(known: Product) -> None:
     assert [each is None for each in same] == [False, False, True, True, True]
     assert at_once(known, [new(subject="SO-2")])[0] is not None
     assert at_once(known, [new()])[0] is not None
+
+
+def test_what_is_left_to_the_publisher_is_counted_by_it_alone(known: Product) -> None:
+    known.webhook("ordered", URL, events=["order.created"], order_by="data.n")
+    ordinary(known, new("warm.up"))
+    assert [at_once(known, [new(subject="SO-1")])[0] for _ in range(3)] == [None] * 3
+    assert known.core.publisher.loops.calm(known.scope.workspace_id, []) is True
+    assert not [key for key in known.core.publisher.loops._now if "SO-1" in key]
+
+
+def test_a_hint_that_breaks_stores_nothing_twice(known: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stored(known)
+    broken = Hints(redis.Redis(port=1))
+    monkeypatch.setattr(Hints, "_give", lambda _: 1 / 0)
+    monkeypatch.setattr(known.core.owing, "hint", broken)
+    assert at_once(known, [new()])[0] is not None
+    assert stored(known) == before + 1
 
 
 def test_a_workspace_stores_nothing_in_another(known: Product, monkeypatch: pytest.MonkeyPatch) -> None:

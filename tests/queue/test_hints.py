@@ -92,3 +92,13 @@ def test_a_redis_that_is_away_is_left_alone_for_a_while(connection: redis.Redis)
     time.now += 5.0
     hint()
     assert rung(connection) == 1
+
+
+def test_whatever_breaks_in_a_hint_is_nobody_elses_fault(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = Time()
+    hint = Hints(connection, time)
+    monkeypatch.setattr(Hints, "_give", lambda _: 1 / 0)
+    hint()
+    assert hint.dropped == 1

@@ -37,6 +37,20 @@ def read(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+def test_silence_is_of_ours_and_of_all_libraries(lines: io.StringIO) -> None:
+    logs.configure("cli", None, lines)
+    structlog.get_logger().error("a slice broke")
+    structlog.get_logger().exception("it broke")
+    logging.getLogger("some.library").error("away")
+    assert lines.getvalue() == ""
+
+
+def test_what_cannot_be_written_breaks_nothing(lines: io.StringIO) -> None:
+    lines.close()
+    structlog.get_logger().error("nobody reads it")
+    logs.configure("worker-1", "info", io.StringIO())
+
+
 def test_a_line_is_json_with_its_context(lines: io.StringIO) -> None:
     with logs.context(request_id="req_1", workspace="default/default", user=None):
         structlog.get_logger("server.x").info("delivery sent", status=200)

@@ -62,6 +62,30 @@ def test_one_who_goes_to_sleep_looks_once_more_when_nobody_believes_it_awake() -
     assert LISTEN_SECONDS > TRUSTED_SECONDS
 
 
+def test_a_slow_look_is_not_the_last_one() -> None:
+    """It saw what there was when it began: what was spared a hint meanwhile is for the next, which begins when that is over."""
+    said, now, began = Said(), [100.0], []
+    pace = Pace(said, lambda: now[0])
+
+    async def room(seconds: float) -> None:
+        now[0] += seconds
+
+    pace.room = room  # type: ignore[method-assign]
+
+    async def work() -> None:
+        pace.busy()
+        await asyncio.sleep(0.05)
+        now[0] += AWAKE_SECONDS
+        asleep = now[0]
+        for _ in range(3):
+            await pace.rest()
+            began.append(round(now[0] - asleep, 3))
+            now[0] += 3 * LISTEN_SECONDS  # so long it looks
+
+    asyncio.run(work())
+    assert began == [0.0, round(3 * LISTEN_SECONDS, 3), round(6 * LISTEN_SECONDS + TIMER_SECONDS, 3)]
+
+
 def test_one_who_is_rung_while_it_listens_is_awake_and_says_so() -> None:
     said, now = Said(), [100.0]
     pace = Pace(said, lambda: now[0])
