@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NOTE = "loops"
 _FEW = 2  # of a loop of eleven, one of up to five processes sees three
 _MOST_KEYS = 50_000
-_BURST_SECONDS = 0.2
+_BURST_SECONDS = 0.1
 _LOOKED_AT = 40
 _MILLISECONDS = 80  # the bits below them in a UUIDv7
 Key = tuple[int, str, str]
