@@ -11,6 +11,8 @@ JOBS ?= 2
 # What follows the command: make up ARGS='--port 9000', make test-fast ARGS='-x tests/mapping'.
 ARGS ?=
 export UV_LINK_MODE ?= copy
+# A company's own certificate authority is in the machine's store; a machine without a store has uv's.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem),true,false)
 # Where it is set, each of the hundred processes of the tests would compile all that it imports, and pytest every test anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -55,7 +57,7 @@ test-pages: dev  ## the pages in a real browser: chromium on the PATH, or CHROMI
 
 # A whole run starts with no figures; one fault measured anew (ARGS='-k f6') takes the place of its old ones only.
 faults: dev  ## the long fault suite, and docs/reliability.md from it; ARGS='-k f6', FAULTS_EVENTS=1000, FAULTS_LONG_MINUTES=30
-	[ -n "$(ARGS)" ] || rm -rf .crossdock/faults
+	$(if $(ARGS),,rm -rf .crossdock/faults)
 	CROSSDOCK_TEST_FIGURES=$(CURDIR)/.crossdock/faults $(BIN)/python -m pytest -q -m faults --timeout 900 $(ARGS); status=$$?; \
 	$(BIN)/python -m tests.faults.report .crossdock/faults && exit $$status
 
