@@ -14,6 +14,7 @@ from server.flows import waking
 from server.flows.waits import arrived, at, canonical
 from server.queue import claims
 from server.queue.claims import Claimer, Due
+from server.store import straight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,8 +129,8 @@ def _keys(conn: Connection, workspace: int, events: Sequence[Event]) -> list[Key
     """Return by what events are looked for: type, field and value."""
     values = {"workspace": workspace, "types": sorted({each.type for each in events})}
     fields: dict[str, list[str]] = {}
-    for row in conn.exec_driver_sql(_FIELDS, values):
-        fields.setdefault(row.type, []).append(row.field)
+    for type_, field in straight.rows(conn, _FIELDS, values):
+        fields.setdefault(type_, []).append(field)
     keys = []
     for event in events:
         for field in fields.get(event.type, ()):

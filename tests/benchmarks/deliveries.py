@@ -33,7 +33,7 @@ from tests.benchmarks.isolation import isolation, neighbour
 from tests.benchmarks.machine import commit, machine
 from tests.benchmarks.mapping import measure as microseconds
 from tests.benchmarks.measuring import FULL, MODERATE, SHORT, Sizes
-from tests.benchmarks.rates import end_to_end, latency, thousand, thousand_in_tens, throughput
+from tests.benchmarks.rates import end_to_end, latency, latency_with_flows, thousand, thousand_in_tens, throughput
 from tests.benchmarks.syncs import sync_memory, sync_rest, sync_schedules, sync_sql
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ MEASURES: dict[str, Callable[[Sizes], dict[str, Any]]] = {
         throughput,
         end_to_end,
         latency,
+        latency_with_flows,
         thousand,
         thousand_in_tens,
         flat,

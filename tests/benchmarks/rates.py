@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from server.events.routes import touch_routes
+from server.flows.aggregate import Flow
+from server.flows.repository import FLOWS
+from server.kernel.ids import new_uuid
 from tests.benchmarks.load import Client, publish_many, received
 from tests.benchmarks.measuring import Sizes, at_once, drain, expected, fill, offered, quantiles, warm_up
 from tests.benchmarks.rig import Rig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def throughput(sizes: Sizes) -> dict[str, Any]:
@@ -85,6 +92,21 @@ def latency(sizes: Sizes) -> dict[str, Any]:
     return offered_at(sizes, 200, sizes.seconds)
 
 
+def latency_with_flows(sizes: Sizes) -> dict[str, Any]:
+    """The same in a workspace that has a flow, whose runs might wait for any event."""
+    return offered_at(sizes, 200, sizes.seconds, prepare=_add_flow)
+
+
+def _add_flow(rig: Rig) -> None:
+    flow = Flow(new_uuid())
+    steps = [{"id": "told", "emit": {"type": "bench.told", "data": {}}}]
+    flow.create("waits", {"name": "waits", "events": ["else.where"], "steps": steps}, 1, {})
+    flow.activate()
+    with rig.product.tx() as tx:
+        touch_routes(tx)
+        FLOWS.add(tx, flow)
+
+
 def thousand(sizes: Sizes) -> dict[str, Any]:
     """1,000 events a second, offered singly at fixed moments."""
     return offered_at(sizes, 1000, sizes.rate_seconds)
@@ -95,9 +117,12 @@ def thousand_in_tens(sizes: Sizes) -> dict[str, Any]:
     return offered_at(sizes, 1000, sizes.rate_seconds, batch=10)
 
 
-def offered_at(sizes: Sizes, rate: float, seconds: float, batch: int = 1) -> dict[str, Any]:
+def offered_at(
+    sizes: Sizes, rate: float, seconds: float, batch: int = 1, prepare: Callable[[Rig], None] = lambda _: None
+) -> dict[str, Any]:
     """Offer a rate; return the latencies, and what had not arrived a second after the last was answered."""
     with Rig(workers=sizes.workers) as rig:
+        prepare(rig)
         warm_up(rig)
         time.sleep(1.0)
         cpu = {name: rig.cpu(name) for name in rig.processes}
