@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,22 +107,25 @@ def empty_database_url(_database_server: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _redis_server(server_folder: Path, worker_id: str) -> Iterator[str]:
+def _redis_urls(server_folder: Path, worker_id: str) -> Iterator[Iterator[str]]:
+    """The databases of the Redis of this process, each in its turn."""
     if _OWN_REDIS:
         number = 1 + int(worker_id.removeprefix("gw")) % 15 if worker_id.startswith("gw") else 15
-        yield f"{_OWN_REDIS}{'&' if '?' in _OWN_REDIS else '?'}db={number}"
+        yield cycle([f"{_OWN_REDIS}{'&' if '?' in _OWN_REDIS else '?'}db={number}"])
         return
     server = EmbeddedRedis(server_folder / "redis")
-    yield server.start()
+    first = server.start()
+    yield cycle([first.replace("db=0", f"db={number}") for number in range(16)])
     server.stop()
 
 
 @pytest.fixture
-def redis_url(_redis_server: str) -> str:
-    """The URL of an empty Redis that no other test uses at the same time."""
-    with redis.Redis.from_url(_redis_server) as client:
+def redis_url(_redis_urls: Iterator[str]) -> str:
+    """The URL of an empty Redis that no other test uses at the same time, nor whoever the last one left behind at work."""
+    url = next(_redis_urls)
+    with redis.Redis.from_url(url) as client:
         client.flushdb()
-    return _redis_server
+    return url
 
 
 @pytest.fixture
