@@ -73,7 +73,8 @@ class Runtime:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._rung = False
-        parts.deliveries.pace.turned = self._wake.set
+        self._began = 0.0
+        parts.deliveries.pace.turned = parts.nudges.noted = self._wake.set
         self._redis = hints.connect(parts.redis_url)
 
     def wake(self) -> None:
@@ -119,6 +120,7 @@ class Runtime:
     def _chores(self) -> None:
         while not self._stop.is_set():
             did = 0
+            self._began = time.monotonic()
             due = self._due()
             for chore in self.parts.chores:
                 if chore.kind is not None and chore.kind not in due:
@@ -141,6 +143,9 @@ class Runtime:
             self._wake.wait(_LOOK_SECONDS if self.parts.deliveries.awake else TIMER_SECONDS)
             self._wake.clear()
             if self._rung:
+                break
+            if self.parts.nudges:  # of this process: nobody else knows of them; and a busy one has some all the time
+                self._stop.wait(self._began + _LOOK_SECONDS - time.monotonic())
                 break
             if self._due():
                 break

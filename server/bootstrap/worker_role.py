@@ -12,8 +12,9 @@ from server.events import alerts
 from server.flows import arriving, starting, waking
 from server.flows.causes import because
 from server.flows.drain import Flows
+from server.integrations import outbox_events, outboxes
 from server.integrations.endpoints import Endpoints
-from server.integrations.outboxes import Nudges, Outboxes
+from server.integrations.outboxes import Nudges
 from server.operations import metrics
 from server.queue import hints
 from server.replays import drain as replays
@@ -66,6 +67,7 @@ class Worker:
     redis_url: str
     deliveries: Deliveries
     flows: Flows
+    nudges: Nudges
     chores: Sequence[Chore]
 
 
@@ -89,9 +91,10 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
     watch = hints.Watch(hints.connect(settings.redis_url), process.name) if settings.redis_url else None
     deliveries = Deliveries(ledger, targets, sending, process.name, after, watch)
     services = reactions.Services(shared.hint)
-    nudges = Nudges(shared.hint)
+    nudges = Nudges()
     making, caller = making_of(shared), caller_of(shared, nudges)
     flows = Flows(shared.engine, ledger, making, caller, shared.publisher, shared.clock, shared.hint)
+    fetching = outboxes.Outboxes(shared.engine, shared.publisher, making, caller, nudges, because)
     chores = [
         Chore("events that many runs wait for", arriving.KIND, arriving.Arriving(shared.engine, shared.hint).drain),
         Chore("wake flow runs", waking.KIND, waking.Waking(shared.engine, shared.hint).drain),
@@ -103,6 +106,7 @@ def worker(settings: Settings, *, built: Core | None = None) -> Worker:
         Chore("fallbacks", fallbacks.KIND, fallbacks.Fallbacks(shared.engine, making, caller, shared.reopening).drain),
         Chore("replays", replays.KIND, partial(replays.drain, shared.engine, shared.reopening)),
         Chore("sync runs", runs.KIND, Runs(shared.engine, ledger, making, caller, shared.admit).drain),
-        Chore("outboxes", None, Outboxes(shared.engine, shared.publisher, making, caller, nudges, because).drain),
+        Chore("outboxes of what was called", None, fetching.notice),
+        Chore("outboxes", outbox_events.KIND, fetching.drain),
     ]
-    return Worker(process, shared.engine, settings.redis_url, deliveries, flows, chores)
+    return Worker(process, shared.engine, settings.redis_url, deliveries, flows, nudges, chores)

@@ -12,6 +12,7 @@ from server.cli.client import path_of
 from server.cli.exits import Exit
 from server.cli.output import cell, details, note, say, table, working
 from server.cli.shell import Duration, JsonText, asks, lists
+from server.kernel.errors import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,7 +170,7 @@ def _polled(shell: Shell, run: str, until: float) -> Answer:
 def _whole(run: Any) -> None:
     _short(run)
     if run["error"]:
-        say(f"error: {run['error']['code']} {run['error']['message']}")
+        say(f"error: {run['error']['code']} {sentence(run['error'])}")
     if run["output"] is not None:
         say(f"output: {cell(run['output'])}")
     if run["steps"]:
@@ -218,7 +219,7 @@ def _bar(step: Mapping[str, Any], start: float, end: float) -> str:
 def _why(step: Mapping[str, Any]) -> str | None:
     error = step["undo_error"] or step["error"]
     if error is not None:
-        return f"{error['code']} {error['message']}"
+        return f"{error['code']} {sentence(error)}"
     waits = step["waits"] or {}
     if "message" in waits:
         return f"asks: {waits['message']}"

@@ -13,6 +13,7 @@ from server.cli.client import path_of
 from server.cli.exits import Exit
 from server.cli.output import details, note, say, table
 from server.cli.shell import Duration, asks, lists
+from server.kernel.errors import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +125,7 @@ def _previewed(found: Any) -> None:
     if lines:
         table(lines, _CHANGES)
     for each in found["refused"]:
-        say(f"refused: {each['key']}: {each['error']['message']}")
+        say(f"refused: {each['key']}: {sentence(each['error'])}")
 
 
 def _read(key: str | None) -> list[Any] | None:

@@ -15,6 +15,7 @@ import orjson
 
 from server.events.envelope import from_json
 from server.kernel import ids
+from server.kernel.errors import sentence
 from server.transport.redaction import redact_url
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def event_id(key: str) -> str:
 
 def install(pages: Blueprint) -> None:
     """Give the templates these filters."""
-    for function in (plain, line, pretty, utc, machine, ago, span, milliseconds, phases, event_id):
+    for function in (plain, line, pretty, utc, machine, ago, span, milliseconds, phases, event_id, sentence):
         pages.add_app_template_filter(function)
     pages.add_app_template_filter(redact_url)
     pages.add_app_template_filter(identity, "shown")

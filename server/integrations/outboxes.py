@@ -87,18 +87,24 @@ class Because(Protocol):
 
 
 class Nudges:
-    """Integrations that were just called: their outboxes are worth a look. Of one process, and no promise."""
+    """Integrations that were just called: their outboxes are worth a look. Of one process, and no promise.
 
-    def __init__(self, hint: Callable[[], None]) -> None:
-        self._hint = hint
+    `noted` is called when there is something: other processes know nothing of it, so a hint to one of them would be in vain.
+    """
+
+    def __init__(self) -> None:
+        self.noted: Callable[[], None] = _unheard
         self._lock = threading.Lock()
         self._ids: set[UUID] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._ids)
 
     def __call__(self, call: Call) -> None:
         """Note that a call ended well."""
         if call.link is not None and call.link.integration_id is not None:
             self.again({call.link.integration_id})
-            self._hint()
+            self.noted()
 
     def again(self, ids: set[UUID]) -> None:
         """Note integrations for the next look."""
@@ -115,13 +121,17 @@ class Nudges:
     def ring(self) -> None:
         """Let what was noted be looked at soon."""
         if self._ids:
-            self._hint()
+            self.noted()
 
     def take(self) -> set[UUID]:
         """Return what was noted, and forget it."""
         with self._lock:
             taken, self._ids = self._ids, set()
         return taken
+
+
+def _unheard() -> None:
+    """Wake nobody."""
 
 
 def nudge_at_once(store: Store, hint: Callable[[], None], call: Call) -> None:
@@ -148,6 +158,19 @@ class Outboxes:
         self._with: dict[str, bool] = {}
         self._looked_at = -_LOOK_SECONDS
 
+    def notice(self) -> int:
+        """Let outboxes be due of which this process knows something: just called, or new; return how many.
+
+        Raises:
+            Unavailable: the database is away.
+
+        """
+        due = self._due(self.nudges.take())
+        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            due += self._due(self._new())
+        return due
+
     def drain(self) -> int:
         """Begin to look into outboxes that are due, as far as there is room; return how many.
 
@@ -155,32 +178,30 @@ class Outboxes:
             Unavailable: the database is away.
 
         """
-        self._due(self.nudges.take())
-        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
-            self._looked_at = time.monotonic()
-            self._find()
         room = self.holding.room
         mine = self.holding.take(room) if room else []
         for claim in mine:
             threading.Thread(target=self._run, args=(claim,), daemon=True, name="outbox").start()
         return len(mine)
 
-    def _due(self, ids: set[UUID]) -> None:
-        if ids:
-            with self.store.connect() as conn:
-                done = {row.ref for row in conn.exec_driver_sql(_NUDGE, {"ids": sorted(ids)})}
-                rest = list(ids - done)  # one is being looked into, perhaps since before the call; or it is gone
-                busy = {row.ref for row in conn.exec_driver_sql(_BUSY, {"ids": rest})} if rest else set()
-            self.nudges.again(busy)
+    def _due(self, ids: set[UUID]) -> int:
+        if not ids:
+            return 0
+        with self.store.connect() as conn:
+            done = {row.ref for row in conn.exec_driver_sql(_NUDGE, {"ids": sorted(ids)})}
+            rest = list(ids - done)  # one is being looked into, perhaps since before the call; or it is gone
+            busy = {row.ref for row in conn.exec_driver_sql(_BUSY, {"ids": rest})} if rest else set()
+        self.nudges.again(busy)
+        return len(done)
 
-    def _find(self) -> None:
-        """Begin with integrations that are new and have an outbox."""
+    def _new(self) -> set[UUID]:
+        """Return integrations that have an outbox into which nobody has looked yet."""
         states = {"states": sorted(AT_WORK)}
         with self.store.connect() as conn:
             used = [row.plugin for row in conn.exec_driver_sql(_USED, states)]
             plugins = [each for each in used if self._has(each)]
             new = conn.exec_driver_sql(_NEW, {**states, "plugins": plugins}).all() if plugins else []
-        self._due({row.id for row in new})
+        return {row.id for row in new}
 
     def _has(self, plugin: str) -> bool:
         if plugin not in self._with:

@@ -28,7 +28,10 @@ Codes are declared beside the code that raises them with `code()`; the reference
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _CODES: dict[str, str] = {}
 
@@ -72,6 +75,13 @@ class Failure:
     def as_dict(self) -> dict[str, Any]:
         """Return the failure as a JSON object."""
         return asdict(self)
+
+
+def sentence(failure: Mapping[str, Any]) -> str:
+    """Write a failure that was kept as one line for a person: what is wrong and, in a map, where: `lines.0.sku: a value is …`."""
+    pointer = (failure.get("details") or {}).get("pointer")
+    place = ".".join(str(each) for each in pointer) if isinstance(pointer, list) else ""
+    return f"{place}: {failure['message']}" if place else str(failure["message"])
 
 
 class CrossdockError(Exception):

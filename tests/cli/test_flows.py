@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.cli.flow_runs import _bar, _hints
+from server.cli.flow_runs import _bar, _hints, _why
 from tests.cli.conftest import Cli
 
 FLOW = """\
@@ -88,6 +88,20 @@ def test_a_bar_shows_when_a_step_was_at_work(began, ended, bar):
 def test_a_run_that_needs_a_person_says_what_can_be_done(state: str, waits: object, words: str) -> None:
     (hint,) = _hints({"id": "run_1", "flow": "f", "state": state, "steps": [{"path": "ok", "waits": waits}]})
     assert words in hint
+
+
+@pytest.mark.parametrize(
+    ("details", "why"),
+    [
+        ({"pointer": ["lines", 0, "sku"]}, "EXPR_MISSING lines.0.sku: a value is required"),
+        ({"pointer": "/lines"}, "EXPR_MISSING a value is required"),
+        ({}, "EXPR_MISSING a value is required"),
+        (None, "EXPR_MISSING a value is required"),
+    ],
+)
+def test_what_a_map_lacks_is_said_with_its_place(details: object, why: str) -> None:
+    error = {"code": "EXPR_MISSING", "message": "a value is required", "details": details}
+    assert _why({"undo_error": None, "error": error}) == why
 
 
 def test_a_run_that_is_well_asks_for_nothing() -> None:

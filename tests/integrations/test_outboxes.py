@@ -34,7 +34,7 @@ class Fetching:
     def __init__(self, product: Product) -> None:
         self.product = product
         core = product.core
-        self.nudges = Nudges(core.hint)
+        self.nudges = Nudges()
         self.caller = bootstrap.caller_of(core, self.nudges)
         making = bootstrap.making_of(core)
         self.outboxes = Outboxes(core.engine, core.publisher, making, self.caller, self.nudges, self.because)
@@ -59,6 +59,7 @@ class Fetching:
         self.hand.call(scope or self.product.scope, ANNA, name, "customers.upsert", given, key=key)
 
     def drain(self) -> None:
+        self.outboxes.notice()
         self.outboxes.drain()
         until = time.monotonic() + 10
         while self.outboxes.holding.room < outboxes.AT_ONCE and time.monotonic() < until:
@@ -254,3 +255,12 @@ def test_workspaces_keep_to_themselves(erp: Fetching) -> None:
 
 def _dies(*_: Any) -> None:
     raise Unavailable("the worker dies here", source="test")
+
+
+def test_a_call_of_this_process_is_heard_of_in_it_and_a_look_at_it_makes_it_due(erp: Fetching) -> None:
+    heard: list[bool] = []
+    erp.nudges.noted = lambda: heard.append(bool(erp.nudges))
+    erp.upsert("C-1")
+    assert heard == [True]
+    assert (erp.outboxes.notice(), bool(erp.nudges)) == (1, False)
+    assert erp.outboxes.notice() == 0
