@@ -3,25 +3,27 @@
     closed ──failures in a row──▶ open ──reset──▶ half-open ──successes in a row──▶ closed
                                     ▲                 └──────── one failure ────────┘ (to open)
 
-A process remembers for a second that a breaker is closed and clean, so that healthy calls cost no statement.
+Whoever asks shows a ticket, and shows it again with the outcome: half-open heeds the probe's alone, not what a call brings that began
+before the breaker opened. A process remembers for a second that a breaker is closed and clean, so that healthy calls cost no statement.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
     from server.integrations.policies import BreakerFigures
     from server.store import Store
 
 REMEMBERED_SECONDS = 1.0
-PROBE_SECONDS = 60.0
+_MARGIN_SECONDS = 15.0
+"""A probe that has brought nothing that long after its time is over is dead, and another may go."""
 _REMEMBERED = 10_000
 
 _READ = """
@@ -29,7 +31,8 @@ SELECT state, failures, extract(epoch FROM opened_at + %(reset)s * interval '1 s
 FROM breakers WHERE integration_id = %(id)s
 """
 _PROBE = f"""
-UPDATE breakers SET state = 'half-open', probe_until = now() + interval '{PROBE_SECONDS} seconds'
+UPDATE breakers SET state = 'half-open', probe = %(ticket)s,
+  probe_until = now() + (%(seconds)s + {_MARGIN_SECONDS}) * interval '1 second'
 WHERE integration_id = %(id)s AND state <> 'closed' AND opened_at + %(reset)s * interval '1 second' <= now()
   AND (probe_until IS NULL OR probe_until < now())
 RETURNING integration_id
@@ -38,20 +41,31 @@ _FAILED = """
 INSERT INTO breakers AS b (workspace_id, integration_id, state, failures, opened_at)
 VALUES (%(workspace)s, %(id)s, CASE WHEN %(most)s <= 1 THEN 'open' ELSE 'closed' END, 1, now())
 ON CONFLICT (integration_id) DO UPDATE SET
-  failures = b.failures + 1, successes = 0, probe_until = NULL,
+  failures = b.failures + 1, successes = 0, probe = NULL, probe_until = NULL,
   state = CASE WHEN b.state <> 'closed' OR b.failures + 1 >= %(most)s THEN 'open' ELSE 'closed' END,
   opened_at = CASE WHEN b.state <> 'open' THEN now() ELSE b.opened_at END
+WHERE b.state <> 'half-open' OR b.probe = %(ticket)s
 RETURNING state
 """
 _SUCCEEDED = """
 UPDATE breakers SET
   successes = CASE WHEN state = 'half-open' AND successes + 1 < %(most)s THEN successes + 1 ELSE 0 END,
-  state = CASE WHEN state = 'closed' OR (state = 'half-open' AND successes + 1 >= %(most)s) THEN 'closed' ELSE state END,
-  failures = CASE WHEN state = 'closed' OR (state = 'half-open' AND successes + 1 >= %(most)s) THEN 0 ELSE failures END,
-  probe_until = NULL
-WHERE integration_id = %(id)s RETURNING state
+  failures = CASE WHEN state = 'half-open' AND successes + 1 < %(most)s THEN failures ELSE 0 END,
+  state = CASE WHEN state = 'half-open' AND successes + 1 < %(most)s THEN state ELSE 'closed' END,
+  probe = NULL, probe_until = NULL
+WHERE integration_id = %(id)s AND (state = 'closed' OR (state = 'half-open' AND probe = %(ticket)s)) RETURNING state
 """
-_NOTHING = "UPDATE breakers SET probe_until = NULL WHERE integration_id = %(id)s RETURNING state"
+_NOTHING = """
+UPDATE breakers SET probe = NULL, probe_until = NULL WHERE integration_id = %(id)s AND probe = %(ticket)s RETURNING state
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a call shows when it asks, and again when it tells what became of it; `seconds` is how long it may take."""
+
+    seconds: float
+    id: UUID = field(default_factory=uuid4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,7 @@ class Breakers:
         self._clean: dict[UUID, float] = {}
         self._lock = threading.Lock()
 
-    def wait(self, guarded: Guarded) -> float | None:
+    def wait(self, guarded: Guarded, ticket: Ticket) -> float | None:
         """Return None to go ahead, else the seconds to wait. Whoever goes ahead must `record` what became of it.
 
         Raises:
@@ -81,7 +95,12 @@ class Breakers:
         """
         if self.is_clean(guarded.integration_id):
             return None
-        values = {"id": guarded.integration_id, "reset": guarded.figures.reset}
+        values = {
+            "id": guarded.integration_id,
+            "reset": guarded.figures.reset,
+            "ticket": ticket.id,
+            "seconds": ticket.seconds,
+        }
         with self.store.connect() as conn:
             row = conn.exec_driver_sql(_READ, values).first()
             if row is None or row.state == "closed":
@@ -93,7 +112,7 @@ class Breakers:
             probing = conn.exec_driver_sql(_PROBE, values).first()
         return None if probing is not None else 1.0
 
-    def record(self, guarded: Guarded, *, succeeded: bool | None) -> None:
+    def record(self, guarded: Guarded, ticket: Ticket, *, succeeded: bool | None) -> None:
         """Count an outcome; None: there was none, so a probe is given back.
 
         Raises:
@@ -103,7 +122,11 @@ class Breakers:
         if succeeded is not False and self.is_clean(guarded.integration_id):
             return
         figures = guarded.figures
-        values: dict[str, Any] = {"id": guarded.integration_id, "workspace": guarded.workspace_id}
+        values: dict[str, Any] = {
+            "id": guarded.integration_id,
+            "workspace": guarded.workspace_id,
+            "ticket": ticket.id,
+        }
         sql, most = {
             True: (_SUCCEEDED, figures.successes),
             False: (_FAILED, figures.failures),

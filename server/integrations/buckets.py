@@ -119,7 +119,8 @@ class Buckets:
         now = self._monotonic()
         sharers = self._sharers.count
         rate = figures.per_second / sharers
-        local.share = min(figures.capacity / sharers, local.share + (now - local.at) * rate)
+        most = max(1.0, figures.capacity / sharers)  # less than a token would never be one
+        local.share = min(most, local.share + (now - local.at) * rate)
         local.at = now
         if local.share >= 1:
             local.share -= 1

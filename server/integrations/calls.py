@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from server.integrations.breakers import Ticket
 from server.integrations.credentials import AtOrigin
 from server.integrations.guards import REFUSALS, NoKeys
 from server.integrations.outputs import output_invalid, own_json
 from server.integrations.patience import NoPlaceError, Patience
 from server.integrations.plugin_stores import PluginStores
-from server.integrations.shaping import PLUGIN_BROKEN, broken, clean, named, unnamed
+from server.integrations.shaping import broken, clean, named, unnamed
 from server.kernel.errors import CrossdockError, Permanent, Postponed, Retryable, code
+from server.kernel.retryable import UNASKED
 from server.sdk.adapter import Adapter, CallRequest, Health, Validation
 from server.sdk.context import Context, Tenant
 from server.sdk.schemas import Schema
@@ -227,7 +229,8 @@ class Caller:
     def _gated(self, call: Call, work: Callable[[], Any]) -> Any:
         if self._gate is None or call.link is None:
             return work()
-        wait = self._gate.wait(call.link)
+        ticket = Ticket(call.timeout)
+        wait = self._gate.wait(call.link, ticket)
         if wait is not None:
             name, why = REFUSALS[wait.reason]
             raise Postponed(why, code=name, source=call.source, after=wait.seconds)
@@ -239,11 +242,10 @@ class Caller:
             succeeded = False
             raise
         except Permanent as error:
-            # the system answered, so it is there; a fault of the plugin says nothing about it
-            succeeded = None if error.code == PLUGIN_BROKEN else True
+            succeeded = None if error.code in UNASKED else True  # else it answered, so it is there
             raise
         finally:
-            self._gate.record(call.link, succeeded=succeeded)
+            self._gate.record(call.link, ticket, succeeded=succeeded)
         return output
 
     def _execute(self, adapter: Adapter, call: Call, until: float) -> dict[str, Any]:

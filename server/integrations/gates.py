@@ -12,10 +12,9 @@ from server.integrations.policies import PRESETS
 from server.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from uuid import UUID
 
-    from server.integrations.breakers import Breakers
+    from server.integrations.breakers import Breakers, Ticket
     from server.integrations.buckets import Buckets
     from server.integrations.places import Places
     from server.integrations.policies import Policy, RateFigures
@@ -48,12 +47,12 @@ class Link:
         return Guarded(self.workspace_id, self.integration_id, self.policy.breaker)
 
     @property
-    def buckets(self) -> Iterator[Limited]:
+    def buckets(self) -> tuple[Limited, ...]:
         """What must have a token each."""
-        if self.own is not None:
-            yield self.own
-        if self.integration_id is not None and self.policy.rate is not None:
-            yield Limited(self.integration_id, self.policy.rate)
+        own = () if self.own is None else (self.own,)
+        if self.integration_id is None or self.policy.rate is None:
+            return own
+        return (*own, Limited(self.integration_id, self.policy.rate))
 
     @property
     def places(self) -> tuple[UUID, int] | None:
@@ -86,12 +85,12 @@ class Gate(Protocol):
         """Tell, without asking anybody, that a call may go and that its success need not be recorded."""
         ...
 
-    def wait(self, link: Link) -> Wait | None:
+    def wait(self, link: Link, ticket: Ticket) -> Wait | None:
         """Return None to go ahead, and then `record` what became of it."""
         ...
 
-    def record(self, link: Link, *, succeeded: bool | None) -> None:
-        """Count an outcome; None: there was none."""
+    def record(self, link: Link, ticket: Ticket, *, succeeded: bool | None) -> None:
+        """Count an outcome; None: there was none, or none that says anything of the system."""
         ...
 
 
@@ -109,7 +108,7 @@ class SharedGate:
         known = guarded is None or self.breakers.is_clean(guarded.integration_id)
         return known and link.places is None and not link.buckets
 
-    def wait(self, link: Link) -> Wait | None:
+    def wait(self, link: Link, ticket: Ticket) -> Wait | None:
         """Ask the breaker, then for a place, then for tokens. Who is refused holds nothing.
 
         Raises:
@@ -117,27 +116,27 @@ class SharedGate:
 
         """
         guarded = link.guarded
-        seconds = self.breakers.wait(guarded) if guarded is not None else None
+        seconds = self.breakers.wait(guarded, ticket) if guarded is not None else None
         if seconds is not None:
             return Wait(seconds, "breaker")
         if link.places is not None:
             seconds = self.places.take(link.workspace_id, *link.places)
             if seconds is not None:
-                self._probe_back(guarded)
+                self._probe_back(guarded, ticket)
                 return Wait(seconds, "concurrency")
         seconds = self._tokens(link)
         if seconds is None:
             return None
         self._leave(link)
-        self._probe_back(guarded)
+        self._probe_back(guarded, ticket)
         return Wait(seconds, "rate")
 
-    def record(self, link: Link, *, succeeded: bool | None) -> None:
+    def record(self, link: Link, ticket: Ticket, *, succeeded: bool | None) -> None:
         """Count an outcome, and give the place back. Without the database it is not counted: what the call brought counts more."""
         self._leave(link)
         try:
             if link.guarded is not None:
-                self.breakers.record(link.guarded, succeeded=succeeded)
+                self.breakers.record(link.guarded, ticket, succeeded=succeeded)
         except Unavailable as error:
             log.warning("a breaker could not be told", code=error.code, integration=str(link.integration_id))
 
@@ -156,6 +155,6 @@ class SharedGate:
         if link.places is not None:
             self.places.release(link.workspace_id, link.places[0])
 
-    def _probe_back(self, guarded: Guarded | None) -> None:
+    def _probe_back(self, guarded: Guarded | None, ticket: Ticket) -> None:
         if guarded is not None:
-            self.breakers.record(guarded, succeeded=None)
+            self.breakers.record(guarded, ticket, succeeded=None)

@@ -7,9 +7,10 @@ are consecutive, one failure while half-open opens it again, a time-out is a fai
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.policies import RetrySchedule, parse_duration
+from server.kernel.policies import Growing, RetrySchedule, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ class RateFigures:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How an integration is called. `named` when its definition says so, and not just by default.
+    """How an integration is called. `said` is what its definition says, by a preset's name or itself: `timeout`, `retry`.
 
     `concurrency` is how many calls may be under way at the same time over all processes; None: any number.
     """
@@ -44,26 +45,37 @@ class Policy:
     breaker: BreakerFigures
     rate: RateFigures | None = None
     concurrency: int | None = None
-    named: bool = False
+    said: frozenset[str] = frozenset()
 
 
-def _preset(
-    timeout: float, breaker: BreakerFigures, retry: tuple[int, float, float, float], rate: RateFigures | None = None
-) -> Policy:
-    retries, initial, most, jitter = retry
-    return Policy(timeout, RetrySchedule.exponential(retries, initial, 2, most, jitter), breaker, rate)
+@dataclass(frozen=True, slots=True)
+class _Preset:
+    timeout: float
+    breaker: BreakerFigures
+    pauses: Growing
+    rate: RateFigures | None = None
+
+    def policy(self) -> Policy:
+        return Policy(self.timeout, self.pauses.schedule({}), self.breaker, self.rate)
 
 
-_GATEWAY = (15.0, BreakerFigures(10, 3, 30), (5, 0.5, 10.0, 0.15))
-PRESETS: dict[str, Policy] = {
-    "default": _preset(30, BreakerFigures(5, 1, 60), (2, 1, 1, 0)),
-    "sales-system": _preset(30, BreakerFigures(5, 2, 60), (3, 1, 30, 0.1), RateFigures(100, 10)),
-    "erp-system": _preset(45, BreakerFigures(3, 2, 120), (5, 2, 60, 0.2), RateFigures(50, 5)),
-    "e-signature": _preset(60, BreakerFigures(5, 3, 300), (3, 1, 30, 0.1), RateFigures(20, 2)),
-    "communication-gateway": _preset(*_GATEWAY),
-    "sms-gateway": _preset(*_GATEWAY, RateFigures(50, 10)),
-    "email-gateway": _preset(*_GATEWAY, RateFigures(100, 20)),
+def _pauses(retries: int, initial: str, most: str, jitter: str) -> Growing:
+    return Growing(initial, most, retries + 1, jitter=Decimal(jitter))
+
+
+_SYSTEM = _pauses(3, "1s", "30s", "0.1")
+_GATEWAY = (15, BreakerFigures(10, 3, 30), _pauses(5, "500ms", "10s", "0.15"))
+_PRESETS = {
+    "default": _Preset(30, BreakerFigures(5, 1, 60), _pauses(2, "1s", "1s", "0")),
+    "sales-system": _Preset(30, BreakerFigures(5, 2, 60), _SYSTEM, RateFigures(100, 10)),
+    "erp-system": _Preset(45, BreakerFigures(3, 2, 120), _pauses(5, "2s", "60s", "0.2"), RateFigures(50, 5)),
+    "e-signature": _Preset(60, BreakerFigures(5, 3, 300), _SYSTEM, RateFigures(20, 2)),
+    "communication-gateway": _Preset(*_GATEWAY),
+    "sms-gateway": _Preset(*_GATEWAY, RateFigures(50, 10)),
+    "email-gateway": _Preset(*_GATEWAY, RateFigures(100, 20)),
 }
+PRESETS = {name: preset.policy() for name, preset in _PRESETS.items()}
+_SAYABLE = frozenset({"timeout", "retry"})
 
 
 def policy_of(body: Mapping[str, Any]) -> Policy:
@@ -72,12 +84,14 @@ def policy_of(body: Mapping[str, Any]) -> Policy:
     if written is None:
         return PRESETS["default"]
     if isinstance(written, str):
-        return replace(PRESETS[written], named=True)
-    policy = replace(PRESETS[written.get("preset", "default")], named=True)
+        return replace(PRESETS[written], said=_SAYABLE)
+    name = written.get("preset", "default")
+    said = _SAYABLE if "preset" in written else _SAYABLE & written.keys()
+    policy = replace(PRESETS[name], said=said)
     if "timeout" in written:
         policy = replace(policy, timeout=parse_duration(written["timeout"]))
     if "retry" in written:
-        policy = replace(policy, retry=_retry(written["retry"], policy.retry))
+        policy = replace(policy, retry=_retry(written["retry"], _PRESETS[name].pauses))
     if "breaker" in written:
         policy = replace(policy, breaker=_breaker(written["breaker"], policy.breaker))
     if "rate_limit" in written:
@@ -92,16 +106,11 @@ def rate_of(written: Mapping[str, Any]) -> RateFigures:
     return RateFigures(int(written["capacity"]), float(written["per_second"]))
 
 
-def _retry(written: Mapping[str, Any], preset: RetrySchedule) -> RetrySchedule:
-    """`attempts` counts tries: one more than there are pauses. What is not written, the preset says."""
-    first = preset.delays[0] if preset.delays else 1.0
-    return RetrySchedule.exponential(
-        int(written.get("attempts", preset.tries)) - 1,
-        parse_duration(written["initial"]) if "initial" in written else first,
-        float(written.get("multiplier", 2)),
-        parse_duration(written["max"]) if "max" in written else max(preset.delays, default=first),
-        float(written.get("jitter", preset.jitter)),
-    )
+def _retry(written: Mapping[str, Any], preset: Growing) -> RetrySchedule:
+    """`attempts` counts tries: one more than there are pauses. What is not written, the preset says; no `max` is below `initial`."""
+    initial = written.get("initial", preset.initial)
+    most = written.get("max", max(preset.max, initial, key=parse_duration))
+    return preset.schedule({**written, "max": most})
 
 
 def _breaker(written: Mapping[str, Any], preset: BreakerFigures) -> BreakerFigures:

@@ -78,7 +78,11 @@ _POLICY = Object(
     (
         Field("preset", Choice(PRESETS), "The preset whose figures hold where none is given.", default="default"),
         Field("timeout", Duration("10ms", "10m"), "How long one call may take in all."),
-        Field("retry", growing(None), "When a failed call is tried again; what is not said here, the preset says."),
+        Field(
+            "retry",
+            growing(None),
+            "When a failed call is tried again; what is not said here, the preset says. Webhooks follow it if it, or a preset, is written.",
+        ),
         Field(
             "breaker",
             Object(

@@ -40,3 +40,6 @@ FAILURE_KINDS = (
     *(FailureKind(name, codes, retryable=True) for name, codes in _AGAIN.items()),
     *(FailureKind(name, codes, retryable=False) for name, codes in _NEVER.items()),
 )
+
+UNASKED = frozenset({"URL_REFUSED", "ADDRESS_REFUSED", "REQUEST_REFUSED", "PLUGIN_BROKEN"})
+"""Failures that say nothing of the other system: it was not asked, or the fault is ours. No breaker counts them."""

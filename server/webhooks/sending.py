@@ -9,9 +9,11 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from server.events import hops, loops
+from server.integrations.breakers import Ticket
 from server.integrations.gates import Wait
 from server.kernel.errors import CrossdockError, Postponed, Unavailable
 from server.kernel.ids import new_uuid
+from server.kernel.retryable import UNASKED
 from server.telemetry.redaction import HIDDEN
 from server.transport.aio import Request
 from server.transport.redaction import hide, hide_bytes, redact_headers
@@ -57,8 +59,10 @@ class Sending:
             return recording.postponed(job, at, "auth", error.failure)
         if target.link is None:
             return await self._send(job, target, rendered, identity)
+        ticket = Ticket(target.webhook.timeout)
         try:
-            wait = None if self.gate.clear(target.link) else await asyncio.to_thread(self.gate.wait, target.link)
+            clear = self.gate.clear(target.link)
+            wait = None if clear else await asyncio.to_thread(self.gate.wait, target.link, ticket)
         except Unavailable as away:  # nobody knows whether it may go: it waits, and no attempt is burned
             wait = Wait(away.after or 1.0, "database")
         if wait is not None:
@@ -66,11 +70,10 @@ class Sending:
         works: bool | None = None
         try:
             outcome = await self._send(job, target, rendered, identity)
-            works = outcome.error is None or not outcome.error.retryable
-            works = works and outcome.reason not in ("exhausted", "expired")
+            works = _works(outcome)
         finally:  # however it ended: its place, or its being the probe, is given back
             if not (works and self.gate.clear(target.link)):
-                await asyncio.to_thread(partial(self.gate.record, target.link, succeeded=works))
+                await asyncio.to_thread(partial(self.gate.record, target.link, ticket, succeeded=works))
         return outcome
 
     async def _send(self, job: Job, target: Target, rendered: Rendered, identity: Mapping[str, str]) -> Outcome:
@@ -147,6 +150,14 @@ class Sending:
     async def close(self) -> None:
         """Close the connections."""
         await self.sender.close()
+
+
+def _works(outcome: Outcome) -> bool | None:
+    """Say what a try tells of the other system: that it answers, that it does not, or nothing."""
+    error = outcome.error
+    if error is not None and error.code in UNASKED:
+        return None
+    return (error is None or not error.retryable) and outcome.reason not in ("exhausted", "expired")
 
 
 def _shown(headers: dict[str, str], target: Target) -> Mapping[str, str]:

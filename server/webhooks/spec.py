@@ -88,7 +88,7 @@ OUTBOUND = Kind(
             Field(
                 "retry",
                 OneOf((Keyed(("schedule",), _SCHEDULE), _GROWING)),
-                "When a failed try is repeated.",
+                "When a failed try is repeated; without it as a policy says that the integration names, else at Standard Webhooks' pauses.",
                 example="{schedule: [5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 24h], jitter: 0.2}",
             ),
             Field("timeout", Duration("100ms", "5m"), "How long one try may take in all.", default=DEFAULT_TIMEOUT),

@@ -250,11 +250,12 @@ def _of_version(target: Target, present: int, pin: int | None, earlier: Mapping[
 
 
 def _under_policy(webhook: OutboundWebhook, body: Mapping[str, Any], policy: Policy) -> OutboundWebhook:
-    """Let a named policy say what the webhook itself does not: its retries and its time-out."""
-    if not policy.named:
+    """Let a policy that says them say what the webhook itself does not: its retries and its time-out."""
+    retry, timeout = (name in policy.said and name not in body for name in ("retry", "timeout"))
+    if not retry and not timeout:
         return webhook
     return replace(
         webhook,
-        retry=webhook.retry if "retry" in body else policy.retry,
-        timeout=webhook.timeout if "timeout" in body else policy.timeout,
+        retry=policy.retry if retry else webhook.retry,
+        timeout=policy.timeout if timeout else webhook.timeout,
     )

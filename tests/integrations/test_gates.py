@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,9 +12,11 @@ import redis
 from sqlalchemy import text
 
 from server.integrations.aggregate import Integration
-from server.integrations.breakers import Breakers, Guarded
+from server.integrations.breakers import Breakers, Guarded, Ticket
 from server.integrations.buckets import Buckets
-from server.integrations.policies import BreakerFigures, RateFigures
+from server.integrations.gates import Limited, Link
+from server.integrations.policies import BreakerFigures, RateFigures, policy_of
+from server.integrations.sharers import Sharers
 from server.kernel.ids import new_uuid
 from server.store import Store
 from server.store.repository import SqlRepository
@@ -36,53 +39,107 @@ def pass_time(product: Product) -> None:
         conn.execute(text("UPDATE breakers SET opened_at = opened_at - interval '61 seconds'"))
 
 
+class Process:
+    """A process that calls: each call has a ticket of its own, and the last one's is at hand."""
+
+    def __init__(self, product: Product, what: Guarded, seconds: float = 30) -> None:
+        self.breakers = Breakers(product.core.engine)
+        self.what = what
+        self.seconds = seconds
+        self.ticket = Ticket(seconds)
+
+    def wait(self) -> float | None:
+        self.ticket = Ticket(self.seconds)
+        return self.breakers.wait(self.what, self.ticket)
+
+    def record(self, succeeded: bool | None, ticket: Ticket | None = None) -> None:
+        self.breakers.record(self.what, ticket or self.ticket, succeeded=succeeded)
+
+    def fail(self, times: int) -> None:
+        for _ in range(times):
+            assert self.wait() is None
+            self.record(False)
+
+
 def test_the_breaker_goes_through_its_states(product: Product) -> None:
-    here, there, what = Breakers(product.core.engine), Breakers(product.core.engine), guarded(product)
-    for _ in range(2):
-        assert here.wait(what) is None
-        here.record(what, succeeded=False)
-    here.record(what, succeeded=True)
-    for _ in range(2):
-        here.record(what, succeeded=False)
+    what = guarded(product)
+    here, there = Process(product, what), Process(product, what)
+    here.fail(2)
+    here.record(True)
+    here.fail(2)
     assert state(product) == "closed", "failures count in a row"
-    here.record(what, succeeded=False)
+    here.fail(1)
     assert state(product) == "open"
-    assert 59 < there.wait(what) <= 60, "the other process sees it"
+    assert 59 < there.wait() <= 60, "the other process sees it"
     pass_time(product)
-    assert there.wait(what) is None
-    assert here.wait(what) == 1.0, "one probe at a time"
-    there.record(what, succeeded=True)
+    assert there.wait() is None
+    assert here.wait() == 1.0, "one probe at a time"
+    there.record(True)
     assert state(product) == "half-open"
-    assert here.wait(what) is None
-    here.record(what, succeeded=False)
+    assert here.wait() is None
+    here.record(False)
     assert state(product) == "open", "one failure while half-open opens it again"
     pass_time(product)
     for _ in range(2):
-        assert here.wait(what) is None
-        here.record(what, succeeded=True)
+        assert here.wait() is None
+        here.record(True)
     assert state(product) == "closed"
 
 
 def test_half_open_lets_exactly_one_of_twenty_through(product: Product) -> None:
     what = guarded(product)
-    breakers = [Breakers(product.core.engine) for _ in range(20)]
-    for _ in range(3):
-        breakers[0].record(what, succeeded=False)
+    processes = [Process(product, what) for _ in range(20)]
+    processes[0].fail(3)
     pass_time(product)
     with ThreadPoolExecutor(20) as pool:
-        waits = list(pool.map(lambda breaker: breaker.wait(what), breakers))
+        waits = list(pool.map(Process.wait, processes))
     assert waits.count(None) == 1
 
 
 def test_a_probe_without_an_outcome_is_given_back(product: Product) -> None:
-    breakers, what = Breakers(product.core.engine), guarded(product)
-    for _ in range(3):
-        breakers.record(what, succeeded=False)
+    process, other = (Process(product, what) for what in [guarded(product)] for _ in range(2))
+    process.fail(3)
     pass_time(product)
-    assert breakers.wait(what) is None
-    assert breakers.wait(what) == 1.0
-    breakers.record(what, succeeded=None)
-    assert breakers.wait(what) is None
+    assert process.wait() is None
+    assert other.wait() == 1.0
+    other.record(None)
+    assert other.wait() == 1.0, "only by whoever it is"
+    process.record(None)
+    assert other.wait() is None
+
+
+@pytest.mark.parametrize("late", [True, False, None])
+def test_what_began_before_it_opened_is_not_taken_for_the_probe(product: Product, late: bool | None) -> None:
+    what = guarded(product)
+    slow, probe = Process(product, what), Process(product, what)
+    assert slow.wait() is None
+    probe.fail(3)
+    pass_time(product)
+    assert probe.wait() is None
+    slow.record(late)
+    assert state(product) == "half-open"
+    assert Process(product, what).wait() == 1.0, "the probe is still under way"
+    probe.record(True)
+    assert Process(product, what).wait() is None, "the second of two"
+
+
+def test_a_probe_may_take_its_time_and_a_dead_one_is_replaced(product: Product) -> None:
+    what = guarded(product)
+    slow, other = Process(product, what, seconds=300), Process(product, what)
+    slow.fail(3)
+    pass_time(product)
+    assert slow.wait() is None
+    passed = "UPDATE breakers SET probe_until = probe_until - interval '1 second' * %s"
+    with product.core.engine.engine.begin() as conn:
+        conn.exec_driver_sql(passed, (301,))
+    assert other.wait() == 1.0
+    with product.core.engine.engine.begin() as conn:
+        conn.exec_driver_sql(passed, (20,))
+    assert other.wait() is None
+    slow.record(True)
+    assert state(product) == "half-open", "it was given up"
+    other.record(False)
+    assert state(product) == "open"
 
 
 def test_the_bucket_is_one_for_all_processes(redis_url: str) -> None:
@@ -104,6 +161,31 @@ def test_without_redis_each_process_has_its_share() -> None:
     assert buckets.wait(1, integration, figures) is None
 
 
+@pytest.mark.parametrize(("capacity", "sharers"), [(1, 2), (2, 3), (20, 21), (100, 3)])
+def test_without_redis_a_share_below_one_token_still_comes_to_one(capacity: int, sharers: int) -> None:
+    now = [100.0]
+    counted = Sharers(None)
+    counted.count = sharers
+    buckets, integration = Buckets(None, counted, monotonic=lambda: now[0]), uuid4()
+    granted = 0
+    for _ in range(6000):
+        granted += buckets.wait(1, integration, RateFigures(capacity, 10)) is None
+        now[0] += 0.1
+    fair = 600 * 10 / sharers
+    assert 0.9 * fair <= granted <= fair + max(1, capacity / sharers)
+
+
+def test_where_there_is_nothing_to_ask_nobody_is_asked(product: Product) -> None:
+    gate, what = product.core.gate, uuid4()
+    link = Link(product.scope.workspace_id, what, policy_of({"policy": "communication-gateway"}))
+    assert not gate.clear(link)
+    assert gate.wait(link, Ticket(30)) is None
+    assert gate.clear(link)
+    assert not gate.clear(replace(link, own=Limited(uuid4(), RateFigures(1, 1))))
+    for policy in ("sales-system", {"concurrency": 1}):
+        assert not gate.clear(replace(link, policy=policy_of({"policy": policy})))
+
+
 def through_integration(product: Product, receiver: Receiver, policy: Any, **webhook: Any) -> None:
     integration = Integration(new_uuid())
     body = {"name": "api", "plugin": "http", "config": {"base_url": receiver.url + "/base"}, "policy": policy}
@@ -121,6 +203,22 @@ def test_a_delivery_goes_through_its_integration(product: Product, receiver: Rec
         [hit] = receiver.wait(1)
         until(lambda: product.states() == {"delivered": 1})
     assert hit.path == "/base/orders"
+
+
+def test_a_request_that_was_not_sent_does_not_close_a_breaker(product: Product, receiver: Receiver) -> None:
+    receiver.url = "http://10.1.2.3"
+    through_integration(product, receiver, {"breaker": {"failures": 3, "successes": 1}})
+    [row] = product.rows("SELECT id FROM integrations")
+    Process(product, Guarded(product.scope.workspace_id, row.id, FIGURES)).fail(3)
+    pass_time(product)
+    product.publish({"n": 1})
+    with product.worker():
+        until(lambda: product.states() == {"dead": 1})
+    assert [each.code for each in product.rows("SELECT error ->> 'code' AS code FROM dead_letters")] == [
+        "ADDRESS_REFUSED"
+    ]
+    [breaker] = product.rows("SELECT state, failures, probe FROM breakers")
+    assert (breaker.state, breaker.failures, breaker.probe) == ("half-open", 3, None)
 
 
 def test_an_open_breaker_postpones_and_burns_no_attempt(product: Product, receiver: Receiver) -> None:

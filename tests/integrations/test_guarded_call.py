@@ -239,11 +239,11 @@ class Watching:
         if self.refuse == what:
             raise Postponed("not now", after=3)
 
-    def wait(self, _link):
+    def wait(self, _link, _ticket):
         self.seen.append("wait")
         return Wait(3, "breaker") if self.refuse == "wait" else None
 
-    def record(self, _link, *, succeeded):
+    def record(self, _link, _ticket, *, succeeded):
         self.seen.append(succeeded)
 
     def claim(self, call):
@@ -308,6 +308,14 @@ def test_a_fault_of_the_plugin_says_nothing_about_the_other_system():
     with pytest.raises(Permanent):
         watched(watching).call(call_of("hostile", "error.raise", {"how": "key"}, link=LINK))
     assert watching.seen == ["wait", None]
+
+
+def test_a_request_that_was_refused_here_says_nothing_about_the_other_system(mock):
+    watching = Watching()
+    call = http_call(mock, link=LINK)
+    with pytest.raises(Permanent) as caught:
+        watched(watching).call(replace(call, config={**call.config, "base_url": "http://10.1.2.3"}))
+    assert (caught.value.code, watching.seen) == ("ADDRESS_REFUSED", ["wait", None])
 
 
 def test_health_is_told_and_trouble_is_unhealthy(caller, mock):

@@ -13,6 +13,7 @@ import redis
 
 from server import bootstrap
 from server.integrations.aggregate import Integration
+from server.integrations.breakers import Ticket
 from server.integrations.buckets import Buckets
 from server.integrations.gates import Limited, Link, SharedGate
 from server.integrations.places import Places
@@ -127,15 +128,15 @@ def test_who_is_refused_by_one_limit_holds_nothing_of_the_others(product: Produc
     gate = SharedGate(product.core.gate.breakers, Buckets(client), Places(client))
     policy = policy_of({"policy": {"concurrency": 1, "rate_limit": {"capacity": 1, "per_second": 0.001}}})
     own = Limited(uuid4(), RateFigures(2, 0.001))
-    link = Link(product.scope.workspace_id, it, policy, own)
-    assert gate.wait(link) is None
-    assert gate.wait(link).reason == "concurrency"
-    gate.record(link, succeeded=True)
+    link, ticket = Link(product.scope.workspace_id, it, policy, own), Ticket(30)
+    assert gate.wait(link, ticket) is None
+    assert gate.wait(link, ticket).reason == "concurrency"
+    gate.record(link, ticket, succeeded=True)
     for _ in range(3):
-        assert gate.wait(link).reason == "rate"
+        assert gate.wait(link, ticket).reason == "rate"
     assert gate.places.take(link.workspace_id, it, 1) is None, "the place was given back"
-    assert gate.wait(Link(link.workspace_id, None, policy, own)) is None, "and the webhook's own token"
-    assert gate.wait(Link(link.workspace_id, None, policy, own)).reason == "rate"
+    assert gate.wait(Link(link.workspace_id, None, policy, own), ticket) is None, "and the webhook's own token"
+    assert gate.wait(Link(link.workspace_id, None, policy, own), ticket).reason == "rate"
 
 
 def test_deliveries_obey_the_concurrency_of_their_integration(

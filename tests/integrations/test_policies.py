@@ -59,7 +59,10 @@ OWN = {"attempts": 2, "initial": "7s", "max": "7s"}
         (None, None, STANDARD_SCHEDULE, 0.2),
         ("erp-system", None, (2, 4, 8, 16, 32), 0.2),
         ("default", None, (1, 1), 0),
-        ({"retry": {"attempts": 2, "initial": "3s"}}, None, (1,), 0),
+        ({"retry": {"attempts": 2, "initial": "3s"}}, None, (3,), 0),
+        ({"preset": "default", "concurrency": 5}, None, (1, 1), 0),
+        ({"concurrency": 5}, None, STANDARD_SCHEDULE, 0.2),
+        ({"timeout": "5s"}, None, STANDARD_SCHEDULE, 0.2),
         (None, OWN, (7,), 0.2),
         ("erp-system", OWN, (7,), 0.2),
         ("erp-system", {"schedule": ["1s", "2s"], "jitter": 0}, (1, 2), 0),
@@ -97,7 +100,34 @@ def test_a_definition_replaces_single_figures_and_keeps_the_rest() -> None:
     assert policy.rate.capacity == 50
 
 
-def test_no_policy_is_the_default_and_is_not_named() -> None:
+@pytest.mark.parametrize(
+    ("preset", "retry", "delays"),
+    [
+        ("sales-system", {"attempts": 7}, (1, 2, 4, 8, 16, 30)),
+        ("sales-system", {"initial": "10s"}, (10, 20, 30)),
+        ("sales-system", {"initial": "1m"}, (60, 60, 60)),
+        ("sales-system", {"initial": "1m", "max": "2s"}, (2, 2, 2)),
+        ("erp-system", {"attempts": 8}, (2, 4, 8, 16, 32, 60, 60)),
+        ("erp-system", {"attempts": 1, "max": "10s"}, ()),
+        ("sms-gateway", {"attempts": 7, "multiplier": 3}, (0.5, 1.5, 4.5, 10, 10, 10)),
+        ("default", {"initial": "5s", "attempts": 4}, (5, 5, 5)),
+        ("default", {"max": "1h", "attempts": 4}, (1, 2, 4)),
+    ],
+)
+def test_what_a_retry_does_not_say_the_preset_says(preset: str, retry: dict[str, object], delays: object) -> None:
+    policy = policy_of({"policy": {"preset": preset, "retry": retry}})
+    assert (policy.retry.delays, policy.retry.jitter) == (delays, PRESETS[preset].retry.jitter)
+
+
+def test_no_policy_is_the_default_and_says_nothing() -> None:
     assert policy_of({}) == PRESETS["default"]
-    assert not policy_of({}).named
-    assert policy_of({"policy": "erp-system"}).named
+    assert policy_of({}).said == set()
+    assert policy_of({"policy": "erp-system"}).said == {"retry", "timeout"}
+
+
+def test_a_policy_of_limits_alone_leaves_a_webhook_its_time_out() -> None:
+    body = {"name": "w", "events": ["a.b"], "integration": "it"}
+    limits = policy_of({"policy": {"rate_limit": {"capacity": 1, "per_second": 1}}})
+    assert _under_policy(webhook_of(body), body, limits) == webhook_of(body)
+    own = policy_of({"policy": {"timeout": "7s", "concurrency": 2}})
+    assert _under_policy(webhook_of(body), body, own).timeout == 7
