@@ -9,6 +9,7 @@ from server.kernel.clock import SystemClock
 from server.sdk.context import Context, Tenant
 from server.transport.databases import Reach
 from server.transport.files import open_files
+from server.transport.limits import Limits
 from server.transport.sync import Connections
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def sampled(addresses: AddressPolicy, source: Source, place: Path) -> Dataset | None:
     """Return what the rows of a file look like, under a name made of the file's; None where there are none."""
-    connections, clock = Connections(addresses), SystemClock()
+    connections, clock = Connections(addresses, Limits()), SystemClock()
 
     def files(url: str, options: Mapping[str, Any]) -> Files:
         return open_files(url, options, Reach(addresses, place.resolve().parent), connections.session)

@@ -114,7 +114,8 @@ class Caller:
     def piece(self, call: Call, work: Callable[[Adapter, Context], T], seconds: float | None = None) -> T:
         """Do a piece of work with the call's adapter, behind its gate and with its hard end: a page, or a batch.
 
-        `seconds` is how long what the context gives may be used, where it is kept for further pieces.
+        `seconds` is how long what the context gives may be used, where it is kept for further pieces; each request in it has no
+        more than the call's time-out.
 
         Raises:
             Retryable, Postponed, Permanent: as `call` does, without secrets.
@@ -296,7 +297,7 @@ class Caller:
             tenant=Tenant(call.organization, call.workspace),
             user=call.user,
             timestamp=self._clock.now(),
-            http=self._pool(call).session(seconds, identified),
+            http=self._pool(call).session(seconds, identified, each=call.timeout),
             clock=self._clock,
             config=call.config,
             retry_count=call.retry_count,
@@ -305,7 +306,11 @@ class Caller:
             store=lambda: self._stores.engine(call.plugin.name),
             sql=lambda url: self._databases.engine("/".join(call.place), url, self._reach(call)),
             files=lambda url, options: open_files(
-                url, options, self._reach(call), lambda: self._pool(call).session(seconds), self._resolver
+                url,
+                options,
+                self._reach(call),
+                lambda: self._pool(call).session(seconds, each=call.timeout),
+                self._resolver,
             ),
         )
 

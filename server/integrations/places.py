@@ -19,6 +19,7 @@ import structlog
 
 from server.integrations.renewal import Renewal
 from server.integrations.sharers import Sharers
+from server.transport.limits import PLUGIN_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("crossdock.integrations")
 LEASE_SECONDS = 15.0
-LONGEST_SECONDS = 660.0  # no call takes longer: what is held beyond that was forgotten
+LONGEST_SECONDS = PLUGIN_LIMITS.total + 60.0  # no call takes longer: what is held beyond that was forgotten
 LONGEST_PAUSE = 10.0
 _OWN_PAUSE = 0.5
 _REDIS_PAUSE = 5.0

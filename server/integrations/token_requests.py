@@ -38,7 +38,7 @@ TOKEN_UNAVAILABLE = code(
 TOKEN_REFUSED = code(
     "TOKEN_REFUSED", "The server that issues tokens refuses our credentials, or its answer holds no token."
 )
-LIMITS = Limits(total=10.0, connect=5.0, first_byte=10.0, body=64 * KIB)
+LIMITS = Limits(total=10.0, connect=5.0, body=64 * KIB)
 UNSAID = 300.0  # seconds, where the answer does not say how long the token is good
 _LONGEST_TOKEN = 16 * KIB
 _TOKEN = re.compile(r"[\x21-\x7e]+")

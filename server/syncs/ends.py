@@ -20,7 +20,7 @@ END_MISSING = code("END_MISSING", "The integration's plugin has no such source o
 T = TypeVar("T")
 _ROWS_AT_HAND = 1000
 _KEPT_SECONDS = 120.0
-"""How long what a reading source was given may be used: longer than any slice."""
+"""How long what an end was given may be used before its last page is asked for: longer than any slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class SourceEnd:
 
     def pages(self, request: ReadRequest) -> Generator[Page, None, None]:
         """Yield the pages; closing it closes the source's."""
-        pages = self._do(lambda source, context: source.read(request, context), _KEPT_SECONDS)
+        pages = self._do(lambda source, context: source.read(request, context), _kept(self.call))
         taking = Taking(pages)
         try:
             while found := self.caller.piece(self.call, lambda _adapter, _context: taking.some()):
@@ -42,7 +42,7 @@ class SourceEnd:
 
     def keys(self, request: ReadRequest) -> Generator[Sequence[Key], None, None]:
         """Yield all primary keys, page by page."""
-        found = self._do(lambda source, context: source.keys(request, context), _KEPT_SECONDS)
+        found = self._do(lambda source, context: source.keys(request, context), _kept(self.call))
         while True:
             page = self.caller.piece(self.call, lambda _adapter, _context: next(found, None))
             if page is None:
@@ -123,7 +123,7 @@ class TargetEnd:
 
     def keys(self, to: Destination, size: int) -> Generator[Sequence[Key], None, None]:
         """Yield the keys of all records, page by page."""
-        found = self.do(lambda target, context: target.keys(to, size, context), _KEPT_SECONDS)
+        found = self.do(lambda target, context: target.keys(to, size, context), _kept(self.call))
         while (page := self.caller.piece(self.call, lambda _adapter, _context: next(found, None))) is not None:
             yield page
 
@@ -137,6 +137,11 @@ class TargetEnd:
             return work(target, context)
 
         return self.caller.piece(self.call, piece, seconds)
+
+
+def _kept(call: Call) -> float:
+    """Return how long what is kept from page to page may be used; the last page has the call's whole time, too."""
+    return _KEPT_SECONDS + call.timeout
 
 
 def _missing(call: Call) -> Permanent:

@@ -78,7 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[Raw] | None = None
         self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = self._deadline = self._total_at = self._total = 0.0
+        self._timer_at = self._deadline = self._total = 0.0
         self._writing = self._head_only = False
         self._reset()
 
@@ -105,8 +105,8 @@ class Connection(asyncio.BufferedProtocol):
         self._reset()
         waiter: asyncio.Future[Raw] = self._loop.create_future()
         self._waiter = waiter
-        head, body, self._total_at, self._total, self._head_only = message
-        self._set_deadline(min(self._total_at, self._loop.time() + self._limits.first_byte))
+        head, body, until, self._total, self._head_only = message
+        self._set_deadline(until)
         try:
             if len(body) <= _BLOCK:
                 transport.write(head + body)
@@ -150,8 +150,6 @@ class Connection(asyncio.BufferedProtocol):
             return
         if self._loop.time() < self._deadline:
             self._set_deadline(self._deadline)
-        elif self._deadline < self._total_at:
-            self._fail(timed_out("first_byte", self._limits.first_byte))
         else:
             self._fail(timed_out("total", self._total))
 
@@ -200,7 +198,6 @@ class Connection(asyncio.BufferedProtocol):
             return
         if not self._first_at:
             self._first_at = time.perf_counter()
-            self._deadline = self._total_at  # later than before: the timer finds out when it fires
         self._wire += nbytes
         try:
             self._parser.feed_data(self._view[:nbytes])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from server.transport.headers import vet_headers, vet_method
-from server.transport.limits import DELIVERY_LIMITS
+from server.transport.limits import USUAL_SECONDS
 
 if TYPE_CHECKING:
     import ssl
@@ -32,7 +32,7 @@ class Request:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
-    timeout: float = DELIVERY_LIMITS.total
+    timeout: float = USUAL_SECONDS
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
 

@@ -96,8 +96,10 @@ class Connections:
         self._adapter = _GuardedAdapter(self._guard, limits, tls or client_tls())
         self._certified: tuple[ssl.SSLContext, _GuardedAdapter] | None = None
 
-    def session(self, seconds: float | None = None, identified: Identified | None = None) -> requests.Session:
-        """Return a session whose requests end within `seconds` from now, all together, and `limits.total` each.
+    def session(
+        self, seconds: float | None = None, identified: Identified | None = None, *, each: float | None = None
+    ) -> requests.Session:
+        """Return a session whose requests end within `seconds` from now, all together, and within `each`, `limits.total` at most.
 
         A request's own `timeout=` can shorten its time, not lengthen it. Requests to the origin of `identified` show
         who we are, over a request's own headers, and are repeated once after a 401 when that can help.
@@ -105,7 +107,7 @@ class Connections:
         adapter = self._adapter
         if identified is not None and identified.tls is not None:
             adapter = self._with(identified.tls)
-        return _GuardedSession(self._adapter, seconds, identified, adapter)
+        return _GuardedSession(self._adapter, seconds, identified, adapter, each)
 
     def _with(self, tls: ssl.SSLContext) -> _GuardedAdapter:
         """Return connections that show a client certificate; those of an older certificate close when they end."""
@@ -142,9 +144,11 @@ class _GuardedSession(requests.Session):
         seconds: float | None,
         identified: Identified | None = None,
         certified: _GuardedAdapter | None = None,
+        each: float | None = None,
     ) -> None:
         super().__init__()
         self._identified = identified
+        self._each = each
         self._until = None if seconds is None else time.monotonic() + seconds
         self.trust_env = False
         self.headers["Accept-Encoding"] = "identity"
@@ -186,9 +190,11 @@ class _GuardedSession(requests.Session):
         return self._send(request, options)
 
     def _send(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
+        ends = [] if self._each is None else [self._each]
         if self._until is not None:
-            left = max(self._until - time.monotonic(), _INSTANT)
-            options = {**options, "timeout": min(_shortest(options.get("timeout"), left), left)}
+            ends.append(max(self._until - time.monotonic(), _INSTANT))
+        if ends:
+            options = {**options, "timeout": min(_shortest(options.get("timeout"), min(ends)), *ends)}
         return super().send(request, **options)
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> requests.Response:  # type: ignore[override]

@@ -15,7 +15,7 @@ from server.transport.sync import guarded_session
 
 LOOPBACK = AddressPolicy(["127.0.0.0/8", "::1/128"])
 PUBLIC_ONLY = AddressPolicy()
-QUICK = Limits(total=1.0, dns=0.5, connect=0.5, first_byte=1.0, body=64 * 1024)
+QUICK = Limits(total=1.0, dns=0.5, connect=0.5, body=64 * 1024)
 
 
 def no_lookup(host, port):

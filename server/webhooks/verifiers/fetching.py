@@ -32,7 +32,7 @@ KEYS_UNAVAILABLE = code(
 )
 KEYS_REFUSED = code("KEYS_REFUSED", "The address of the sender's keys gives none.")
 
-_LIMITS = Limits(total=5.0, dns=2.0, connect=3.0, tls=3.0, first_byte=5.0, body=256 * KIB)
+_LIMITS = Limits(total=5.0, dns=2.0, connect=3.0, tls=3.0, body=256 * KIB)
 _FRESH = 600.0
 _STALE = 3600.0
 _AGAIN = 60.0
