@@ -22,7 +22,7 @@ from server.integrations.buckets import Buckets
 from server.integrations.calls import Caller
 from server.integrations.credentials import Keychain
 from server.integrations.gates import SharedGate
-from server.integrations.keys import SqlKeys, Times
+from server.integrations.keys import SqlKeys
 from server.integrations.making import Making
 from server.integrations.places import Places
 from server.integrations.plugin_stores import PluginStores
@@ -35,7 +35,7 @@ from server.operations import checks
 from server.operations.flights import Flights
 from server.operations.health import Health
 from server.operations.integrations import externals
-from server.queue import claims, hints
+from server.queue import hints
 from server.store import Cause, Store
 from server.store.clock import DatabaseClock
 from server.store.repository import SqlRepository
@@ -144,7 +144,7 @@ def caller_of(shared: Core, after: Callable[[Call], None] | None = None) -> Call
     return Caller(
         clock=shared.clock,
         gate=shared.gate,
-        keys=SqlKeys(shared.engine, Times(lease=claims.LEASE_SECONDS)),  # whoever takes work over finds its keys free
+        keys=SqlKeys(shared.engine),
         keychain=shared.keychain,
         files=shared.settings.files,
         stores=PluginStores(shared.settings.database_url),

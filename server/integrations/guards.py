@@ -81,7 +81,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A key that is ours: `owner` is of this one call, `epoch` rises with every owner."""
+    """A key that is ours: `owner` is of this one call, which may take so many `seconds`; `epoch` rises with every owner."""
 
     workspace_id: int
     integration_id: UUID
@@ -89,6 +89,7 @@ class Hold:
     owner: UUID
     epoch: int = 0
     source: str = ""
+    seconds: float = 0.0
 
     def at(self, epoch: int) -> Hold:
         """Return the hold with its epoch."""

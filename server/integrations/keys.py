@@ -6,8 +6,9 @@
 
 A success is kept, and so is a permanent failure: the work began, and the same again would be refused again, or done twice.
 What may pass (retryable, postponed) frees the key, for the next try. The request stays bound to its key in any case.
-A hold is a lease of a minute by the database's time, renewed while the process lives, for five minutes at most; its epoch
-rises with every owner, so that a late result of one who was given up changes nothing.
+A hold is a lease by the database's time, as long as that of a claim, renewed while the process lives, for five minutes or as long
+as the call may take, if that is more; its epoch rises with every owner, so that a late result of one who was given up changes
+nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import structlog
 from server.integrations.guards import Claimed, Hold
 from server.integrations.renewal import Renewal
 from server.kernel.errors import CrossdockError, Permanent, Postponed, Skipped, Unavailable, code
+from server.queue.claims import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -83,9 +85,9 @@ DELETE FROM call_results WHERE ctid = ANY (ARRAY(
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds: of a lease, of all its renewals, that a result is kept, and that others wait for the first one's."""
+    """Seconds: of a lease, of all its renewals at least, that a result is kept, and that others wait for the first one's."""
 
-    lease: float = 60.0
+    lease: float = LEASE_SECONDS  # whoever takes work over finds its keys free
     most: float = 300.0
     kept: float = 86_400.0
     wait: float = 2.0
@@ -112,7 +114,8 @@ class SqlKeys:
         """
         if call.link is None or call.link.integration_id is None or call.idempotency_key is None:
             return Claimed()
-        hold = Hold(call.link.workspace_id, call.link.integration_id, call.idempotency_key, uuid4(), source=call.source)
+        place = (call.link.workspace_id, call.link.integration_id, call.idempotency_key)
+        hold = Hold(*place, uuid4(), source=call.source, seconds=call.timeout)
         digest, pause = _digest(call), _FIRST_LOOK
         until = time.monotonic() + min(call.patience, self.times.wait)
         while True:
@@ -200,11 +203,15 @@ class SqlKeys:
             if held:
                 with self.store.connect() as conn:
                     for hold in held:
-                        if conn.exec_driver_sql(_RENEW, {**_place(hold), **asdict(self.times)}).first() is None:
+                        if conn.exec_driver_sql(_RENEW, {**_place(hold), **self._lasting(hold)}).first() is None:
                             self._forget(hold)  # ended, taken over, or at work for too long
         except CrossdockError as error:
             log.warning("cannot renew the leases of keys", code=error.code, keys=len(held))
         return bool(held)
+
+    def _lasting(self, hold: Hold) -> dict[str, float]:
+        """Return for how long to renew it: whoever is still at it must not be overtaken."""
+        return {"lease": self.times.lease, "most": max(self.times.most, hold.seconds + self.times.lease)}
 
 
 def forget(conn: Connection, most: int = 1000) -> int:
