@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from server.transport.aio import Answer, AsyncSender, Request
     from server.webhooks.targets import Target
@@ -40,8 +40,16 @@ def over(headers: dict[str, str], identity: Mapping[str, str]) -> dict[str, str]
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(identity)
 
 
-async def send(sender: AsyncSender, request: Request, target: Target, identity: Mapping[str, str]) -> Answer:
+async def send(
+    sender: AsyncSender,
+    request: Request,
+    target: Target,
+    identity: Mapping[str, str],
+    anew: Callable[[Mapping[str, str]], Mapping[str, str]],
+) -> Answer:
     """Send a request; after a 401 once more, within the same time, if there is another token to show.
+
+    `anew` makes its headers with that token, signed again: the signature may be over the token.
 
     Raises:
         Retryable, Permanent: see `transport.failures`.
@@ -56,5 +64,5 @@ async def send(sender: AsyncSender, request: Request, target: Target, identity: 
     if renewed is None:
         return answer
     left = max(request.timeout - (monotonic() - started), _SHORTEST)
-    again = replace(request, headers={**request.headers, **renewed}, timeout=left)
+    again = replace(request, headers=anew(renewed), timeout=left)
     return await sender.send(again, target.addresses)

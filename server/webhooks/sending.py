@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 AGENT = "Crossdock/1"
 _USUAL = {"Content-Type": "application/json"}
+_NONE: Mapping[str, str] = {}
 
 
 class Sending:
@@ -81,18 +82,22 @@ class Sending:
         seconds = int(started.timestamp())
         message = {"webhook-id": job.row.message_id, "webhook-timestamp": str(seconds)}
         message |= hops.headers_of(job.event, job.claim.ref)
-        headers = identifying.over({"User-Agent": AGENT, **target.headers, **rendered.headers, **message}, identity)
-        signature: Mapping[str, str] = {}
-        if target.signer is not None:
-            signature = target.signer.headers(job.row.message_id, seconds, rendered.body, headers)
-            headers |= signature
+        own = {"User-Agent": AGENT, **target.headers, **rendered.headers, **message}
+        sign = partial(_signature, target, job.row.message_id, seconds, rendered.body)
+        headers = identifying.over(own, identity)
+        signature = sign(headers)
         shown = {"User-Agent": AGENT, **target.shown_headers, **_shown(rendered.headers, target), **message}
         shown |= dict.fromkeys((*identity, *signature), HIDDEN)
         url, timeout = _url(target, rendered.path), target.webhook.timeout
         tls = target.auth.tls if target.auth is not None else None
-        request = Request(rendered.method, url, headers, rendered.body, timeout, tls)
+        request = Request(rendered.method, url, {**headers, **signature}, rendered.body, timeout, tls)
+
+        def anew(renewed: Mapping[str, str]) -> dict[str, str]:
+            headers = identifying.over(own, renewed)
+            return {**headers, **sign(headers)}
+
         try:
-            answer = await identifying.send(self.sender, request, target, identity)
+            answer = await identifying.send(self.sender, request, target, identity, anew)
         except CrossdockError as error:
             outcome = "timeout" if "TIME" in error.code else ("failure" if error.retryable else "refused")
             tried = self._attempt(job, target, shown, started, outcome, None, error.failure)
@@ -158,6 +163,13 @@ def _works(outcome: Outcome) -> bool | None:
     if error is not None and error.code in UNASKED:
         return None
     return (error is None or not error.retryable) and outcome.reason not in ("exhausted", "expired")
+
+
+def _signature(
+    target: Target, message_id: str, seconds: int, body: bytes, headers: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Sign a request with all its headers: what shows who we are may be signed, too."""
+    return _NONE if target.signer is None else target.signer.headers(message_id, seconds, body, headers)
 
 
 def _shown(headers: dict[str, str], target: Target) -> Mapping[str, str]:

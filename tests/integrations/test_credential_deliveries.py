@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -202,6 +204,24 @@ def test_data_does_not_choose_who_we_are(product: Product, receiver: Receiver) -
     assert hit.headers["authorization"] == "Bearer integration-t0ken"
     shown = {"Authorization": "Bearer t"}
     assert over({"AUTHORIZATION": "mine", "X-A": "b"}, shown) == {"X-A": "b", **shown}
+
+
+def test_a_signature_over_the_token_is_made_anew_with_the_new_token(
+    product: Product, receiver: Receiver, token_server: TokenServer
+) -> None:
+    key = "k" * 32
+    put(product, CLIENT="client-s3cr3t", SIGNING=key)
+    receiver.answers = [Answer(401)]
+    sign = {"scheme": "hmac", "key": {"secret": "SIGNING"}, "header": "X-Sig", "signed": "{header:Authorization}{body}"}
+    product.webhook("hook", receiver.url, auth=oauth(token_server), sign=sign)
+    product.publish({"order_id": "SO-1"})
+    with product.worker():
+        until(lambda: product.states() == {"delivered": 1})
+    tokens = [hit.headers["authorization"] for hit in receiver.hits]
+    assert tokens == ["Bearer token-1-s3cr3t", "Bearer token-2-s3cr3t"]
+    for hit in receiver.hits:
+        signed = hit.headers["authorization"].encode() + hit.body
+        assert hit.headers["x-sig"] == hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
 
 
 def test_a_session_shows_who_we_are_to_its_own_origin_only(
