@@ -49,15 +49,19 @@ class Assertions:
             ) from error
 
     def make(self, filled: Mapping[str, Any]) -> str:
-        """Return a token, good from now for `lifetime`; the declaration's claims go over `filled`."""
+        """Return a token of its own `jti`, good from now for `lifetime`; the declaration's claims go over `filled`.
+
+        There is no `nbf`: a receiver whose clock is a second behind would refuse the token. Who needs one declares it.
+        """
         now = int(self._clock.now().timestamp())
-        claims = {**filled, **self._claims, "iat": now, "exp": now + int(self.lifetime)}
+        ours = {"iat": now, "exp": now + int(self.lifetime), "jti": str(uuid.uuid4())}
+        claims = {**filled, **self._claims, **ours}
         payload = orjson.dumps(claims, default=json_default)
         return self._jws.encode(payload, self._key, algorithm=self._alg, headers=self._head)
 
     def for_client(self, client_id: str, token_url: str) -> str:
         """Return the assertion by which a client shows who it is (RFC 7523, 2.2)."""
-        return self.make({"iss": client_id, "sub": client_id, "aud": token_url, "jti": str(uuid.uuid4())})
+        return self.make({"iss": client_id, "sub": client_id, "aud": token_url})
 
     def for_grant(self, client_id: str | None, token_url: str) -> str:
         """Return the assertion that is itself exchanged for a token (RFC 7523, 2.1); `sub` is the declaration's."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512",
 )  # fmt: skip
-OURS = ("iat", "exp", "nbf", "jti")
+OURS = ("iat", "exp", "jti")
 """Claims that are written when a token is made."""
 DEFAULT_LIFETIME = "5m"
 _BEARER_GRANT = "jwt-bearer"
@@ -65,7 +65,7 @@ _JWT = (
     Field(
         "claims",
         Config(),
-        "What the token says beside `iat` and `exp`; secrets as `{secret: NAME}`.",
+        "What the token says beside `iat`, `exp` and `jti`; secrets as `{secret: NAME}`.",
         example="{iss: crossdock, aud: https://api.example.com}",
     ),
     Field("lifetime", Duration("10s", "1d"), "How long a token is good for.", default=DEFAULT_LIFETIME),

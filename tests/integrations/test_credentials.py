@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlalchemy import text
 
 from server.access.keyring import KeyRing, new_key
+from server.integrations.assertions import Assertions
+from server.integrations.auth_fields import OURS
 from server.integrations.credentials import Keychain
 from server.kernel.clock import SystemClock
 from server.kernel.errors import Invalid, Permanent, Postponed, Retryable
@@ -102,6 +104,16 @@ def test_a_fixed_credential_is_there_at_once(product, keychain, auth, headers, q
     assert (found.ready(), found.obtain(), found.query) == (headers, headers, query)
     assert found.renewed(headers) is None
     assert {auth.get("token", auth.get("password", auth.get("key")))} <= set(found.secrets)
+
+
+def test_every_token_that_we_sign_says_what_a_declaration_may_not(product):
+    auth = {"alg": "ES256", "key": KEYS["ES256"], "claims": {"nbf": 1_767_225_600}}
+    made = Assertions(auth, product.core.clock)
+    tokens = [made.make({}), made.make({}), made.for_client("us", "https://a"), made.for_grant("us", "https://a")]
+    said = [jwt.decode(each, options={"verify_signature": False}) for each in tokens]
+    assert all(set(OURS) <= set(each) for each in said)
+    assert len({each["jti"] for each in said}) == len(said)
+    assert {each["nbf"] for each in said} == {1_767_225_600}
 
 
 @pytest.mark.parametrize("alg", list(KEYS))
