@@ -151,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._loop.time() < self._deadline:
             self._set_deadline(self._deadline)
         else:
-            self._fail(timed_out("total", self._total))
+            self._fail(timed_out("total" if self._first_at else "first_byte", self._total))
 
     def _fail(self, error: Exception) -> None:
         if self._waiter is not None and not self._waiter.done():

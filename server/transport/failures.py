@@ -7,7 +7,7 @@ REQUEST_REFUSED      Permanent  a method, header name or value that cannot be se
 DNS_FAILED           Retryable  the name has no address (now)
 CONNECT_FAILED       Retryable  nobody answers at the address
 TLS_FAILED           Retryable  handshake or certificate; receivers mend these within the schedule
-TIMEOUT              Retryable  `details["phase"]`: dns, connect, tls, total
+TIMEOUT              Retryable  `details["phase"]`: dns, connect, tls, first_byte, total
 PROXY_FAILED         Retryable  the operator's own proxy cannot be reached or refuses
 ANSWER_BROKEN        Retryable  what came back is no complete HTTP answer
 ANSWER_TOO_LARGE     Permanent  the answer is larger than is read

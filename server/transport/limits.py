@@ -18,7 +18,8 @@ USUAL_SECONDS = 30.0
 class Limits:
     """Times in seconds, sizes in bytes.
 
-    `total` covers everything from the name look-up to the last byte. It is the most: a request has what its definition says.
+    `total` covers everything from the name look-up to the last byte. It is the most: a request has what its definition says. The
+    first byte may take all of it; a time-out before it is told as one of its own.
     """
 
     total: float = USUAL_SECONDS

@@ -52,6 +52,11 @@ class Exchange:
             raise timed_out(phase, self.seconds)
         return left if at_most is None else min(left, at_most)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything of an answer."""
+        return self.left < self.limits.head + self.limits.body
+
     def take(self, count: int) -> None:
         """Count bytes of the answer.
 
@@ -256,7 +261,7 @@ class _BoundedReader(io.RawIOBase):
         try:
             count = self._file.readinto(buffer)
         except TimeoutError as error:
-            raise timed_out("total", exchange.seconds) from error
+            raise timed_out("total" if exchange.begun else "first_byte", exchange.seconds) from error
         exchange.take(count or 0)
         return count
 

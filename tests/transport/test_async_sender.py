@@ -175,15 +175,6 @@ def test_a_request_cannot_outlast_the_limit(receiver):
     running(work)
 
 
-def test_a_receiver_may_think_for_as_long_as_the_request_has(receiver):
-    async def work(sender):
-        with pytest.raises(Retryable) as failed:
-            await sender.send(Request("GET", receiver.url("/hang"), timeout=0.3))
-        assert failed.value.details == {"phase": "total", "seconds": 0.3}
-
-    running(work, limits=Limits(total=5))
-
-
 def test_a_request_and_its_secrets_are_not_shown_when_printed():
     shown = repr(Request("GET", "https://x.test/?key=s3cret", {"Authorization": "Bearer s3cret"}, b"s3cret"))
     assert "s3cret" not in shown

@@ -74,6 +74,13 @@ def test_every_proper_form_of_answer_is_taken(send, receiver, behaviour, body):
         assert answer.headers["Retry-After"] == "7"
 
 
+@pytest.mark.parametrize(("behaviour", "phase"), [("hang", "first_byte"), ("body-drip", "total")])
+def test_a_receiver_that_has_not_begun_to_answer_is_told_from_one_that_does_not_end(send, receiver, behaviour, phase):
+    with pytest.raises(Retryable) as failed:
+        send(receiver.url(f"/{behaviour}"))
+    assert (failed.value.details["phase"], failed.value.details["seconds"]) == (phase, QUICK.total)
+
+
 def test_a_bomb_is_never_blown_up(send, receiver):
     before = psutil.Process().memory_info().rss
     with pytest.raises(Permanent):
