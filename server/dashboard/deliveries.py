@@ -31,7 +31,7 @@ def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
     @pages.get("/deliveries")
     @requires("deliveries:read")
     def deliveries() -> str:
-        filters = {"webhook": argument("webhook"), "state": argument("state"), "event": argument("event")}
+        filters = {name: argument(name) for name in ("webhook", "state", "event", "failed")}
         with store.begin(current.scope(), current.cause()) as tx:
             rows = reading.deliveries(
                 tx,
@@ -40,6 +40,7 @@ def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
                 webhook=filters["webhook"],
                 state=filters["state"],
                 event=filters["event"],
+                failed=filters["failed"] is not None,
             )
             names = queries.names(tx)
         return render_template(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PAGE = 50
 _LONGEST = 2000
-_FILTERS = ("webhook", "state", "event", "show")
+_FILTERS = ("webhook", "state", "event", "failed", "show")
 
 
 def argument(name: str, most: int = 300) -> str | None:

@@ -6,25 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from server.operations import business
+from server.webhooks.reading import SAMPLED, TRIES_OF_THE_HOUR
 
 if TYPE_CHECKING:
     from server.operations.business import Business
     from server.store import Tx
-
-SAMPLED = 100_000
-"""The newest attempts of the hour that shares and percentiles are made from."""
 
 _TODAY = "crossdock_first_uuid(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"
 _EVENTS = f"SELECT count(*) AS n FROM events WHERE workspace_id = :workspace_id AND uid >= {_TODAY}"
 _DELIVERED = f"""
 SELECT count(*) AS n FROM attempts WHERE workspace_id = :workspace_id AND id >= {_TODAY} AND outcome = 'success'
 """
-_HOUR = """
+_HOUR = f"""
 SELECT count(*) AS attempts, count(*) FILTER (WHERE outcome = 'success') AS delivered,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY (timings ->> 'total')::float) AS p95
-FROM (SELECT outcome, timings FROM attempts
-      WHERE workspace_id = :workspace_id AND id >= crossdock_first_uuid(now() - interval '1 hour')
-      ORDER BY id DESC LIMIT :sampled) AS newest
+FROM ({TRIES_OF_THE_HOUR}) AS newest
 """
 _BACKLOG = """
 SELECT (SELECT count(*) FROM deliveries WHERE workspace_id = :workspace_id AND state = 'pending') AS pending,

@@ -23,6 +23,20 @@ JOIN events e ON e.uid = d.event_uid
 LEFT JOIN due ON due.kind = 'delivery' AND due.ref = d.id
 WHERE d.workspace_id = :workspace_id
 """
+SAMPLED = 100_000
+"""The newest tries of the hour that figures and filters are made from."""
+TRIES_OF_THE_HOUR = """
+SELECT delivery_id, outcome, timings FROM attempts
+WHERE workspace_id = :workspace_id AND id >= crossdock_first_uuid(now() - interval '1 hour') ORDER BY id DESC LIMIT :sampled
+"""
+_WHERE = {
+    "before": "d.id < :before",
+    "webhook": "d.webhook_id IN (SELECT id FROM webhooks WHERE workspace_id = :workspace_id AND name = :webhook)",
+    "state": "d.state = :state",
+    "event": "d.event_uid IN (SELECT uid FROM event_keys WHERE workspace_id = :workspace_id AND id = :event)",
+    "replay": "d.replay_id = :replay",
+    "sampled": f"d.id IN (SELECT delivery_id FROM ({TRIES_OF_THE_HOUR}) AS tries WHERE outcome <> 'success')",
+}
 
 
 def deliveries(
@@ -34,25 +48,21 @@ def deliveries(
     state: str | None = None,
     event: str | None = None,
     replay: UUID | None = None,
+    failed: bool = False,
 ) -> Sequence[Row[Any]]:
-    """Return deliveries newest first."""
-    return tx.all(
-        f"""{_DELIVERY}
-            AND (CAST(:before AS uuid) IS NULL OR d.id < :before)
-            AND (CAST(:webhook AS text) IS NULL OR d.webhook_id IN (
-              SELECT id FROM webhooks WHERE workspace_id = :workspace_id AND name = :webhook))
-            AND (CAST(:state AS text) IS NULL OR d.state = :state)
-            AND (CAST(:event AS text) IS NULL OR d.event_uid IN (
-              SELECT uid FROM event_keys WHERE workspace_id = :workspace_id AND id = :event))
-            AND (CAST(:replay AS uuid) IS NULL OR d.replay_id = :replay)
-            ORDER BY d.id DESC LIMIT :limit""",
-        before=before,
-        webhook=webhook,
-        state=state,
-        event=event,
-        replay=replay,
-        limit=limit,
-    )
+    """Return deliveries newest first; `failed` ones had a failed try in the last hour, whatever has become of them."""
+    asked = {
+        "before": before,
+        "webhook": webhook,
+        "state": state,
+        "event": event,
+        "replay": replay,
+        "sampled": SAMPLED if failed else None,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    # What is not asked for is not in the statement: beside an OR no filter would find its index.
+    where = "".join(f" AND {_WHERE[name]}" for name in given)
+    return tx.all(f"{_DELIVERY}{where} ORDER BY d.id DESC LIMIT :limit", limit=limit, **given)
 
 
 def delivery(tx: Tx, identity: UUID) -> Row[Any] | None:

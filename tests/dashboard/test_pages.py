@@ -6,6 +6,8 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING
 
+from sqlalchemy import text
+
 from server.web.permissions import undeclared_routes
 from tests.support.oncall import forms, new_token, press, sign_in
 from tests.support.product import until
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from tests.support.receiver import Receiver
 
 _DELIVERY = re.compile(r"/deliveries/dlv_\w{26}")
+_EVENT = re.compile(r"/events/evt_\w{26}")
+_HOUR_AGO = """UPDATE attempts SET id =
+  (substr(crossdock_first_uuid(now() - interval '61 minutes')::text, 1, 14) || substr(id::text, 15))::uuid"""
 
 
 def fail(product: Product, receiver: Receiver, *data: object, name: str = "orders", status: int = 422) -> None:
@@ -64,6 +69,24 @@ def test_the_overview_names_what_needs_a_look(product: Product, operator: FlaskC
     assert 'http-equiv="refresh"' not in text
     assert 'http-equiv="refresh" content="15"' in operator.get("/?refresh=15").text
     assert 'http-equiv="refresh"' not in operator.get("/?refresh=0").text
+
+
+def test_the_tiles_lead_to_what_they_count(product: Product, operator: FlaskClient, receiver: Receiver) -> None:
+    fail(product, receiver, {"n": 1}, {"n": 2})
+    receiver.answer = Answer(204)
+    product.publish({"n": 3})
+    with product.worker():
+        until(lambda: product.states() == {"dead": 2, "delivered": 1})
+    tiles = dict(re.findall(r'href="([^"]+)"><strong>(\d+)</strong>', operator.get("/").text))
+    assert int(tiles["/events"]) == len(set(_EVENT.findall(operator.get("/events").text)))
+    assert tiles["/deliveries?failed=hour"] == "2"
+    page = operator.get("/deliveries?failed=hour")
+    assert len(set(_DELIVERY.findall(page.text))) == 2
+    assert "selected>failed in the last hour" in page.text
+    assert len(set(_DELIVERY.findall(operator.get("/deliveries?failed=hour&state=delivered").text))) == 0
+    with product.core.engine.engine.begin() as conn:
+        conn.execute(text(_HOUR_AGO))
+    assert "No delivery is like that" in operator.get("/deliveries?failed=hour").text
 
 
 def test_a_delivery_shows_its_event_and_its_tries(product: Product, operator: FlaskClient, receiver: Receiver) -> None:
