@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, render_template
 
 from server.dashboard import queries
-from server.dashboard.listing import PAGE, argument, back, before, identity, turns
+from server.dashboard.listing import PAGE, argument, back, before, filter_id, identity, turns
 from server.kernel.errors import NotFound
 from server.kernel.ids import show
 from server.kernel.lifecycle import HELD_STATES
@@ -31,7 +31,7 @@ def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
     @pages.get("/deliveries")
     @requires("deliveries:read")
     def deliveries() -> str:
-        filters = {name: argument(name) for name in ("webhook", "state", "event", "failed")}
+        filters = {name: argument(name) for name in ("webhook", "state", "event", "replay", "failed")}
         with store.begin(current.scope(), current.cause()) as tx:
             rows = reading.deliveries(
                 tx,
@@ -40,12 +40,13 @@ def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
                 webhook=filters["webhook"],
                 state=filters["state"],
                 event=filters["event"],
+                replay=filter_id("rpl", "replay"),
                 failed=filters["failed"] is not None,
             )
             names = queries.names(tx)
         return render_template(
             "dashboard/deliveries.html",
-            deliveries=[reading.show_delivery(row) for row in rows[:PAGE]],
+            deliveries=[_shown(row) for row in rows[:PAGE]],
             **turns(rows, "deliveries"),
             filters=filters,
             names=names,
@@ -63,14 +64,13 @@ def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
             event = queries.event(tx, row.event_uid)
             tries = reading.attempts(tx, key, after=max(0, row.attempts - _ATTEMPTS), limit=_ATTEMPTS)
             letter = queries.letter_of(tx, key)
-            held = queries.webhook_state(tx, row.webhook_id) in HELD_STATES
         return render_template(
             "dashboard/delivery.html",
-            delivery=reading.show_delivery(row),
+            delivery=_shown(row),
             event=event,
             attempts=[reading.show_attempt(each) for each in reversed(tries)],
             letter_id=show("dead", letter.id) if letter else None,
-            webhook_held=held,
+            webhook_held=row.webhook_state in HELD_STATES,
         )
 
     @pages.post("/deliveries/<delivery_id>/retry")
@@ -79,3 +79,7 @@ def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
         with store.begin(current.scope(), current.cause()) as tx:
             usecases.retry(tx, reopening, identity("dlv", delivery_id))
         return back("delivery", "retried", delivery_id=delivery_id)
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {**reading.show_delivery(row), "held": reading.why_held(row)}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PAGE = 50
 _LONGEST = 2000
-_FILTERS = ("webhook", "state", "event", "failed", "show")
+_FILTERS = ("webhook", "state", "event", "replay", "failed", "show")
 
 
 def argument(name: str, most: int = 300) -> str | None:
@@ -33,6 +33,20 @@ def argument(name: str, most: int = 300) -> str | None:
     if len(value) > most or line(value) != value:
         raise Invalid(f"{name} takes at most {most} characters, all of which can be seen", source="dashboard")
     return value or None
+
+
+def filter_id(prefix: str, name: str) -> UUID | None:
+    """Return a filter that is an id.
+
+    Raises:
+        Invalid: it is none.
+
+    """
+    value = argument(name)
+    try:
+        return None if value is None else ids.read(prefix, value)
+    except ValueError as error:
+        raise Invalid(f"{name} takes an id: {prefix}_…", source="dashboard") from error
 
 
 def before(listing: str) -> UUID | None:

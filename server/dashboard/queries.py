@@ -87,12 +87,6 @@ def stuck_runs(tx: Tx) -> Sequence[Row[Any]]:
     return tx.all(_STUCK, limit=_RUNS)
 
 
-def webhook_state(tx: Tx, identity: UUID) -> str:
-    """Return the state of a webhook."""
-    row = tx.one("SELECT state FROM webhooks WHERE workspace_id = :workspace_id AND id = :id", id=identity)
-    return row.state if row else "archived"
-
-
 def names(tx: Tx) -> list[str]:
     """Return the names of the webhooks, for filters."""
     rows = tx.all(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.kernel.ids import show
+from server.webhooks.ordering import PARKED
+from server.webhooks.recording import HOLDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
     from server.store import Tx
 
 _DELIVERY = """
-SELECT d.*, w.name AS webhook, e.id AS event_id, e.type AS event_type, e.subject, e.correlation_id,
+SELECT d.*, w.name AS webhook, w.state AS webhook_state, i.state AS integration_state,
+       e.id AS event_id, e.type AS event_type, e.subject, e.correlation_id,
        CASE WHEN due.due_at < 'infinity' THEN due.due_at END AS due_at
 FROM deliveries d
 JOIN webhooks w ON w.id = d.webhook_id
 JOIN events e ON e.uid = d.event_uid
+LEFT JOIN integrations i ON i.workspace_id = w.workspace_id AND i.name = w.body ->> 'integration' AND i.deleted_at IS NULL
 LEFT JOIN due ON due.kind = 'delivery' AND due.ref = d.id
 WHERE d.workspace_id = :workspace_id
 """
@@ -90,6 +94,16 @@ def open_letters(tx: Tx, owner: str, limit: int) -> list[UUID]:
         limit=limit,
     )
     return [row.id for row in rows]
+
+
+def why_held(row: Any) -> str | None:
+    """Say what keeps a held delivery back, for people: its order, its webhook or its integration."""
+    if row.state != "held":
+        return None
+    if row.reason == PARKED:
+        return "parked behind a dead letter of its order"
+    parts = {"webhook": row.webhook_state, "integration": row.integration_state}
+    return next((f"its {part} is {state}" for part, state in parts.items() if state in HOLDING), None)
 
 
 def show_delivery(row: Any) -> dict[str, Any]:

@@ -161,6 +161,24 @@ def test_a_webhook_is_paused_and_resumed(product: Product, operator: FlaskClient
     assert operator.post("/webhooks/orders/resume", data=forms(page)["/sign-out"]).status_code == 409
 
 
+def test_what_is_held_says_why(product: Product, operator: FlaskClient, receiver: Receiver) -> None:
+    receiver.answer = Answer(422)
+    product.webhook("parks", receiver.url, order_by="data.key", on_stuck="park")
+    product.publish({"key": "a"}, {"key": "a"})
+    with product.worker():
+        until(lambda: product.states() == {"dead": 1, "held": 1})
+    path = delivery_path(operator, "?state=held")
+    assert "<small>parked behind a dead letter of its order" in operator.get("/deliveries").text
+    text = operator.get(path).text
+    assert "(parked behind a dead letter of its order)" in text
+    assert '<a href="/dead-letters?webhook=parks">the dead letter</a>' in text
+    product.webhook("rests", receiver.url)
+    product.act("rests", "pause")
+    product.publish({"n": 1})
+    assert "<small>its webhook is paused" in operator.get("/deliveries?state=held&webhook=rests").text
+    assert "(its webhook is paused)" in operator.get(delivery_path(operator, "?webhook=rests")).text
+
+
 def test_deliveries_are_filtered_and_paged(product: Product, operator: FlaskClient) -> None:
     product.webhook("orders", "http://127.0.0.1:9/")
     product.webhook("others", "http://127.0.0.1:9/", events=["stock.changed"])
