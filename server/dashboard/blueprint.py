@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
@@ -27,6 +28,7 @@ from server.dashboard import (
     syncs,
     webhooks,
 )
+from server.dashboard.listing import SAID
 from server.dashboard.sessions import FIELD, FORM_COOKIE, Sessions, check_form
 from server.kernel.errors import CrossdockError, NotFound, Unauthenticated
 from server.web import current, problems
@@ -162,8 +164,22 @@ def _here() -> str:
     return request.full_path.rstrip("?")
 
 
+def _came_from() -> str:
+    """Return the page of ours that the reader comes from, without what it said was done, or nothing."""
+    address = (request.referrer or "").partition("://")[2]
+    path = address.removeprefix(request.host)
+    if path == address:
+        return ""
+    page, _, query = path.partition("?")
+    kept = urlencode([(name, value) for name, value in parse_qsl(query) if name not in SAID])
+    found = signing_in.local(f"{page}?{kept}" if kept else page)
+    return "" if found == _here() else found
+
+
 def _error(problem: Response, code: str, message: str) -> Response:
-    page = render_template("dashboard/error.html", status=problem.status_code, code=code, message=message)
+    page = render_template(
+        "dashboard/error.html", status=problem.status_code, code=code, message=message, came_from=_came_from()
+    )
     response = Response(page, problem.status_code)
     for name in ("Retry-After", "Allow"):
         if name in problem.headers:

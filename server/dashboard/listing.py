@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Response
 
 PAGE = 50
+SAID = ("done", "n")
+"""What of a page's query says what has just been done, and how often."""
 _LONGEST = 2000
 _FILTERS = ("webhook", "state", "event", "replay", "failed", "show")
 

@@ -42,7 +42,7 @@ def add(pages: Blueprint, sessions: Sessions) -> None:
                     "too many wrong tokens from this address", code=AUTH_FAILURES, source="access", after=wait
                 )
             return _door(401, wrong=True)
-        response = redirect(_local(request.form.get("next", "")) or url_for("dashboard.overview"), 303)
+        response = redirect(local(request.form.get("next", "")) or url_for("dashboard.overview"), 303)
         sessions.begin(response, token)
         return response
 
@@ -56,7 +56,7 @@ def add(pages: Blueprint, sessions: Sessions) -> None:
 
 
 def _door(status: int, *, wrong: bool = False) -> Response:
-    target = _local(request.values.get("next", ""))
+    target = local(request.values.get("next", ""))
     response = make_response()
     secret = form_secret(response)
     page = render_template("dashboard/sign_in.html", next=target, wrong=wrong, door_secret=secret)
@@ -65,9 +65,14 @@ def _door(status: int, *, wrong: bool = False) -> Response:
     return response
 
 
-def _local(path: str) -> str:
+def local(path: str) -> str:
     """Return a path of ours, or nothing: never a way to another site."""
-    parts = urlsplit(path) if path.startswith("/") and len(path) <= _LONGEST_PATH else None
-    if parts is None or parts.scheme or parts.netloc or path.startswith(("//", "/\\")) or not path.isprintable():
+    if (
+        not path.startswith("/")
+        or path.startswith(("//", "/\\"))
+        or len(path) > _LONGEST_PATH
+        or not path.isprintable()
+    ):
         return ""
-    return "" if parts.path.startswith("/sign-") else path
+    parts = urlsplit(path)
+    return "" if parts.scheme or parts.netloc or parts.path.startswith("/sign-") else path

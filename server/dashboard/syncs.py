@@ -12,6 +12,7 @@ from server.dashboard.listing import PAGE, argument, back, before, identity, tur
 from server.kernel.errors import NotFound
 from server.kernel.ids import show
 from server.syncs import run_schemas, runs_api
+from server.syncs.aggregate import RUNNABLE
 from server.syncs.refused import KIND
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.runs import UNDER_WAY, start_run
@@ -70,6 +71,7 @@ def _reading(pages: Blueprint, store: Store) -> None:
         return render_template(
             "dashboard/sync_job.html",
             job=job,
+            runnable=job.state in RUNNABLE,
             actions=[each for each in job.allowed() if each in ACTIONS and (each, job.state) != ("activate", "draft")],
             runs=shown,
             name=name,

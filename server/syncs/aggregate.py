@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from server.kernel.aggregate import DomainEvent
 from server.kernel.errors import Conflict
-from server.kernel.lifecycle import WRONG_STATE, Action, Changed, Created, Declared, Moved
+from server.kernel.lifecycle import WRONG_STATE, Action, Changed, Created, Declared, Moved, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHOWN_CONFLICTS = 100
+RUNNABLE: frozenset[State] = frozenset({"active", "failing", "paused"})
+"""A person may start a run in one of these: a paused one runs by hand, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,13 +154,13 @@ class SyncJob(Declared):
     )
 
     def trigger(self, user: str, run_id: str) -> None:
-        """Note that a person started a run; a paused one runs by hand, too.
+        """Note that a person started a run.
 
         Raises:
-            Conflict: WRONG_STATE, it is a draft, disabled or archived.
+            Conflict: WRONG_STATE, it is in none of the states `RUNNABLE`.
 
         """
-        if self.state not in ("active", "failing", "paused"):
+        if self.state not in RUNNABLE:
             raise Conflict(f"sync job {self.name} is {self.state}: it cannot run", code=WRONG_STATE, state=self.state)
         self.record(SyncJobTriggered(user=user, run_id=run_id))
 

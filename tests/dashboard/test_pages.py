@@ -285,6 +285,25 @@ def test_errors_are_pages_with_a_way_back(app: Flask, operator: FlaskClient, mon
     assert 'href="/"' in answer.text
 
 
+def test_an_error_leads_back_to_pages_of_ours_alone(operator: FlaskClient) -> None:
+    for came_from, back in {
+        "http://localhost/webhooks?state=paused&done=pause&n=3": "/webhooks?state=paused",
+        "http://localhost/": "/",
+        "http://localhost/deliveries/nonsense": None,  # itself
+        "http://localhost//evil.example/": None,
+        "http://localhost.evil.example/webhooks": None,
+        "http://evil.example/http://localhost/": None,
+        "http://localhost:x@evil.example/": None,
+        "http://localhost/sign-in": None,
+        "http://[": None,
+        "": None,
+    }.items():
+        text = unescape(operator.get("/deliveries/nonsense", headers={"Referer": came_from}).text)
+        assert re.findall(r'href="([^"]*)">Back to', text) == ([back] if back else []), came_from
+        assert "To the overview" in text
+    assert operator.get("/sign-in?next=//[").status_code == 200
+
+
 def test_a_large_form_is_refused(operator: FlaskClient) -> None:
     answer = operator.post("/sign-out", data={"form": "x" * 2_000_000})
     assert answer.status_code == 413

@@ -9,8 +9,9 @@ import pytest
 
 from server.kernel.ids import show
 from server.syncs import engine
+from server.syncs.repository import SYNC_JOBS
 from server.syncs.runs import start_run
-from tests.support.oncall import new_token, pages_app, press, sign_in
+from tests.support.oncall import forms, new_token, pages_app, press, sign_in
 from tests.support.product import Product
 from tests.syncs.running import Syncing
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask.testing import FlaskClient
+
+    from server.kernel.lifecycle import Action
 
 
 @pytest.fixture
@@ -97,6 +100,25 @@ def test_a_job_is_paused_and_goes_on(syncing: Syncing, browser: FlaskClient) -> 
     page = press(browser, browser.get("/sync-jobs/customers"), "/sync-jobs/customers/pause")
     assert "paused" in page.text
     assert "goes on" in press(browser, page, "/sync-jobs/customers/resume").text
+
+
+def test_only_what_may_run_offers_a_run(syncing: Syncing, browser: FlaskClient) -> None:
+    job = syncing.job()
+    page = browser.get("/sync-jobs/customers")
+    run = forms(page)["/sync-jobs/customers/run"]
+    table: list[tuple[Action, bool]] = [("fail", True), ("pause", True), ("disable", False), ("deactivate", False)]
+    for action, offered in table:
+        with syncing.product.tx() as tx:
+            job = SYNC_JOBS.get(tx, "customers")
+            job.act(action)
+            SYNC_JOBS.save(tx, job)
+        page = browser.get("/sync-jobs/customers")
+        assert ("/sync-jobs/customers/run" in forms(page)) is offered, job.state
+    assert "A draft does not run" in page.text
+    here = {"Referer": "http://localhost/sync-jobs/customers?cursor=&refresh=0&done=sync-pause"}
+    answer = browser.post("/sync-jobs/customers/run", data=run, headers=here)
+    assert answer.status_code == 409
+    assert '<a href="/sync-jobs/customers?refresh=0">Back to where you were</a>' in answer.text
 
 
 def test_another_workspace_has_no_such_pages(syncing: Syncing) -> None:
