@@ -24,6 +24,8 @@ table{border-collapse:collapse;width:100%;margin:.5rem 0}th,td{text-align:left;v
 border-bottom:1px solid var(--line)}th{font-weight:600}section{border-top:2px solid var(--line);margin-top:2rem}
 h3{margin:1.6rem 0 .2rem}h3 code{font-size:14px}h4{margin:.8rem 0 0}nav ul{columns:18rem;padding-left:1rem}
 .soft{opacity:.75}:target{background:var(--soft)}
+@media(max-width:46rem){body{padding:1rem .9rem 4rem}code,a,td{overflow-wrap:anywhere}td:first-child{min-width:7rem}}
+@media(min-width:46.01rem){wbr{display:none}}
 """
 _POLICY = (
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
@@ -39,7 +41,7 @@ def reference(document: Mapping[str, Any]) -> Response:
 def error_codes() -> Response:
     """Return the page of all error codes; `type` of a problem points into it."""
     rows = "".join(
-        f'<tr id="{escape(name)}"><td><code>{escape(name)}</code></td><td>{_text(about)}</td></tr>'
+        f'<tr id="{escape(name)}"><td><code>{escape(name).replace("_", "_<wbr>")}</code></td><td>{_text(about)}</td></tr>'
         for name, about in declared_codes().items()
     )
     return _page(
