@@ -128,6 +128,18 @@ def test_one_dead_letter_is_retried_another_discarded(
     assert product.states() == {"pending": 1, "discarded": 1}
 
 
+def test_a_filter_that_finds_no_dead_letter_says_nothing_of_the_others(
+    product: Product, operator: FlaskClient, receiver: Receiver
+) -> None:
+    fail(product, receiver, {"n": 1})
+    for query, said in {
+        "?webhook=nope": "None of nope is open.",
+        "?webhook=nope&show=resolved": "None of nope was resolved.",
+        "?show=resolved": "None was resolved.",
+    }.items():
+        assert f'<p class="fine">{said}</p>' in operator.get(f"/dead-letters{query}").text
+
+
 def test_all_dead_letters_of_one_webhook_are_retried(
     product: Product, operator: FlaskClient, receiver: Receiver
 ) -> None:
