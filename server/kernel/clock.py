@@ -50,10 +50,13 @@ def parse_rfc3339(text: str) -> datetime:
     """Read an RFC 3339 moment.
 
     Raises:
-        ValueError: not one, or without an offset.
+        ValueError: not one, without an offset, or in UTC beyond the years 1 to 9999.
 
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None or "T" not in text.upper():
         raise ValueError(f"not an RFC 3339 time with an offset: {text}")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"beyond the years 1 to 9999 in UTC: {text}") from error

@@ -91,7 +91,7 @@ def version_of(value: Any) -> Version:
             return _number(Decimal(number))
         try:
             moment = parse_rfc3339(value)
-        except (ValueError, OverflowError):
+        except ValueError:
             return Version("text", value, value)
         return Version("time", moment.isoformat(timespec="microseconds"), moment)
     if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):

@@ -226,7 +226,7 @@ def _time(value: Any, place: tuple[str | int, ...]) -> datetime | None:
         return None
     try:
         return parse_rfc3339(value)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError):
         raise _refused(place, "an RFC 3339 time with an offset is needed here") from None
 
 
