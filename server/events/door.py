@@ -50,8 +50,6 @@ _ASKED = frozenset(("authorization", "content-length", "content-type", "host", "
 _STRANGE = frozenset(("content-encoding", "idempotency-key", "transfer-encoding"))
 _PREFIXES = ("ce-", "crossdock-")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
-_GUARDED = [(name.lower(), value) for name, value in guard.HEADERS.items()]
-_REQUEST_ID, _CORRELATION_ID = guard.REQUEST_ID.lower(), guard.CORRELATION_ID.lower()
 _TRACED = {"http.request.method": METHOD, "url.path": PATH}
 
 
@@ -163,8 +161,8 @@ class PublishDoor:
     def _finished(self, now: Current, who: Principal, answer: Plain) -> Plain:
         """Add what every answer has; the request's line is written once it is on its way."""
         self._loop.call_soon(self._report, now, answer.status, _about(now, who))
-        ids = [(_REQUEST_ID, now.request_id), (_CORRELATION_ID, now.correlation_id)]
-        return Plain(answer.status, [*answer.headers, *_GUARDED, *ids], answer.body)
+        added = guard.headers_of(now.request_id, now.correlation_id)
+        return Plain(answer.status, [*answer.headers, *added], answer.body)
 
     def _report(self, now: Current, status: int, about: dict[str, str]) -> None:
         guard.report(now, METHOD, PATH, status, self._observers, **about)

@@ -21,7 +21,8 @@ from server.events.schemas import StreamQuery
 from server.events.stream_metrics import ended
 from server.events.wanted import Wanted, read_patterns
 from server.kernel.errors import Failure, NotAllowed, NotFound, code
-from server.web import problems
+from server.web import guard, problems
+from server.web.current import made
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -38,8 +39,6 @@ MOST_SENT = 4 * 1024 * 1024
 AGAIN_MILLISECONDS = 1000
 _HEADERS = [
     ("content-type", "text/event-stream"),
-    ("cache-control", "no-store"),
-    ("x-content-type-options", "nosniff"),
     ("x-accel-buffering", "no"),  # nginx would keep events until it has a page of them
     ("connection", "close"),
 ]
@@ -76,10 +75,10 @@ class Stream:
         if position is None and query["since"] is not None:
             position = await self.feeds.start(caller.principal.scope, query["since"])
         with self.feeds.hub.place(caller.principal.workspace_id):
-            await self._listen(protocol, caller, wanted, position, upcast=query["upcast"])
+            await self._listen(scope, protocol, caller, wanted, position, upcast=query["upcast"])
 
     async def _listen(
-        self, protocol: Any, caller: Caller, wanted: Wanted, position: Position | None, *, upcast: bool
+        self, scope: Any, protocol: Any, caller: Caller, wanted: Wanted, position: Position | None, *, upcast: bool
     ) -> None:
         listener = Listener(caller.principal.workspace_id, wanted)
         gone = asyncio.ensure_future(protocol.client_disconnect())
@@ -87,7 +86,7 @@ class Stream:
         try:
             async with aclosing(self._batches(caller, listener, position, upcast=upcast)) as batches:
                 first = await anext(batches)  # what is wrong with the position is answered before a stream begins
-                out = _Out(protocol.response_stream(200, _HEADERS))
+                out = _Out(protocol.response_stream(200, [*_HEADERS, *_guarded(scope)]))
                 await out.begin(first)
                 await self._send(out, batches, listener)
             del out
@@ -118,6 +117,12 @@ class Stream:
                 break
         if listener.why is not None:
             await out.end(listener.why)
+
+
+def _guarded(scope: Any) -> list[tuple[str, str]]:
+    """Return what every answer has."""
+    now = made(scope.headers.get("x-correlation-id") or "", scope.headers.get("traceparent") or "")
+    return guard.headers_of(now.request_id, now.correlation_id)
 
 
 class _Out:

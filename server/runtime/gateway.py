@@ -23,11 +23,13 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 from server.kernel import garbage
 from server.kernel.errors import INTERNAL, BodyTimeout, CrossdockError, Failure, Rejected, Unavailable
 from server.runtime.reading import BODY_SECONDS, Reading
-from server.web import problems
+from server.web import guard, problems
+from server.web.current import made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from server.web.current import Current
     from server.web.direct import Direct, Door
 
 SWITCH_SECONDS = 0.0005
@@ -117,7 +119,8 @@ class Gateway:
     async def _called(self, scope: Any, protocol: Any) -> None:
         """Let a thread call the application."""
         if self.requests.qsize() >= WAITING:
-            return _send(protocol, _failed(Unavailable("too many requests are waiting", source="web", after=1)))
+            error = Unavailable("too many requests are waiting", source="web", after=1)
+            return _send(protocol, _failed(scope, error))
         with self.reading.of(scope, protocol) as body:
             try:
                 read = await body.read_at_most(self.body_limit)
@@ -129,10 +132,10 @@ class Gateway:
                 self.requests.put(request)
                 answer = await request.future
             except Rejected as error:
-                return _send(protocol, _failed(error))
+                return _send(protocol, _failed(scope, error))
             except ProtocolClosed:  # the client went away
                 return None
-        return _send(protocol, answer) if answer.stream is None else await self._stream(protocol, answer)
+        return _send(protocol, answer) if answer.stream is None else await self._stream(scope, protocol, answer)
 
     async def _direct(self, direct: Direct, scope: Any, protocol: Any) -> None:
         """Let a handler of the loop's own answer; what it did not foresee is answered here."""
@@ -142,19 +145,19 @@ class Gateway:
             except ProtocolClosed:
                 return None
             except CrossdockError as error:
-                answer = _failed(error)
+                answer = _failed(scope, error)
             except Exception:  # noqa: BLE001 - the border of the loop: one request must not end it
-                _log.exception("a handler failed", path=direct.prefix)
-                answer = _refusal(500, Failure(INTERNAL, "the log has it", "web"))
+                answer = _broke(scope, "a handler failed", direct.prefix)
         with suppress(ProtocolClosed, RuntimeError):  # it has answered before it failed
             _send(protocol, answer) if scope.proto == "http" else protocol.close(answer.status)
         return None
 
-    async def _stream(self, protocol: Any, answer: _Answer) -> None:
+    async def _stream(self, scope: Any, protocol: Any, answer: _Answer) -> None:
         """Send an answer of unknown length piece by piece, until it ends or nobody listens any more."""
         if self.open_streams >= STREAMS:
             answer.close()
-            return _send(protocol, _failed(Unavailable("too many streams are open", source="web", after=1)))
+            error = Unavailable("too many streams are open", source="web", after=1)
+            return _send(protocol, _failed(scope, error))
         self.open_streams += 1
         gone = asyncio.ensure_future(protocol.client_disconnect())
         try:
@@ -176,8 +179,7 @@ class Gateway:
             try:
                 answer = self._call(request)
             except Exception:  # noqa: BLE001 (the application has caught its own already, and a thread must not end)
-                _log.exception("the application failed", path=request.scope.path)
-                answer = _refusal(500, Failure(INTERNAL, "the log has it", "web"))
+                answer = _broke(request.scope, "the application failed", request.scope.path)
             with suppress(RuntimeError):  # the loop is closed: the process ends
                 self.loop.call_soon_threadsafe(_settle, request.future, answer)
 
@@ -204,8 +206,7 @@ async def _through(door: Door, scope: Any, body: bytes) -> tuple[int, list[tuple
     try:
         return await door.answer(scope, body)
     except Exception:  # noqa: BLE001 - the border of the loop: one request must not end it
-        _log.exception("a door failed", path=scope.path)
-        return _refusal(500, Failure(INTERNAL, "the log has it", "web"))[:3]
+        return _broke(scope, "a door failed", scope.path)[:3]
 
 
 def _settle(future: asyncio.Future[_Answer], answer: _Answer) -> None:
@@ -246,18 +247,35 @@ def _environ(request: _Request) -> dict[str, Any]:
     return environ
 
 
-def _refusal(status: int, failure: Failure, after: float | None = None) -> _Answer:
-    """Make an answer without the application, in the form that it uses too."""
-    response = problems.answer(failure, status, after=after)
-    return _Answer(status, [(name.lower(), value) for name, value in response.headers], response.get_data())
-
-
 def _send(protocol: Any, answer: _Answer) -> None:
     protocol.response_bytes(answer.status, answer.headers, answer.body)
 
 
-def _failed(error: CrossdockError) -> _Answer:
-    answer = _refusal(problems.status_of(error), error.failure, error.after)
+def _failed(scope: Any, error: CrossdockError) -> _Answer:
+    """Answer a refusal, whose line in the log has its id."""
+    now, status = _begun(scope), problems.status_of(error)
+    ids = {"request_id": now.request_id, "correlation_id": now.correlation_id}
+    _log.info("a request was refused", method=scope.method, status=status, code=error.code, **ids)
+    answer = _refusal(now, status, error.failure, error.after)
     if isinstance(error, BodyTimeout):  # what still comes would pass for the next request
         answer = answer._replace(headers=[*answer.headers, ("connection", "close")])
     return answer
+
+
+def _broke(scope: Any, what: str, path: str) -> _Answer:
+    """Answer the exception at hand, which nobody foresaw: the log has it, the caller gets the request id."""
+    now = _begun(scope)
+    _log.exception(what, path=path, request_id=now.request_id, correlation_id=now.correlation_id)
+    return _refusal(now, 500, Failure(INTERNAL, f"the log has it under {now.request_id}", "web"))
+
+
+def _begun(scope: Any) -> Current:
+    """Begin the record of a request that the application, which begins its own, has not answered."""
+    return made(scope.headers.get("x-correlation-id") or "", scope.headers.get("traceparent") or "")
+
+
+def _refusal(now: Current, status: int, failure: Failure, after: float | None = None) -> _Answer:
+    """Make an answer without the application, in the form and with the headers that it uses too."""
+    response = problems.answer(failure, status, after=after, of=now)
+    headers = [(name.lower(), value) for name, value in response.headers]
+    return _Answer(status, [*headers, *guard.headers_of(now.request_id, now.correlation_id)], response.get_data())

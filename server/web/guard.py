@@ -39,6 +39,7 @@ HEADERS = {
 }
 """What every answer says to browsers."""
 REQUEST_ID, CORRELATION_ID = "X-Request-ID", "X-Correlation-ID"
+_LOWER = [(name.lower(), value) for name, value in HEADERS.items()]
 _log = structlog.get_logger("crossdock.request")
 
 
@@ -129,6 +130,12 @@ def _finish(response: Response) -> Response:
     report(now, request.method, rule, response.status_code, frame().observers)
     structlog.contextvars.clear_contextvars()
     return response
+
+
+def headers_of(request_id: str, correlation_id: str = "") -> list[tuple[str, str]]:
+    """Return what every answer has, names in lower case: for those that are made outside of the application."""
+    found = [*_LOWER, (REQUEST_ID.lower(), request_id)]
+    return [*found, (CORRELATION_ID.lower(), correlation_id)] if correlation_id else found
 
 
 def report(

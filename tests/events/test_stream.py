@@ -21,7 +21,9 @@ from websockets.sync.client import connect
 from server.access import tokens
 from server.access.authentication import local_admin
 from server.events.envelope import NewEvent
+from server.kernel.ids import read
 from server.runtime.ports import free_port
+from server.web.guard import HEADERS
 from tests.support.databases import empty
 from tests.support.product import Product, until
 from tests.support.streams import OF_WORKSPACE, Tail
@@ -220,6 +222,22 @@ def test_what_cannot_be_is_refused_before_a_stream_begins(server: Server) -> Non
     for given, query, last, status, code in REFUSED:
         with server.listen("wrong" if given is None else token, last, **query) as tail:
             assert (tail.status, tail.problem["code"]) == (status, code), query
+
+
+@pytest.mark.parametrize(
+    ("query", "last", "status"), [({"since": "x"}, "", 422), ({}, "nonsense", 422), ({"types": "a.b"}, "", 200)]
+)
+def test_every_answer_has_its_id_and_what_browsers_are_told(
+    server: Server, query: dict[str, str], last: str, status: int
+) -> None:
+    headers = {"Authorization": f"Bearer {server.token()}", "X-Correlation-ID": "given-1", "Last-Event-ID": last}
+    url = f"http://127.0.0.1:{server.port}/api/v1/stream"
+    with requests.get(url, query, headers=headers, stream=True, timeout=5) as answer:
+        assert (answer.status_code, {name: answer.headers[name] for name in HEADERS}) == (status, HEADERS)
+        assert answer.headers["X-Correlation-ID"] == "given-1"
+        id_ = answer.headers["X-Request-ID"]
+        assert read("req", id_)
+        assert status == 200 or answer.json()["request_id"] == id_
 
 
 def test_whoever_reads_nothing_is_cut_off_and_can_go_on(server: Server) -> None:

@@ -18,8 +18,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from server.kernel.errors import Conflict, Invalid
+from server.kernel.ids import read
 from server.runtime.api import check_port
 from server.runtime.ports import free_port, is_free
+from server.web.guard import HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +32,9 @@ class Api:
     def __init__(self, home: Path, processes: int) -> None:
         self.port = free_port()
         command = [sys.executable, "-m", "tests.support.small_api", str(home), str(self.port), str(processes)]
-        self.process = subprocess.Popen(command)
+        self.log = home / "log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def get(self, path: str = "/", timeout: float = 10.0) -> tuple[int, int]:
         """Return the status and the process that answered."""
@@ -214,6 +218,32 @@ def test_what_is_served_on_the_loop_reads_within_the_same_limits(
 ) -> None:
     got, shown = raw(shared, request_)
     assert (got, shown if isinstance(shown, int) else shown["code"]) == (status, answered)
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "status"),
+    [
+        ("/", 9, 408),
+        ("/direct/x", 101, 413),
+        ("/direct/fails", 0, 500),
+        ("/door", 0, 500),
+        ("/fails", 0, 500),
+    ],
+)
+def test_an_answer_that_the_application_did_not_make_has_its_id_and_headers_too(
+    shared: Api, path: str, length: int, status: int
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=10)
+    connection.request("POST", path, headers={"Content-Length": str(length), "X-Correlation-ID": "given-1"})
+    answer = connection.getresponse()
+    problem = json.loads(answer.read())
+    connection.close()
+    id_ = problem["request_id"]
+    assert (answer.status, read("req", id_).version) == (status, 7)
+    assert (answer.headers["X-Request-ID"], answer.headers["X-Correlation-ID"]) == (id_, "given-1")
+    assert problem["instance"] == f"urn:crossdock:request:{id_}"
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    assert any(id_ in line and '"given-1"' in line for line in shared.log.read_text().splitlines())
 
 
 def test_a_websocket_is_held_by_a_handler_of_the_loop(shared: Api) -> None:

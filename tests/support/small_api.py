@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Iterator
 
-    from server.web.direct import Read
+    from server.web.direct import Plain, Read
 
 
 class Direct:
@@ -40,9 +40,22 @@ class Direct:
         protocol.response_str(200, [], str(len(body)))
 
 
+class Door:
+    """Breaks on whatever it takes."""
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def takes(self, scope: Any) -> bool:
+        return bool(scope.path == "/door")
+
+    async def answer(self, scope: Any, body: bytes) -> Plain | None:
+        raise RuntimeError(f"the door broke on {len(body)} bytes for {scope.path}")
+
+
 class Application:
     def __init__(self) -> None:
-        self.extensions = {"crossdock-directs": [Direct()]}
+        self.extensions = {"crossdock-directs": [Direct()], "crossdock-doors": [Door()]}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

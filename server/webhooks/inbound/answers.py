@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from server.kernel.errors import CrossdockError, Unauthenticated, declared_codes
-from server.kernel.ids import show
+from server.kernel.ids import new_uuid, show
+from server.web import guard
 from server.web.problems import MEDIA_TYPE, status_of
 from server.webhooks.inbound.seeing import ID_PREFIX
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    from server.webhooks.inbound.answering import Made
     from server.webhooks.inbound.arrived import Reply
     from server.webhooks.inbound.endpoint import Answering
     from server.webhooks.inbound.storing import Stored
@@ -28,12 +30,18 @@ _REFUSED = "the signature is refused"
 
 
 class Answer(NamedTuple):
-    """An answer: status, headers in lower case, body. `outcome` is what it is counted as."""
+    """An answer: status, headers in lower case, body. `outcome` is what it is counted as, `request_id` what it goes by."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
     outcome: str
+    request_id: str
+
+    def whole(self) -> list[tuple[str, str]]:
+        """Return the headers with those that every answer has, but for what it says otherwise itself."""
+        own = {name for name, _ in self.headers}
+        return [*self.headers, *(each for each in guard.headers_of(self.request_id) if each[0] not in own)]
 
 
 def of_stored(stored: Stored, answering: Answering) -> Answer:
@@ -43,13 +51,21 @@ def of_stored(stored: Stored, answering: Answering) -> Answer:
         return of_definition(stored.first, answering, outcome)
     status = 202 if stored.status is None else stored.status
     headers = list((stored.headers or {_CONTENT_TYPE: JSON}).items())
-    return Answer(status, headers, plain(stored.first) if stored.body is None else stored.body, outcome)
+    request_id = show(ID_PREFIX, stored.first)
+    return Answer(status, headers, _plain(request_id) if stored.body is None else stored.body, outcome, request_id)
 
 
-def of_definition(request_id: UUID, answering: Answering, outcome: str) -> Answer:
+def of_definition(identity: UUID, answering: Answering, outcome: str) -> Answer:
     """Return what the definition answers."""
-    body = plain(request_id) if answering.body is None else answering.body
-    return Answer(answering.status, list(headers_of(answering).items()), body, outcome)
+    request_id = show(ID_PREFIX, identity)
+    body = _plain(request_id) if answering.body is None else answering.body
+    return Answer(answering.status, list(headers_of(answering).items()), body, outcome, request_id)
+
+
+def of_made(identity: UUID, made: Made) -> Answer:
+    """Return what a synchronous request became."""
+    headers = [(_CONTENT_TYPE, made.content_type), *made.headers.items()]
+    return Answer(made.status, headers, made.body, "stored", show(ID_PREFIX, identity))
 
 
 def headers_of(answering: Answering) -> Mapping[str, str]:
@@ -59,9 +75,14 @@ def headers_of(answering: Answering) -> Mapping[str, str]:
     return {_CONTENT_TYPE: answering.content_type, **answering.headers}
 
 
-def plain(request_id: UUID) -> bytes:
+def _plain(request_id: str) -> bytes:
     """Return the body of a definition that says nothing."""
-    return b'{"id":"%b"}' % show(ID_PREFIX, request_id).encode()
+    return b'{"id":"%b"}' % request_id.encode()
+
+
+def new_id() -> str:
+    """Return the id of a request of which nothing is stored."""
+    return show(ID_PREFIX, new_uuid())
 
 
 def of_handshake(reply: Reply) -> Answer:
@@ -69,10 +90,10 @@ def of_handshake(reply: Reply) -> Answer:
     headers = [(name.lower(), value) for name, value in reply.headers.items()]
     if reply.body:
         headers.append((_CONTENT_TYPE, reply.content_type))
-    return Answer(reply.status, headers, reply.body, "handshake")
+    return Answer(reply.status, headers, reply.body, "handshake", new_id())
 
 
-def of_error(error: CrossdockError, challenge: str = "Signature") -> Answer:
+def of_error(error: CrossdockError, request_id: str, challenge: str = "Signature") -> Answer:
     """Return a refusal. Whoever is not known learns one thing for every cause; nobody is told the details of our side."""
     status = status_of(error)
     failure = error.failure
@@ -84,6 +105,8 @@ def of_error(error: CrossdockError, challenge: str = "Signature") -> Answer:
         "code": failure.code,
         "detail": _REFUSED if isinstance(error, Unauthenticated) else failure.message,
         "source": failure.source,
+        "instance": f"urn:crossdock:request:{request_id}",
+        "request_id": request_id,
         "retryable": failure.retryable,
     }
     if known and failure.details:
@@ -95,4 +118,4 @@ def of_error(error: CrossdockError, challenge: str = "Signature") -> Answer:
         headers.append(("www-authenticate", f'{challenge} realm="crossdock"'))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append(("allow", ", ".join(failure.details.get("allowed", ()))))
-    return Answer(status, headers, orjson.dumps(body, default=str), failure.code)
+    return Answer(status, headers, orjson.dumps(body, default=str), failure.code, request_id)

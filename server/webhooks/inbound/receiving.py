@@ -136,8 +136,9 @@ class Receiver:
             answer = await self._received(visit)
         except CrossdockError as error:
             endpoint = visit.endpoint
-            self._say(visit, error)
-            answer = answers.of_error(error, endpoint.challenge if endpoint is not None else "Signature")
+            request_id = answers.new_id()
+            self._say(visit, error, request_id)
+            answer = answers.of_error(error, request_id, endpoint.challenge if endpoint is not None else "Signature")
         known = visit.endpoint
         workspace = "/".join(head.names) if known is not None else ""
         metrics.received(workspace, known.webhook.name if known is not None else "", answer.outcome)
@@ -237,11 +238,9 @@ class Receiver:
             return answers.of_definition(stored.first, endpoint.webhook.answer, "stored")
         claim = Claim(stored.first, table.scope.workspace_id, endpoint.webhook_id, FIRST_EPOCH, 1)
         made = await self._aside(self._map_now, table.scope, claim)
-        return answers.Answer(
-            made.status, [("content-type", made.content_type), *made.headers.items()], made.body, "stored"
-        )
+        return answers.of_made(stored.first, made)
 
-    def _say(self, visit: _Visit, error: CrossdockError) -> None:
+    def _say(self, visit: _Visit, error: CrossdockError, request_id: str) -> None:
         """Tell our log why a request was refused, twenty times a second at most; the sender is not told."""
         second, number = self._said
         now = int(time.monotonic())
@@ -249,6 +248,7 @@ class Receiver:
         if self._said[1] <= _LOG_LINES:
             log.info(
                 "a request was refused",
+                request_id=request_id,
                 workspace="/".join(visit.head.names)[:128],
                 webhook=visit.endpoint.webhook.name if visit.endpoint is not None else None,
                 code=error.code,

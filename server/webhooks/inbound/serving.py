@@ -42,11 +42,11 @@ class InboundEndpoints:
         try:
             head = head_of(scope, self.proxies)
         except CrossdockError as error:
-            answer = answers.of_error(error)
+            answer = answers.of_error(error, answers.new_id())
             metrics.received("", "", answer.outcome)
         else:
             answer = await self._received(head, read)
-        protocol.response_bytes(answer.status, answer.headers, answer.body)
+        protocol.response_bytes(answer.status, answer.whole(), answer.body)
 
     async def _received(self, head: Head, read: Read) -> Answer:
         """Receive a request, measured below the sender's span where traces go anywhere."""

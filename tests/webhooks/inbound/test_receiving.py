@@ -46,7 +46,7 @@ def test_what_is_answered_2xx_is_stored_whole_and_due(product: Product) -> None:
     answer = product.receive("shop/berlin/orders", b'{"id": 1}', headers, query="a=1&token=2")
     [row] = stored(product)
     [due] = product.rows("SELECT * FROM due WHERE kind = 'inbound'")
-    assert (answer.status, answer.headers) == (202, {"content-type": "application/json"})
+    assert (answer.status, answer.headers["content-type"]) == (202, "application/json")
     assert (row.state, row.webhook_id, row.definition_version, row.method) == ("received", webhook.id, 1, "POST")
     assert (row.path, row.params, row.query) == ("shop/berlin/orders", {"shop": "berlin"}, "a=1")
     assert (bytes(row.body), row.headers) == (b'{"id": 1}', {"content-type": "application/json", "x-topic": "a"})
@@ -62,12 +62,17 @@ def test_a_refusal_tells_a_stranger_one_thing_for_every_cause(product: Product) 
         product.receive("orders-in", body, each)
         for each in (JSON, {**JSON, "x-hub-signature-256": "sha256=é"}, signed(body, "other"), signed(body + b" "))
     ]
-    assert {(each.status, each.body) for each in wrong} == {(401, wrong[0].body)}
+    assert {(each.status, told(each)) for each in wrong} == {(401, told(wrong[0]))}
     assert {each.headers["www-authenticate"] for each in wrong} == {'Signature realm="crossdock"'}
     assert product.receive("orders-in", body, signed(body)).status == 202
     gone = [product.receive("nowhere", body), product.receive("nowhere", body, scope=product.workspace("default", "b"))]
     strange = product.receive("x", b"", scope=type(product.scope)(1, 1, "no", "such"))
-    assert [(each.status, each.body) for each in gone] == [(404, strange.body)] * 2
+    assert [(each.status, told(each)) for each in gone] == [(404, told(strange))] * 2
+
+
+def told(answer: Any) -> bytes:
+    """Return what a refusal says, but for its id."""
+    return answer.body.replace(answer.json["request_id"].encode(), b"")
 
 
 def test_a_key_that_is_known_gets_the_first_answer_byte_for_byte_and_stores_nothing(product: Product) -> None:
@@ -88,11 +93,8 @@ def test_the_first_answer_is_kept_when_the_definition_answers_otherwise_by_now(p
     assert (first.status, first.json, first.headers["x-a"]) == (200, {"ok": True}, "1")
     assert product.receive("orders-in", b'{"id": 1}', JSON) == first
     second = product.receive("orders-in", b'{"id": 2}', JSON)
-    assert (second.status, second.body, second.headers) == (
-        202,
-        b"thanks",
-        {"content-type": "text/plain; charset=utf-8"},
-    )
+    assert (second.status, second.body) == (202, b"thanks")
+    assert (second.headers["content-type"], "x-a" in second.headers) == ("text/plain; charset=utf-8", False)
 
 
 def test_the_schemes_own_id_dedupes_where_the_definition_names_no_key(product: Product) -> None:

@@ -8,7 +8,9 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from server.web.guard import HEADERS
 from tests.support.databases import empty
 from tests.support.inbound import declare
 from tests.support.product import Product
@@ -98,3 +100,30 @@ def test_each_request_is_answered_by_what_is_wrong_with_it(
     assert len(rows) == (status == 202)
     if status != 202:
         assert (answer.headers["content-type"], answer.json["status"]) == ("application/problem+json", status)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("there", JSON, 202),
+        ("nowhere", JSON, 404),
+        ("there", [("x-many", "1")] * 101, 422),
+        ("closed", JSON, 401),
+    ],
+)
+def test_every_answer_has_the_id_of_its_request_and_what_browsers_are_told(
+    shared: Product, path: str, headers: Any, status: int
+) -> None:
+    name = f"case-{next(_numbers)}"
+    declare(shared, name, path=f"{name}/there", answer={"headers": {"Cache-Control": "max-age=5"}})
+    declare(shared, f"{name}-closed", path=f"{name}/closed", allow_networks=["192.0.2.0/24"])
+    with capture_logs() as lines:
+        answer = shared.receive(f"{name}/{path}", b"{}", headers)
+    assert answer.status == status
+    id_ = answer.headers["x-request-id"]
+    assert id_ == answer.json["id" if status == 202 else "request_id"]
+    assert {each.lower(): answer.headers[each.lower()] for each in HEADERS} == {
+        **{each.lower(): value for each, value in HEADERS.items()},
+        **({"cache-control": "max-age=5"} if status == 202 else {}),
+    }
+    assert status in (202, 422) or id_ in [each.get("request_id") for each in lines]

@@ -49,7 +49,7 @@ def test_the_definition_makes_the_answer(product: Product) -> None:
     declare(product, **KEYED, answer={**made, "headers": {"X-Way": "in"}, "content_type": "application/vnd.shop+json"})
     for answer in (post(product, ORDER), post(product, ORDER)):
         assert (answer.status, answer.json) == (201, {"number": "42", "echo": "20.00", "way": "POST"})
-        assert answer.headers == {"content-type": "application/vnd.shop+json", "x-way": "in"}
+        assert answer.headers.items() >= {"content-type": "application/vnd.shop+json", "x-way": "in"}.items()
 
 
 def test_what_emits_nothing_is_answered_without_events(product: Product) -> None:
