@@ -104,7 +104,7 @@ def apply(shell: Shell, paths: Sequence[Path], prune: bool, origin: str | None) 
 
 @click.command
 @click.argument("definition", type=_Path(), metavar="KIND/NAME")
-@click.argument("version", type=click.IntRange(min=1), required=False)
+@click.argument("version", type=click.IntRange(1, 2**31 - 1), required=False)
 @asks
 def rollback(shell: Shell, definition: str, version: int | None) -> None:
     """Re-apply an older VERSION of a definition, the one before when left out.

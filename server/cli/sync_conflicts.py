@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from server.cli.client import path_of
-from server.cli.output import note, table
+from server.cli.output import note, read_json, table
 from server.cli.shell import asks, lists
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def _choice(text: str) -> tuple[str, Any]:
         return name, choice
     written = choice.removeprefix("value:")
     try:
-        return name, {"value": json.loads(written)}
+        return name, {"value": read_json(written)}
     except ValueError:
         return name, {"value": written}
 

@@ -11,7 +11,7 @@ import click
 
 from server.cli.client import path_of
 from server.cli.exits import Exit
-from server.cli.output import details, note, say, table
+from server.cli.output import details, note, read_json, say, table
 from server.cli.shell import Duration, asks, lists
 from server.kernel.errors import sentence
 
@@ -132,7 +132,7 @@ def _read(key: str | None) -> list[Any] | None:
     if key is None:
         return None
     try:
-        value = json.loads(key)
+        value = read_json(key)
     except ValueError:
         value = key
     return value if isinstance(value, list) else [value]

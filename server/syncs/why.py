@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.errors import NotFound
+from server.kernel.errors import NotFound, Permanent
 from server.kernel.ids import show
 from server.sdk.positions import as_json, unpacked
 from server.store.values import read_json
@@ -45,10 +45,10 @@ def keys_of(text: str) -> list[str]:
     """Return what a key as people write it can be in the ledger: `[1, "a"]`, `1`, or a text."""
     try:
         value = read_json(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
-    candidates = [value if isinstance(value, list) else [value], [text]]
-    return list(dict.fromkeys(ledger.key_of(each) for each in candidates if not _nested(each)))
+    candidates = [_key_of(value if isinstance(value, list) else [value]), _key_of([text])]
+    return list(dict.fromkeys(each for each in candidates if each is not None))
 
 
 def record(tx: Tx, job: SyncJob, text: str) -> Row[Any]:
@@ -113,8 +113,12 @@ def image(stored: Any) -> Any:
     return None if stored is None else redact(as_json(changes.read(stored)))
 
 
-def _nested(values: list[Any]) -> bool:
-    return any(isinstance(each, list) for each in values)
+def _key_of(values: list[Any]) -> str | None:
+    """Return values as the ledger writes a key, or None for what no record has: a number past 64 bits, a list, an object."""
+    try:
+        return ledger.key_of(values)
+    except (TypeError, Permanent):
+        return None
 
 
 def _run(run: Row[Any] | None, identity: UUID) -> dict[str, Any]:

@@ -65,6 +65,20 @@ def test_a_name_that_is_none_is_a_problem_on_every_route(world: World, alpha: Pl
             assert "X-Injected" not in answer.headers
 
 
+@pytest.mark.parametrize("number", ["2147483648", "9223372036854775808", "9" * 20, "9" * 4400], ids=len)
+@pytest.mark.parametrize("form", ["{}", "[{}]", '["a", {}]', "-{}"])
+def test_a_number_that_nothing_holds_is_a_problem_in_each_place_of_a_path(
+    world: World, alpha: Place, number: str, form: str
+):
+    word = quote(form.format(number))
+    for route in ours(world):
+        for variable in route.variables:
+            values = NOBODY | alpha.values(route)[0] | {variable: word}
+            path, headers = route.path(values), alpha.admin | {"If-Match": '"99999999999999999999"'}
+            answer = world.call(route.method, path, BODIES.get(route.view), headers=headers)
+            assert is_problem(answer, 400, 404, 412, 422), (route.name, path, answer.status, answer.text[:300])
+
+
 def test_a_kind_that_is_none_is_not_found(world: World, alpha: Place):
     for kind in ("flow", "Webhook", "webhooks", "..", "%00", "x" * 300):
         answer = world.call("GET", f"/api/v1/definitions/{kind}/alpha-orders", headers=alpha.admin)
@@ -189,6 +203,7 @@ FILTERS = (
     "-" * 30,
     "1e999",
     "0" * 100,
+    "9" * 20,
 )
 
 

@@ -139,6 +139,25 @@ def test_a_definition_is_named_by_kind_and_name(cli, name):
     assert cli("rollback", name).exit_code == 2
 
 
+@pytest.mark.parametrize("version", ["0", "2147483648", "9" * 20])
+def test_a_version_that_there_cannot_be_is_refused_before_anything_is_asked(cli, version):
+    result = cli("rollback", "webhook/orders", version)
+    assert (result.exit_code, "1<=x<=2147483647" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sync", "run", "orders", "--key", "9" * 20),
+        ("sync", "resolve", "conf_1", "--field", "total=value:" + "9" * 20),
+        ("send", "a.b", "--data", "9" * 20),
+    ],
+)
+def test_a_number_that_nothing_holds_is_sent_as_it_is_and_refused(local, command):
+    result = local(*command)
+    assert (result.exit_code, result.stderr.split()[0]) == (1, "JSON_NUMBER"), result.output
+
+
 def test_an_export_checks_cleanly_and_changes_nothing(local, folder, tmp_path):
     local.ok("apply", str(folder))
     local.ok("export", "--out", str(tmp_path / "out"))

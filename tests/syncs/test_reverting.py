@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -281,7 +282,9 @@ def test_a_record_tells_why_it_looks_so(api: Client, syncing: Syncing) -> None:
     assert (why["changes"][0]["before"]["name"], why["changes"][0]["written"]["name"]) == ("n1", "wrong1")
     assert why["changes"][1]["before"] is None
     assert api("GET", "/sync-jobs/customers/records/%5B1%5D")["key"] == [1]
-    api("GET", "/sync-jobs/customers/records/777", status=404)
+    nothing = "777", "9" * 20, f"[{'9' * 20}]", '"\\ud800"', '{"a": 1}', "[[1]]", "[" * 1500
+    for key in nothing:
+        assert api("GET", f"/sync-jobs/customers/records/{quote(key)}", status=404)["code"] == "NOT_FOUND", key
 
 
 def test_one_record_is_written_again_though_its_row_is_unchanged(api: Client, syncing: Syncing) -> None:
