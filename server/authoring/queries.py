@@ -159,10 +159,13 @@ def versions(tx: Tx, kind: str, name: str, *, before: int | None = None, limit: 
     )
 
 
-def several(tx: Tx, kind: str, names: Sequence[str]) -> dict[str, Held]:
-    """Return live definitions of a kind by name."""
+def several(tx: Tx, kind: str, names: Sequence[str], *, removed: bool = False) -> dict[str, Held]:
+    """Return live definitions of a kind by name, or removed ones."""
     rows = tx.all(
-        f"{_HELD} AND d.removed_at IS NULL AND d.kind = :kind AND d.name = ANY(:names)", kind=kind, names=list(names)
+        f"{_HELD} AND (d.removed_at IS NOT NULL) = :removed AND d.kind = :kind AND d.name = ANY(:names)",
+        kind=kind,
+        names=list(names),
+        removed=removed,
     )
     return {row.name: _read(row) for row in rows}
 

@@ -101,7 +101,10 @@ def _reading(room: Room, store: Store, noun: Noun) -> None:
     @room.arguments(query_of, location="query", unknown=INCLUDE)
     @room.response(200, noun.page)
     def list_resources(query: dict[str, Any]) -> dict[str, Any]:
-        """List by name; filter by `metadata.KEY=VALUE`, where true, false and numbers are those, and quotes make a text."""
+        """List by name; filter by `metadata.KEY=VALUE`, where true, false and numbers are those, and quotes make a text.
+
+        What was removed is listed by its state alone: `archived`.
+        """
         position = paging.after(query, noun.path, str) or [""]
         metadata = _metadata(query)
         with _begin(store) as tx:
@@ -237,7 +240,8 @@ def _page(
         born = queries.born(tx, noun.kind, [each.name for each in held])
         return [_type(each, born[each.name]) for each in held]
     rows: Sequence[Stored[Any]] = repository.page(tx, after=after, limit=limit, metadata=metadata, state=state)
-    definitions = queries.several(tx, noun.kind, [each.aggregate.name for each in rows])
+    names = [each.aggregate.name for each in rows]
+    definitions = queries.several(tx, noun.kind, names, removed=state == "archived")
     return [_declared(each, definitions[each.aggregate.name]) for each in rows if each.aggregate.name in definitions]
 
 

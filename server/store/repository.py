@@ -76,7 +76,10 @@ class Repository(Protocol[A]):
         metadata: Mapping[str, Any] | None = None,
         state: str | None = None,
     ) -> Sequence[Stored[A]]:
-        """Return those after a name, by name, at most `limit`; `metadata` pairs must all be there."""
+        """Return live ones after a name, by name, at most `limit`; `metadata` pairs must all be there.
+
+        With the state `archived` those that were deleted, of each name the newest.
+        """
         ...
 
 
@@ -146,11 +149,13 @@ class SqlRepository(Generic[A]):
         metadata: Mapping[str, Any] | None = None,
         state: str | None = None,
     ) -> Sequence[Stored[A]]:
-        """Return live ones by name."""
+        """Return live ones, or deleted ones, by name."""
+        deleted = "deleted_at IS NOT NULL" if state == "archived" else "deleted_at IS NULL"
         rows = tx.all(
-            f"""SELECT * FROM {self.table} WHERE workspace_id = :workspace_id AND deleted_at IS NULL AND name > :after
+            f"""SELECT DISTINCT ON (name) * FROM {self.table}
+                WHERE workspace_id = :workspace_id AND {deleted} AND name > :after
                 AND metadata @> CAST(:metadata AS jsonb) AND (CAST(:state AS text) IS NULL OR state = :state)
-                ORDER BY name LIMIT :limit""",
+                ORDER BY name, deleted_at DESC LIMIT :limit""",
             after=after,
             limit=limit,
             metadata=write_json(dict(metadata or {})),
@@ -246,7 +251,7 @@ class MemoryRepository(Generic[A]):
             for each in self._stored(tx)
             if each.aggregate.name == name and (each.stamp.deleted_at is not None) == deleted
         ]
-        return max(mine, key=lambda each: each.stamp.updated_at, default=None)
+        return max(reversed(mine), key=lambda each: each.stamp.updated_at, default=None)
 
     def page(
         self,
@@ -257,17 +262,17 @@ class MemoryRepository(Generic[A]):
         metadata: Mapping[str, Any] | None = None,
         state: str | None = None,
     ) -> Sequence[Stored[A]]:
-        """Return live ones by name."""
+        """Return live ones, or deleted ones, by name."""
         wanted = dict(metadata or {}).items()
-        live = [
-            each
-            for each in self._stored(tx)
-            if each.stamp.deleted_at is None
+        found = {
+            each.aggregate.name: each
+            for each in sorted(self._stored(tx), key=lambda each: each.stamp.updated_at)
+            if (each.stamp.deleted_at is not None) == (state == "archived")
             and each.aggregate.name > after
             and all(each.aggregate.metadata.get(key) == value for key, value in wanted)
             and state in (None, each.aggregate.state)
-        ]
-        return sorted(live, key=lambda each: each.aggregate.name)[:limit]
+        }
+        return [found[name] for name in sorted(found)][:limit]
 
     def _keep(self, tx: Tx, aggregate: A, stamp: Stamp) -> None:
         copy = self._copy(aggregate)

@@ -172,6 +172,30 @@ def test_lists_are_filtered_by_state_and_by_every_metadata_pair(kept: Kept, here
     assert names(kept, here, metadata={"team": "'; DROP TABLE webhooks"}) == []
 
 
+def test_what_was_deleted_is_listed_by_its_state_alone(kept: Kept, here: Scope) -> None:
+    put(kept, here, webhook("b", team="it"), webhook("a"), webhook("live"))
+    for each in ("a", "b"):
+        delete(kept, here, each)
+    put(kept, here, webhook("b"))
+    delete(kept, here, "b")
+    assert (names(kept, here), names(kept, here, state="draft")) == (["live"], ["live"])
+    assert names(kept, here, state="archived") == ["a", "b"]
+    assert names(kept, here, state="archived", limit=1) == ["a"]
+    assert names(kept, here, state="archived", after="a") == ["b"]
+    with kept.begin(here) as tx:
+        [_, last] = kept.repository.page(tx, state="archived")
+        newest = kept.repository.find(tx, "b", deleted=True)
+        assert newest is not None
+        assert last.aggregate.id == newest.aggregate.id
+
+
+def delete(kept: Kept, scope: Scope, name: str) -> None:
+    with kept.begin(scope) as tx:
+        found = kept.repository.get(tx, name)
+        found.act("archive")
+        kept.repository.save(tx, found)
+
+
 def test_two_workspaces_cannot_see_or_change_each_other(kept: Kept, two_scopes: tuple[Scope, Scope]) -> None:
     mine, theirs = two_scopes
     put(kept, mine, webhook())

@@ -199,6 +199,24 @@ def test_lists_are_filtered(api: Client, hand: Hand, query: str, found: list[str
     assert names(api("GET", f"/webhooks{query}")) == found
 
 
+def test_what_was_removed_is_found_by_its_state_until_it_is_restored(api: Client, hand: Hand) -> None:
+    hand.apply(*ALL)
+    hand.apply(WAREHOUSE, prune=True)
+    api("POST", "/integrations", HTTP, 201)
+    api("POST", "/webhooks", HOOK, 201)
+    api("DELETE", "/webhooks/to-erp", status=204, match="*")
+    first = api("GET", "/webhooks?state=archived&limit=1")
+    second = api("GET", f"/webhooks?state=archived&limit=1&cursor={first['next']}")
+    assert (names(first) + names(second), second["next"]) == (["orders", "to-erp"], None)
+    [gone] = second["items"]
+    assert (gone["state"], gone["allowed"], gone["definition"]) == ("archived", ["restore"], HOOK)
+    assert names(api("GET", "/webhooks?state=archived&metadata.tier=1")) == ["to-erp"]
+    assert names(api("GET", "/webhooks")) == []
+    api("POST", "/webhooks/to-erp/restore")
+    assert names(api("GET", "/webhooks?state=archived")) == ["orders"]
+    assert [names(api("GET", f"/{each}?state=archived")) for each in ("integrations", "flows", "sync-jobs")] == [[]] * 3
+
+
 @pytest.mark.parametrize(
     "query", ["?stat=active", "?state=on", "?metadata.=1", "?metadata.a=1&metadata.a=2", "?limit=0"]
 )
