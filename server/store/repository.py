@@ -76,10 +76,7 @@ class Repository(Protocol[A]):
         metadata: Mapping[str, Any] | None = None,
         state: str | None = None,
     ) -> Sequence[Stored[A]]:
-        """Return live ones after a name, by name, at most `limit`; `metadata` pairs must all be there.
-
-        With the state `archived` those that were deleted, of each name the newest.
-        """
+        """Return live ones (of the state `archived` deleted ones) after a name, by name; `metadata` pairs must all be there."""
         ...
 
 
