@@ -11,8 +11,8 @@ from server.dashboard import sync_queries
 from server.dashboard.listing import PAGE, argument, back, before, identity, turns
 from server.kernel.errors import NotFound
 from server.kernel.ids import show
+from server.kernel.lifecycle import RUN_BY_HAND
 from server.syncs import run_schemas, runs_api
-from server.syncs.aggregate import RUNNABLE
 from server.syncs.refused import KIND
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.runs import UNDER_WAY, start_run
@@ -71,7 +71,7 @@ def _reading(pages: Blueprint, store: Store) -> None:
         return render_template(
             "dashboard/sync_job.html",
             job=job,
-            runnable=job.state in RUNNABLE,
+            runnable=job.state in RUN_BY_HAND,
             actions=[each for each in job.allowed() if each in ACTIONS and (each, job.state) != ("activate", "draft")],
             runs=shown,
             name=name,

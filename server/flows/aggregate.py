@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from server.kernel.aggregate import DomainEvent
-from server.kernel.errors import Conflict
-from server.kernel.lifecycle import WRONG_STATE, Action, Changed, Created, Declared, Moved
+from server.kernel.lifecycle import Action, Changed, Created, Declared, Moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +121,5 @@ class Flow(Declared):
             Conflict: WRONG_STATE, it is a draft, disabled or archived.
 
         """
-        if self.state not in ("active", "failing", "paused"):
-            raise Conflict(f"flow {self.name} is {self.state}: it cannot run", code=WRONG_STATE, state=self.state)
+        self.must_run()
         self.record(FlowTriggered(user=user, run_id=run_id))

@@ -40,6 +40,17 @@ TRANSITIONS: dict[tuple[State, Action], State] = {
     ("archived", "restore"): "draft",
 }
 
+WAYS_OUT: dict[State, str] = {
+    "draft": "`activate` makes it active",
+    "paused": "`resume` lets it go on",
+    "disabled": "`activate` makes it active again",
+    "archived": "`restore` brings it back as a draft",
+}
+"""What a refusal tells of the action that leads on."""
+
+RUN_BY_HAND: frozenset[State] = frozenset({"active", "failing", "paused"})
+"""A person may start a run of what is in one of these."""
+
 HELD_STATES: frozenset[State] = frozenset({"paused", "disabled"})
 """While what is declared is in one of these, what is owed because of it is kept back; it goes on when it works again."""
 
@@ -119,13 +130,24 @@ class Declared(Aggregate):
 
         """
         if (self.state, action) not in TRANSITIONS:
-            raise Conflict(
-                f"{self.kind} {self.name} is {self.state}: it cannot {action}",
-                code=WRONG_STATE,
-                state=self.state,
-                allowed=self.allowed(),
-            )
+            raise self.refused(f"it cannot {action}")
         self.record(self.moves[action](reason=reason))
+
+    def must_run(self) -> None:
+        """Insist that a person may start a run.
+
+        Raises:
+            Conflict: WRONG_STATE, it is a draft, disabled or archived.
+
+        """
+        if self.state not in RUN_BY_HAND:
+            raise self.refused("it cannot run")
+
+    def refused(self, what: str) -> Conflict:
+        """Make the refusal of what the present state does not allow, with the way out of it."""
+        way = f"; {WAYS_OUT[self.state]}" if self.state in WAYS_OUT else ""
+        message = f"{self.kind.replace('_', ' ')} {self.name} is {self.state}: {what}{way}"
+        return Conflict(message, code=WRONG_STATE, state=self.state, allowed=self.allowed())
 
     def allowed(self) -> list[Action]:
         """Return the actions that the present state allows."""

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from server.kernel.aggregate import DomainEvent
-from server.kernel.errors import Conflict
-from server.kernel.lifecycle import WRONG_STATE, Action, Changed, Created, Declared, Moved, State
+from server.kernel.lifecycle import Action, Changed, Created, Declared, Moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHOWN_CONFLICTS = 100
-RUNNABLE: frozenset[State] = frozenset({"active", "failing", "paused"})
-"""A person may start a run in one of these: a paused one runs by hand, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +154,10 @@ class SyncJob(Declared):
         """Note that a person started a run.
 
         Raises:
-            Conflict: WRONG_STATE, it is in none of the states `RUNNABLE`.
+            Conflict: WRONG_STATE, it is a draft, disabled or archived.
 
         """
-        if self.state not in RUNNABLE:
-            raise Conflict(f"sync job {self.name} is {self.state}: it cannot run", code=WRONG_STATE, state=self.state)
+        self.must_run()
         self.record(SyncJobTriggered(user=user, run_id=run_id))
 
     def note_schema(self, run_id: str, *, added: dict[str, str], lost: list[str], changed: dict[str, str]) -> None:

@@ -127,7 +127,14 @@ def start_run(
     options: Mapping[str, Any] | None = None,
     version: int | None = None,
 ) -> UUID:
-    """Start a run of a job, by its present definition or by `version`, in the transaction of what caused it; return its id."""
+    """Start a run of a job, by its present definition or by `version`, in the transaction of what caused it; return its id.
+
+    Raises:
+        Conflict: WRONG_STATE, the job is a draft or disabled; what one has written can be put back all the same.
+
+    """
+    if kind != "revert":
+        job.must_run()
     run = NewRun(
         id=new_uuid(),
         workspace_id=tx.scope.workspace_id,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from server.kernel.aggregate import DomainEvent
-from server.kernel.errors import Conflict
-from server.kernel.lifecycle import WRONG_STATE, Action, Changed, Created, Declared, Moved
+from server.kernel.lifecycle import Action, Changed, Created, Declared, Moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +123,7 @@ class Webhook(Declared):
 
         """
         if self.state in ("draft", "archived"):
-            raise Conflict(
-                f"webhook {self.name} is {self.state}: it sends nothing", code=WRONG_STATE, allowed=self.allowed()
-            )
+            raise self.refused("it sends nothing")
         concrete = [pattern for pattern in self.body.get("events", []) if "*" not in pattern]
         type_ = concrete[0] if concrete else "webhook.test"
         self.record(WebhookTriggered(user=user, event_id=event_id, event_type=type_))

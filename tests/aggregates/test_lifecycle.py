@@ -65,7 +65,13 @@ def test_each_move_outside_the_table_is_refused_and_records_nothing(
         aggregate.act(action)
     assert refused.value.failure.code == "WRONG_STATE"
     assert refused.value.details == {"state": state, "allowed": [each for at, each in TRANSITIONS if at == state]}
+    assert all(f"`{way}`" in refused.value.message for way in ("activate", "resume", "restore") if leads_on(state, way))
     assert (aggregate.state, aggregate.version) == (state, before)
+
+
+def leads_on(state: State, way: Action) -> bool:
+    """Say whether a person gets what is in a state going by that action."""
+    return (state, way) in TRANSITIONS
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,6 +146,7 @@ def test_a_sync_job_that_is_not_at_work_is_not_run_by_hand(state: State) -> None
     with pytest.raises(Conflict) as refused:
         job.trigger("user:anna", "run_1")
     assert refused.value.code == "WRONG_STATE"
+    assert refused.value.message.startswith(f"sync job orders is {state}: it cannot run; `")
 
 
 STEPS = st.lists(st.one_of(st.sampled_from([*get_args(Action), "trigger"]), st.dictionaries(st.text(), st.integers())))

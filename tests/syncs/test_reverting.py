@@ -216,6 +216,21 @@ def reconcile(api: Client, syncing: Syncing, **body: Any) -> Any:
     return work(syncing)
 
 
+def test_a_job_that_may_not_run_is_not_compared_or_replayed_but_what_it_wrote_is_put_back(
+    api: Client, syncing: Syncing
+) -> None:
+    _, second = two_runs(syncing)
+    with syncing.product.tx() as tx:
+        job = SYNC_JOBS.get(tx, "customers")
+        job.act("disable")
+        SYNC_JOBS.save(tx, job)
+    for path in ("reconcile", "records/1/replay"):
+        refused = api("POST", f"/sync-jobs/customers/{path}", {} if path == "reconcile" else None, status=409)
+        assert (refused["code"], "`activate`" in refused["detail"]) == ("WRONG_STATE", True)
+    assert syncing.product.rows("SELECT 1 FROM sync_runs WHERE state = 'queued'") == []
+    assert revert(api, syncing, second).state == "succeeded"
+
+
 def test_source_and_target_are_compared_and_repaired(api: Client, syncing: Syncing) -> None:
     syncing.job(target={**BODY["target"], "delete": DELETE})
     for number in range(30):

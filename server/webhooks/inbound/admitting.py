@@ -11,7 +11,7 @@ from server.events.envelope import to_json
 from server.kernel.clock import rfc3339
 from server.kernel.errors import Conflict, Invalid, NotFound, code
 from server.kernel.ids import new_uuid
-from server.kernel.lifecycle import HELD_STATES, WRONG_STATE
+from server.kernel.lifecycle import HELD_STATES, WAYS_OUT, WRONG_STATE
 from server.webhooks.inbound import storing
 from server.webhooks.inbound.answers import headers_of
 from server.webhooks.inbound.deduping import key_of
@@ -87,7 +87,8 @@ class Admitting:
         if view.format not in (None, "json"):
             raise Invalid(f"{webhook} takes bodies in {view.format}", code=ADMIT_REFUSED, source="inbound")
         if row.state == "draft":
-            raise Conflict(f"webhook {webhook} is a draft: it takes nothing", code=WRONG_STATE, allowed=["activate"])
+            message = f"webhook {webhook} is draft: it takes nothing; {WAYS_OUT['draft']}"
+            raise Conflict(message, code=WRONG_STATE, allowed=["activate"])
         asked = self._asked(tx, row, view, offered, BY_HAND)
         [admitted] = self._put(tx, [replace(asked, key=None, sync=False)])
         return admitted.request_id
