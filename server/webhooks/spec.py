@@ -93,7 +93,10 @@ OUTBOUND = Kind(
             ),
             Field("timeout", Duration("100ms", "5m"), "How long one try may take in all.", default=DEFAULT_TIMEOUT),
             Field(
-                "expires", Duration("1s", "30d"), "After that a delivery is not tried again.", default=DEFAULT_EXPIRES
+                "expires",
+                Duration("1s", "30d"),
+                "After that a delivery is not tried again; a person's retry gives it as long once more.",
+                default=DEFAULT_EXPIRES,
             ),
             Field("max_in_flight", Integer(1, 1000), "Requests under way at the same time.", default=DEFAULT_IN_FLIGHT),
             Field("map", MapValue(PLACE), "What is sent, made of the event; see the mapping language."),

@@ -9,10 +9,11 @@ from server.events.envelope import NewEvent, to_json
 from server.kernel.errors import Conflict, NotFound, code
 from server.kernel.ids import new_uuid, show
 from server.kernel.lifecycle import HELD_STATES
+from server.kernel.policies import parse_duration
 from server.queue import claims, dead_letters
 from server.webhooks import ordering, queries
 from server.webhooks.ordering import Ended
-from server.webhooks.outbound import webhook_of
+from server.webhooks.outbound import DEFAULT_EXPIRES, webhook_of
 from server.webhooks.owing import message_id
 
 if TYPE_CHECKING:
@@ -82,17 +83,21 @@ class Reopening:
         keys = _keys_of(tx, refs)
         if keys:  # the counter of a key that nobody used for long is gone: it comes back as the key's lock
             ordering.count_up(tx.conn, tx.scope.workspace_id, dict.fromkeys(keys, 0))
+        expires = _expiries(tx, refs)
         rows = tx.all(
             """UPDATE deliveries d
                SET state = CASE WHEN w.state IN ('paused', 'disabled') THEN 'held' ELSE 'pending' END,
                    attempts_before = attempts, finished_at = NULL, reason = 'retried',
                    order_no = CASE WHEN d.state = 'dead' THEN d.order_no END,
-                   expires_at = now() + (d.expires_at - d.created_at)
+                   expires_at = now() + e.seconds * interval '1 second'
                FROM webhooks w
+               JOIN unnest(CAST(:webhooks AS uuid[]), CAST(:seconds AS float[])) AS e(id, seconds) ON e.id = w.id
                WHERE d.workspace_id = :workspace_id AND d.id = ANY(:refs) AND w.id = d.webhook_id
                RETURNING d.id, d.webhook_id, d.state, coalesce(CAST(w.body ->> 'max_in_flight' AS int), :most) AS most,
                          w.body ->> 'priority' AS priority""",
             refs=list(refs),
+            webhooks=list(expires),
+            seconds=list(expires.values()),
             most=claims.LANE_LIMIT,
         )
         work = [
@@ -136,6 +141,18 @@ def _keys_of(tx: Tx, refs: Sequence[UUID]) -> list[ordering.Key]:
         refs=list(refs),
     )
     return [(row.webhook_id, row.order_key) for row in rows]
+
+
+def _expiries(tx: Tx, refs: Sequence[UUID]) -> dict[UUID, float]:
+    """Return the `expires` in seconds of the webhooks of deliveries, as they are defined now."""
+    rows = tx.all(
+        """SELECT DISTINCT w.id, coalesce(w.body ->> 'expires', :default) AS expires
+           FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+           WHERE d.workspace_id = :workspace_id AND d.id = ANY(:refs)""",
+        refs=list(refs),
+        default=DEFAULT_EXPIRES,
+    )
+    return {row.id: parse_duration(row.expires) for row in rows}
 
 
 def retry(tx: Tx, reopening: Reopening, delivery_id: UUID) -> None:

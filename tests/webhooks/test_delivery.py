@@ -269,6 +269,26 @@ def test_a_delivery_that_is_over_its_time_is_a_dead_letter(product: Product, rec
     assert receiver.hits == []
 
 
+@pytest.mark.parametrize("expires", [None, "1h", "2h"])
+def test_however_old_a_delivery_is_a_retry_gives_it_the_expiry_of_its_webhook(
+    product: Product, expires: str | None
+) -> None:
+    product.webhook("hook", "http://127.0.0.1:9/", **({"expires": expires} if expires else {}))
+    product.publish({})
+    [delivery] = deliveries(product)
+    for state in ("dead", "delivered", "dead"):
+        with product.core.engine.engine.begin() as conn:
+            conn.exec_driver_sql(
+                """UPDATE deliveries SET state = %s, created_at = created_at - interval '1 day',
+                   expires_at = expires_at - interval '1 day'""",
+                (state,),
+            )
+        assert product.client().post(f"/api/v1/deliveries/{delivery['id']}/retry").status_code == 202
+        [row] = product.rows("SELECT extract(epoch FROM expires_at - now()) AS seconds FROM deliveries")
+        whole = {None: 5 * 86_400, "1h": 3600, "2h": 7200}[expires]
+        assert whole - 60 < row.seconds <= whole
+
+
 def test_poison_that_kills_workers_again_and_again_is_given_up(product: Product, receiver: Receiver) -> None:
     product.webhook("hook", receiver.url)
     product.publish({})
