@@ -71,5 +71,5 @@ def attempts(shell: Shell, id_: str, paging: Paging) -> None:
 @click.argument("id_", metavar="ID")
 @asks
 def retry(shell: Shell, id_: str) -> None:
-    """Try a delivery again now, with the same webhook-id; its order is waived."""
+    """Try a delivery again, with the same webhook-id: a dead one in its order, one that has ended otherwise beside it."""
     shell.show(shell.rest.post(path_of("deliveries", id_, "retry")))

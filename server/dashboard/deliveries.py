@@ -71,6 +71,7 @@ def add(pages: Blueprint, store: Store, reopening: Reopening) -> None:
             attempts=[reading.show_attempt(each) for each in reversed(tries)],
             letter_id=show("dead", letter.id) if letter else None,
             webhook_held=row.webhook_state in HELD_STATES,
+            waits=reading.waits(row),
         )
 
     @pages.post("/deliveries/<delivery_id>/retry")

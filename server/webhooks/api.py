@@ -109,7 +109,10 @@ def _deliveries(room: Room, store: Store, reopening: Reopening) -> None:
     @requires("deliveries:retry")
     @room.response(202, schemas.DeliverySchema)
     def retry_delivery(delivery_id: str) -> Response:
-        """Try a delivery again now: the same `webhook-id`, a new round of the schedule; its order is waived."""
+        """Try a delivery again now: the same `webhook-id`, a new round of the schedule.
+
+        With an order, a dead one waits for its turn, and one that has ended otherwise goes out beside it.
+        """
         with store.begin(current.scope(), current.cause()) as tx:
             usecases.retry(tx, reopening, _id("dlv", delivery_id))
             return remember(tx, answer(schemas.DeliverySchema, _delivery(tx, delivery_id), 202))

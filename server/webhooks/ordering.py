@@ -6,7 +6,7 @@ The lock comes before the rows of the key's waiting deliveries; leased rows may 
 
 A dead head, by the webhook's `on_stuck`: `block` holds the key; `park` too, and turns the rest into held ones (reason
 `parked`) until the head ends or the webhook is resumed; `skip` lets the next go. Who gives up a place in the order, as
-skipped heads do, keeps its `order_key` and has no `order_no`.
+skipped heads do, keeps its `order_key` and has no `order_no`. A dead one that is retried waits in its place, if it has one.
 """
 
 from __future__ import annotations
@@ -57,13 +57,12 @@ _WAKE_HEADS = f"""
 WITH head AS MATERIALIZED ({_HEADS}), unparked AS (
   UPDATE deliveries d SET state = 'pending', reason = NULL FROM head
   WHERE d.id = head.id AND head.state = 'held' AND head.reason = '{PARKED}'
-  RETURNING head.webhook_id, head.order_key
 ), woken AS (
   UPDATE due SET due_at = now() FROM head
   WHERE due.kind = 'delivery' AND due.ref = head.id AND due.due_at = 'infinity'
     AND (head.state = 'pending' OR (head.state = 'held' AND head.reason = '{PARKED}'))
 )
-TABLE unparked
+SELECT webhook_id, order_key, id, state FROM head WHERE state = 'dead' OR (state = 'held' AND reason = '{PARKED}')
 """
 _UNPARK = f"""
 UPDATE deliveries d SET state = 'pending', reason = NULL FROM (
@@ -91,7 +90,7 @@ UPDATE deliveries d SET state = 'held', reason = '{PARKED}' FROM (
       AND r.order_no > head.order_no
     ORDER BY r.order_no LIMIT {AT_ONCE}
   ) AS rest
-  WHERE head.id = ANY(%(ids)s::uuid[]) AND head.state = 'dead' AND head.order_no IS NOT NULL
+  WHERE head.id = ANY(%(ids)s::uuid[])
 ) AS stuck WHERE d.id = stuck.id
 """
 _DEAD_HEADS = f"""
@@ -134,10 +133,17 @@ def lock_keys(conn: Connection, keys: Iterable[Key]) -> None:
 
 
 def wake_heads(conn: Connection, keys: Iterable[Key]) -> None:
-    """Make the oldest unfinished delivery of each key due, if it may go, and take its rest out of parking with it."""
-    unparked = conn.exec_driver_sql(_WAKE_HEADS, _keys(sorted(set(keys)))).all()
+    """Make the oldest unfinished delivery of each key due, if it may go, and take its rest out of parking with it.
+
+    Where it is dead, the rest waits or is parked. The caller holds the lock.
+    """
+    heads = conn.exec_driver_sql(_WAKE_HEADS, _keys(sorted(set(keys)))).all()
+    unparked = [(row.webhook_id, row.order_key) for row in heads if row.state != "dead"]
     if unparked:
-        conn.exec_driver_sql(_UNPARK, _keys([(row.webhook_id, row.order_key) for row in unparked]))
+        conn.exec_driver_sql(_UNPARK, _keys(unparked))
+    stuck = [row.id for row in heads if row.state == "dead"]
+    if stuck:
+        conn.exec_driver_sql(_PARK, {"ids": stuck})
 
 
 def after(conn: Connection, outcomes: Sequence[Outcome]) -> None:
@@ -164,9 +170,7 @@ def ended(conn: Connection, gone: Sequence[Ended]) -> None:
     lock_keys(conn, keys)
     dead = [each for each in gone if each.reason is not None]
     if dead:
-        ids = [each.id for each in dead]
-        conn.exec_driver_sql(_LEAVE, {"ids": ids, "reasons": [each.reason for each in dead]})
-        conn.exec_driver_sql(_PARK, {"ids": ids})
+        conn.exec_driver_sql(_LEAVE, {"ids": [each.id for each in dead], "reasons": [each.reason for each in dead]})
     wake_heads(conn, keys)
 
 

@@ -74,6 +74,11 @@ def delivery(tx: Tx, identity: UUID) -> Row[Any] | None:
     return tx.one(f"{_DELIVERY} AND d.id = :id", id=identity)
 
 
+def waits(row: Row[Any]) -> bool:
+    """Tell whether the turn of a delivery in its order has not come."""
+    return row.order_no is not None and row.state in ("pending", "held") and row.due_at is None
+
+
 def attempts(tx: Tx, delivery_id: UUID, *, after: int, limit: int) -> Sequence[Row[Any]]:
     """Return the attempts of a delivery, first try first."""
     return tx.all(

@@ -11,7 +11,7 @@ from server.kernel.ids import new_uuid, show
 from server.kernel.lifecycle import HELD_STATES
 from server.kernel.policies import parse_duration
 from server.queue import claims, dead_letters
-from server.webhooks import ordering, queries
+from server.webhooks import ordering, queries, reading
 from server.webhooks.ordering import Ended
 from server.webhooks.outbound import DEFAULT_EXPIRES, webhook_of
 from server.webhooks.owing import message_id
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from server.webhooks.owing import Owing
 
 DELIVERY_HELD = code("DELIVERY_HELD", "The webhook is paused or disabled; resume it, and its deliveries go out.")
+
+DELIVERY_WAITS = code(
+    "DELIVERY_WAITS",
+    "Its turn in its order has not come: retry or discard what stands before it, or resume what rests.",
+)
 
 WEBHOOK_INBOUND = code("WEBHOOK_INBOUND", "An inbound webhook sends nothing: POST /api/v1/webhooks/{name}/requests.")
 
@@ -70,15 +75,15 @@ def trigger(
 
 
 class Reopening:
-    """Implements `queue.dead_letters.Reopen` for deliveries: same message id, a new round of tries, order waived."""
+    """Implements `queue.dead_letters.Reopen` for deliveries: same message id, a new round of tries."""
 
     def __init__(self, hint: Callable[[], None]) -> None:
         self.hint = hint
 
     def reopen(self, tx: Tx, refs: Sequence[UUID]) -> None:
-        """Make deliveries due now with a new schedule and a new expiry; those of a held webhook are held.
+        """Make deliveries due with a new schedule and a new expiry; those of a held webhook are held.
 
-        A dead one goes on in its place of the order; one that had ended otherwise, or waited, goes out beside it.
+        A dead one goes on in its place of the order, when its turn comes; one that has none any more goes now, beside it.
         """
         keys = _keys_of(tx, refs)
         if keys:  # the counter of a key that nobody used for long is gone: it comes back as the key's lock
@@ -92,8 +97,9 @@ class Reopening:
                    expires_at = now() + e.seconds * interval '1 second'
                FROM webhooks w
                JOIN unnest(CAST(:webhooks AS uuid[]), CAST(:seconds AS float[])) AS e(id, seconds) ON e.id = w.id
-               WHERE d.workspace_id = :workspace_id AND d.id = ANY(:refs) AND w.id = d.webhook_id
-               RETURNING d.id, d.webhook_id, d.state, coalesce(CAST(w.body ->> 'max_in_flight' AS int), :most) AS most,
+               WHERE d.workspace_id = :workspace_id AND d.id = ANY(:refs) AND d.state <> 'pending' AND w.id = d.webhook_id
+               RETURNING d.id, d.webhook_id, d.state, d.order_no,
+                         coalesce(CAST(w.body ->> 'max_in_flight' AS int), :most) AS most,
                          w.body ->> 'priority' AS priority""",
             refs=list(refs),
             webhooks=list(expires),
@@ -105,13 +111,15 @@ class Reopening:
                 row.id,
                 tx.scope.workspace_id,
                 row.webhook_id,
-                "infinity" if row.state == "held" else None,
+                "infinity" if row.state == "held" or row.order_no is not None else None,
                 row.most,
                 claims.PRIORITIES.get(row.priority, claims.NORMAL),
             )
             for row in rows
         ]
         claims.add(tx.conn, queries.KIND, work)
+        if keys:
+            ordering.wake_heads(tx.conn, keys)
         tx.after_commit("hint", self.hint)
 
     def discard(self, tx: Tx, refs: Sequence[UUID]) -> None:
@@ -156,22 +164,23 @@ def _expiries(tx: Tx, refs: Sequence[UUID]) -> dict[UUID, float]:
 
 
 def retry(tx: Tx, reopening: Reopening, delivery_id: UUID) -> None:
-    """Try one delivery again now, whatever became of it: the same message id, so the receiver can tell.
+    """Try one delivery again, whatever became of it: the same message id, so the receiver can tell.
 
     Raises:
         NotFound: no such delivery here.
-        Conflict: DELIVERY_HELD, its webhook is paused or disabled.
+        Conflict: DELIVERY_HELD, its webhook is paused or disabled; DELIVERY_WAITS, it is not its turn yet.
 
     """
-    row = tx.one(
-        """SELECT d.state, w.state AS webhook_state FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-           WHERE d.workspace_id = :workspace_id AND d.id = :id""",
-        id=delivery_id,
-    )
+    ordering.lock_keys(tx.conn, _keys_of(tx, [delivery_id]))
+    row = reading.delivery(tx, delivery_id)
     if row is None:
         raise NotFound("no such delivery here")
     if row.webhook_state in HELD_STATES:
         raise Conflict("its webhook is paused or disabled; resume it first", code=DELIVERY_HELD)
+    if reading.waits(row):
+        raise Conflict(
+            "its turn in its order has not come; retry or discard what stands before it", code=DELIVERY_WAITS
+        )
     if row.state == "pending":
         # Only the pause is cut short: whoever holds a lease on it keeps it.
         tx.run(

@@ -152,6 +152,17 @@ def test_all_dead_letters_of_one_webhook_are_retried(
     assert operator.post("/dead-letters/retry-all", data=forms(page)["/sign-out"]).status_code == 422
 
 
+def test_a_delivery_whose_turn_has_not_come_cannot_be_retried(product: Product, operator: FlaskClient) -> None:
+    product.webhook("orders", "http://127.0.0.1:9/", order_by="data.key")
+    product.publish({"key": "a"}, {"key": "a"})
+    path = delivery_path(operator)
+    page = operator.get(path)
+    assert "waits for its turn" in page.text
+    assert 'disabled aria-describedby="why-waiting"' in page.text
+    answer = operator.post(f"{path}/retry", data=forms(page)[f"{path}/retry"])
+    assert (answer.status_code, "DELIVERY_WAITS" in answer.text) == (409, True)
+
+
 def test_a_webhook_is_paused_and_resumed(product: Product, operator: FlaskClient, receiver: Receiver) -> None:
     product.webhook("orders", receiver.url)
     page = press(operator, operator.get("/webhooks"), "/webhooks/orders/pause")

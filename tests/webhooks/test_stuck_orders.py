@@ -36,6 +36,7 @@ def key_of(product: Product, receiver: Receiver, policy: str, count: int = 4, de
     """Make a webhook, and events 0 … count-1 of one key, of which one is refused."""
     receiver.answer = refusing(dead)
     product.webhook("hook", receiver.url, order_by="data.key", on_stuck=policy)
+    product.settle()  # its activation releases what is parked
     product.publish(*[{"key": "a", "n": n} for n in range(count)])
 
 
@@ -285,6 +286,7 @@ def test_keys_of_two_workspaces_with_the_same_names_do_not_meet(product: Product
     receiver.answer = lambda hit: Answer(400 if hit.path == "/mine" else 204)
     product.webhook("hook", receiver.url + "/mine", order_by="data.key", on_stuck="park")
     product.webhook("hook", receiver.url + "/theirs", other, order_by="data.key", on_stuck="park")
+    product.settle()
     for n in range(3):
         product.publish({"key": "a", "n": n})
         product.publish({"key": "a", "n": n}, scope=other)
