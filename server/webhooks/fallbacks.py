@@ -1,8 +1,9 @@
 """What is called instead, once a delivery's tries are used up or its time is over: durable, with tries of its own.
 
 The fallback is owed in the transaction that makes the delivery a dead letter, and is due work like any other. Its call has a
-key made of the message id, so that it is done once, whoever dies. When it succeeds, the delivery is discarded with the reason
-`fallback` and its dead letter is resolved as `fallback`; when it fails for good, the dead letter stays open and tells both.
+key made of the message id and the dead letter, so that it is done once for each, whoever dies: what is retried by a person and lost
+again calls anew. When it succeeds, the delivery is discarded with the reason `fallback` and its dead letter is resolved as
+`fallback`; when it fails for good, the dead letter stays open and tells both.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from server.events.routes import routes_version
 from server.events.upcasting import Ladders
 from server.integrations.holding import Holding
 from server.kernel.errors import Conflict, CrossdockError, Failure, Postponed, Retryable, Unavailable
+from server.kernel.ids import show
 from server.queue import claims, dead_letters
 from server.store import Cause
 from server.store.scopes import scope_of
@@ -59,8 +61,10 @@ WHERE d.id = ANY(%(ids)s::uuid[]) AND w.body -> 'fallback' IS NOT NULL
 """
 _LOAD = """
 SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d.order_key, w.name AS webhook, w.body,
-       extract(epoch FROM now() - d.finished_at)::float AS waited
-FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.id = ANY(%(ids)s::uuid[])
+       l.id AS letter, extract(epoch FROM now() - d.finished_at)::float AS waited
+FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+JOIN dead_letters l ON l.ref = d.id AND l.kind = 'delivery' AND l.resolved_at IS NULL
+WHERE d.id = ANY(%(ids)s::uuid[])
 """
 _TOLD = "jsonb_set(coalesce(error, '{\"details\": {}}'), '{details,fallback}', CAST(:told AS jsonb))"
 
@@ -167,7 +171,7 @@ class _One:
                 ladder = self.parts.ladders.of(tx.conn, scope.workspace_id, routes_version(tx), self.event.type)
                 event = asked_for(webhook_of(self.row.body), self.event, ladder)
                 made = self.fallback.compiled.run({"event": event.view(), "data": from_json(event.data)})
-            key = f"{self.row.message_id}:fallback"
+            key = f"{self.row.message_id}:fallback:{show('dead', self.row.letter)}"
             call = self.parts.making.named(tx, integration, operation, made, key=key)
         return call.at_try(self.claim.claims - 1)
 

@@ -14,7 +14,7 @@ from server.documents.reading import File
 from server.integrations.aggregate import Integration
 from server.integrations.plugins import discover
 from server.integrations.spec import plugin_facts
-from server.kernel.ids import new_uuid
+from server.kernel.ids import new_uuid, show
 from server.store.repository import SqlRepository
 from server.webhooks import usecases
 from tests.support.product import until
@@ -61,7 +61,8 @@ def test_a_delivery_that_is_exhausted_goes_another_way(product: Product, receive
     row = the_delivery(product)
     message = product.rows("SELECT message_id FROM deliveries")[0].message_id
     assert (hit.path, hit.body) == ("/lost", b'{"order": 7, "of": "order.created"}')
-    assert hit.headers["idempotency-key"] == f"{message}:fallback"
+    lost = show("dead", product.rows("SELECT id FROM dead_letters")[0].id)
+    assert hit.headers["idempotency-key"] == f"{message}:fallback:{lost}"
     assert (
         hit.headers["x-correlation-id"]
         == product.rows("SELECT correlation_id FROM events WHERE type = 'order.created'")[0].correlation_id
@@ -104,6 +105,26 @@ def test_a_fallback_that_fails_leaves_the_dead_letter_with_both_errors(
             "failed",
             code,
         )
+
+
+@pytest.mark.parametrize("path", ["/dead-letters/{letter}/retry", "/deliveries/{delivery}/retry", "/replays"])
+def test_what_a_person_tries_anew_and_is_lost_again_calls_its_fallback_anew(
+    product: Product, receiver: Receiver, other: Receiver, path: str
+) -> None:
+    declare(product, receiver, other)
+    other.answers = [Answer(404), Answer(503)]
+    product.publish({"n": 1})
+    with product.worker():
+        until(lambda: (the_delivery(product).error or {}).get("details", {}).get("fallback"))
+        [letter] = product.rows("SELECT id, ref FROM dead_letters")
+        names = {"letter": show("dead", letter.id), "delivery": show("dlv", letter.ref)}
+        asked = {"filter": {"deliveries": [names["delivery"]]}} if path == "/replays" else None
+        answer = product.client().post(f"/api/v1{path.format(**names)}", json=asked)
+        assert answer.status_code == 202, answer.json
+        until(lambda: product.rows("SELECT 1 FROM deliveries WHERE reason = 'fallback'"))
+    keys = [hit.headers["idempotency-key"] for hit in other.hits]
+    assert len(keys) == 3
+    assert keys[1] == keys[2] != keys[0]
 
 
 @pytest.mark.parametrize("status", [400, 410])
