@@ -12,7 +12,7 @@ from server.kernel.errors import Failure
 from server.queue import dead_letters
 from server.queue.dead_letters import DeadLetter
 from server.store.values import write_json
-from server.webhooks import ordering, queries
+from server.webhooks import fallbacks, ordering, queries
 from server.webhooks.ordering import Ended
 from server.webhooks.outcomes import DELIVERY_EXPIRED
 from server.webhooks.queries import KIND
@@ -73,6 +73,7 @@ def _expire(conn: Connection, find: str, most: int, message: str) -> int:
     tried = [row.id for row in rows if row.attempts]
     times = queries.attempt_times(conn, tried) if tried else {}
     dead_letters.add(conn, [_letter(row, failure, times.get(row.id)) for row in rows])
+    fallbacks.owe(conn, {row.id: "expired" for row in rows})
     return len(rows)
 
 

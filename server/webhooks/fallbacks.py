@@ -31,7 +31,8 @@ from server.webhooks.outcomes import DELIVERY_POISON, POISON_CLAIMS
 from server.webhooks.rendering import asked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
+    from uuid import UUID
 
     from sqlalchemy.engine import Connection, Row
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from server.integrations.making import Making
     from server.queue.claims import Claim
     from server.store import Scope, Store
-    from server.webhooks.queries import Outcome
     from server.webhooks.usecases import Reopening
 
 log = structlog.get_logger("crossdock.webhooks")
@@ -57,7 +57,7 @@ _LEAST_PAUSE = 0.05
 
 _WHICH = """
 SELECT d.id, d.workspace_id, d.webhook_id FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-WHERE d.id = ANY(%(ids)s::uuid[]) AND w.body -> 'fallback' IS NOT NULL
+WHERE d.id = ANY(%(ids)s::uuid[]) AND w.body -> 'fallback' IS NOT NULL AND w.state <> 'archived'
 """
 _LOAD = """
 SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d.order_key, w.name AS webhook, w.body,
@@ -69,9 +69,9 @@ WHERE d.id = ANY(%(ids)s::uuid[])
 _TOLD = "jsonb_set(coalesce(error, '{\"details\": {}}'), '{details,fallback}', CAST(:told AS jsonb))"
 
 
-def owe(conn: Connection, lost: Sequence[Outcome]) -> None:
-    """Owe the fallbacks of deliveries that have just become dead letters, where their webhooks have one."""
-    ids = [each.claim.ref for each in lost if each.reason in FOR]
+def owe(conn: Connection, lost: Mapping[UUID, str | None]) -> None:
+    """Owe the fallbacks of deliveries that have just become dead letters, for their reasons, where their webhooks have one."""
+    ids = [identity for identity, reason in lost.items() if reason in FOR]
     if ids:
         rows = conn.exec_driver_sql(_WHICH, {"ids": ids}).all()
         work = [claims.Due(row.id, row.workspace_id, row.webhook_id, lane_limit=OF_A_WEBHOOK) for row in rows]

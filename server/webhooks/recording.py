@@ -136,7 +136,7 @@ def record(store: Store, worker: str, batch: Sequence[Outcome], jobs: Mapping[UU
             times = queries.attempt_times(conn, [each.claim.ref for each in lost_ones])
             adapters = _adapters(conn, {each.claim.lane for each in lost_ones})
             dead_letters.add(conn, [_letter(each, jobs[each.claim.ref], times, adapters) for each in lost_ones])
-            fallbacks.owe(conn, lost_ones)
+            fallbacks.owe(conn, {each.claim.ref: each.reason for each in lost_ones})
     return won
 
 

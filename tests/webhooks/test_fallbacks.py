@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from server.integrations.aggregate import Integration
 from server.integrations.plugins import discover
 from server.integrations.spec import plugin_facts
 from server.kernel.ids import new_uuid, show
+from server.operations import retention
 from server.store.repository import SqlRepository
 from server.webhooks import usecases
 from tests.support.product import until
@@ -105,6 +107,61 @@ def test_a_fallback_that_fails_leaves_the_dead_letter_with_both_errors(
             "failed",
             code,
         )
+
+
+@pytest.mark.parametrize("waits", ["in order", "parked", "paused"])
+def test_what_expires_without_being_tried_goes_another_way(
+    product: Product, receiver: Receiver, other: Receiver, waits: str
+) -> None:
+    declare(product, receiver, other, order_by="data.key", on_stuck="park" if waits == "parked" else "block")
+    product.settle()
+    if waits == "paused":
+        product.act("hook", "pause")
+    product.publish(*[{"n": n, "key": "a"} for n in range(3)])
+    state = "held" if waits == "parked" else None
+    with product.core.engine.engine.begin() as conn:
+        conn.execute(text("UPDATE due SET due_at = 'infinity' WHERE kind = 'delivery'"))
+        conn.execute(
+            text(
+                "UPDATE deliveries SET expires_at = now() - interval '1 second', state = coalesce(:state, state), reason = :reason"
+            ),
+            {"state": state, "reason": state and "parked"},
+        )
+    assert retention.expire_waiting(product.core.engine) + retention.expire_held(product.core.engine) == 3
+    with product.worker():
+        until(lambda: product.states() == {"discarded": 3})
+    assert sorted(json.loads(hit.body)["order"] for hit in other.hits) == [0, 1, 2]
+    assert {row.resolution for row in product.rows("SELECT resolution FROM dead_letters")} == {"fallback"}
+
+
+def test_one_that_expires_again_without_a_try_has_its_fallback_called_again(
+    product: Product, receiver: Receiver, other: Receiver
+) -> None:
+    declare(product, receiver, other, order_by="data.key")
+    other.answers = [Answer(404)]
+    product.publish({"n": 1, "key": "a"})
+    for state in ("dead", "discarded"):
+        with product.core.engine.engine.begin() as conn:
+            conn.execute(text("UPDATE due SET due_at = 'infinity' WHERE kind = 'delivery'"))
+            conn.execute(text("UPDATE deliveries SET expires_at = now() - interval '1 second'"))
+        assert retention.expire_waiting(product.core.engine) == 1
+        with product.worker():
+            until(lambda: not product.rows("SELECT 1 FROM due WHERE kind = 'fallback'"))
+        assert product.states() == {state: 1}
+        if state == "dead":
+            product.client().post("/api/v1/dead-letters/retry", json={"owner": "webhook/hook"})
+    assert (len(other.hits), receiver.hits) == (2, [])
+
+
+def test_a_removed_webhook_owes_no_fallback(product: Product, receiver: Receiver, other: Receiver) -> None:
+    declare(product, receiver, other)
+    product.act("hook", "pause")
+    product.publish({"n": 1})
+    product.act("hook", "archive")
+    with product.core.engine.engine.begin() as conn:
+        conn.execute(text("UPDATE deliveries SET expires_at = now() - interval '1 second'"))
+    assert retention.expire_held(product.core.engine) == 1
+    assert product.rows("SELECT 1 FROM due WHERE kind = 'fallback'") == []
 
 
 @pytest.mark.parametrize("path", ["/dead-letters/{letter}/retry", "/deliveries/{delivery}/retry", "/replays"])
