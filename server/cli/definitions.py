@@ -87,7 +87,7 @@ def plan(shell: Shell, paths: Sequence[Path], prune: bool, origin: str | None, o
 def apply(shell: Shell, paths: Sequence[Path], prune: bool, origin: str | None) -> Exit:
     """Make the workspace hold these definitions, all in one transaction.
 
-    PATHS are folders and files, or one plan that `crossdock plan --out` wrote: it is refused when the workspace has
+    PATHS are folders and files, or one plan that `crossdock plan --out FILE` wrote: it is refused when the workspace has
     changed since.
     """
     planned = _read_plan(paths)

@@ -12,6 +12,7 @@ from server.cli.client import path_of
 from server.cli.exits import Exit
 from server.cli.output import cell, details, note, say, table, working
 from server.cli.shell import Duration, JsonText, asks, lists
+from server.flows.states import RUN
 from server.kernel.errors import sentence
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _started(answer: Any) -> None:
 
 @click.command("runs")
 @click.argument("name", required=False)
-@click.option("--state", help="Only those in this state, such as waiting or failed.")
+@click.option("--state", type=click.Choice(sorted(RUN)), help="Only those in this state.")
 @click.option("--key", help="Only those with this idempotency key.")
 @click.option("--correlation-id", help="Only those of this chain.")
 @lists
