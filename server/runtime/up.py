@@ -127,7 +127,7 @@ def next_commands(definitions: Path | None) -> list[str]:
     data = '{"order_id": "SO-1", "customer_id": "C-7", "total": "1500.00", "lines": []}'
     return [
         f"{prefix} send demo.order.placed --data '{data}'",
-        f"{prefix} deliveries list",
+        f"{prefix} events list",
         f"{prefix} flow start win-a-deal --wait 1m",
         f"{prefix} plan {shlex.quote(str(definitions or 'definitions'))}",
     ]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
+import pytest
+
 from server.cli.first_steps import admin_token, first_steps
-from server.runtime.up import UpOptions
+from server.runtime.up import UpOptions, next_commands
+
+DEFINITIONS = Path(__file__).parents[2] / "definitions"
 
 HOOK = """kind: Webhook
 name: orders
@@ -56,3 +63,17 @@ def test_definitions_are_applied_and_what_is_wrong_is_said(local, settings, home
     (folder / "hook.yaml").write_bytes(b"\xff\xfe")
     assert "ENCODING" in first_steps(settings, options).messages[1]
     assert local.json("webhook")["items"][0]["origin"] == "folder:definitions"
+
+
+@pytest.mark.timeout(120)
+def test_each_command_to_try_next_shows_something(local, settings, home):
+    home.mkdir()
+    assert first_steps(settings, UpOptions(definitions=DEFINITIONS)).messages[0].endswith("applied, 0 unchanged")
+    shown = {}
+    for line in next_commands(DEFINITIONS):
+        _, *words = (each for each in shlex.split(line) if not each.startswith("CROSSDOCK_HOME="))
+        # No worker is at work here: the run is started, and not waited for.
+        shown[" ".join(words[:2])] = local.ok(*(each for each in words if each not in ("--wait", "1m")))
+    assert list(shown) == ["send demo.order.placed", "events list", "flow start", f"plan {DEFINITIONS}"]
+    assert "demo.order.placed" in shown["events list"]
+    assert all(shown.values())
