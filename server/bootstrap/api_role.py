@@ -105,7 +105,9 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
     backlog = Backlog(shared.engine, partial(checks.redis_answers, settings.redis_url) if settings.redis_url else None)
     rooms: list[Blueprint] = [
         events_room(store, shared.publisher, together, BRANCHES),
-        deliveries_room(store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens),
+        deliveries_room(
+            store, shared.webhooks, shared.publisher, shared.owing, shared.reopening, shared.reopens, shared.owners
+        ),
         inbound_room(store),
         inbound_actions(store, shared.reopens["inbound"], shared.admit),
         keys_room(store, shared.webhooks, shared.secrets),

@@ -15,6 +15,7 @@ from server.events.catalogue import Catalogue
 from server.events.publishing import Publisher
 from server.flows.owing import Owing as FlowOwing
 from server.flows.reopening import ReopeningRuns
+from server.flows.repository import FLOWS
 from server.flows.starting import KIND as FLOW
 from server.integrations import outbox_events, outboxes
 from server.integrations.breakers import Breakers
@@ -27,6 +28,7 @@ from server.integrations.making import Making
 from server.integrations.places import Places
 from server.integrations.plugin_stores import PluginStores
 from server.integrations.plugins import discover
+from server.integrations.repository import INTEGRATIONS
 from server.integrations.sharers import Sharers
 from server.integrations.usecases import ByHand
 from server.kernel.clock import Clock, SystemClock
@@ -38,15 +40,16 @@ from server.operations.integrations import externals
 from server.queue import hints
 from server.store import Cause, Store
 from server.store.clock import DatabaseClock
-from server.store.repository import SqlRepository
 from server.syncs.owing import Owing as SyncOwing
 from server.syncs.refused import KIND as RECORD
 from server.syncs.reopening import ReopeningRecords
+from server.syncs.repository import SYNC_JOBS
 from server.transport.proxy import Proxy
-from server.webhooks.aggregate import Webhook
 from server.webhooks.inbound.admitting import Admitting
 from server.webhooks.inbound.reopening import Reopening as ReopeningRequests
 from server.webhooks.owing import Owing
+from server.webhooks.owners import Owners
+from server.webhooks.repository import WEBHOOKS
 from server.webhooks.usecases import Reopening
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
     from server.sdk.adapter import Health as AdapterHealth
     from server.sdk.plugin import Plugin
     from server.store import Scope
+    from server.store.repository import SqlRepository
+    from server.webhooks.aggregate import Webhook
 
 
 WORKER_CONNECTIONS = 8
@@ -85,6 +90,7 @@ class Core:
     webhooks: SqlRepository[Webhook]
     reopening: Reopening
     reopens: Mapping[str, Reopen]
+    owners: Owners
     admit: Admitting
 
 
@@ -116,7 +122,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
         publisher=publisher,
         at_once=AtOnce(timed, catalogue, publisher.loops, owing, [syncs, flows]),
         owing=owing,
-        webhooks=SqlRepository("webhooks", Webhook),
+        webhooks=WEBHOOKS,
         reopening=reopening,
         reopens={
             "delivery": reopening,
@@ -126,6 +132,7 @@ def core(settings: Settings, *, clock: Clock | None = None, connections: int = W
             FLOW: ReopeningRuns(hint),
             outbox_events.KIND: outboxes.ReopeningEvents(publisher),
         },
+        owners=Owners({"webhook": WEBHOOKS, "integration": INTEGRATIONS, "sync": SYNC_JOBS, "flow": FLOWS}),
         admit=Admitting(timed, hint),
     )
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from server.kernel.clock import Clock
     from server.queue.dead_letters import Reopen
     from server.store import Store
+    from server.webhooks.owners import Owners
     from server.webhooks.usecases import Reopening
 
 NAME = "dashboard"
@@ -65,13 +66,14 @@ class Dashboard:
     clock: Clock
     reopening: Reopening
     reopens: Mapping[str, Reopen]
+    owners: Owners
     branches: Sequence[Branch] = ()
 
 
 def of_core(core: Core) -> Blueprint:
     """Make the pages from what bootstrap built."""
     ring = KeyRing.read(core.settings.keys)
-    return blueprint(Dashboard(core.tenant, ring, core.clock, core.reopening, core.reopens, BRANCHES))
+    return blueprint(Dashboard(core.tenant, ring, core.clock, core.reopening, core.reopens, core.owners, BRANCHES))
 
 
 def blueprint(dashboard: Dashboard) -> Blueprint:
@@ -90,7 +92,7 @@ def blueprint(dashboard: Dashboard) -> Blueprint:
     events.add(pages, dashboard.store, dashboard.branches)
     deliveries.add(pages, dashboard.store, dashboard.reopening)
     requests.add(pages, dashboard.store, dashboard.reopens["inbound"])
-    letters.add(pages, dashboard.store, dict(dashboard.reopens))
+    letters.add(pages, dashboard.store, dict(dashboard.reopens), dashboard.owners)
     webhooks.add(pages, dashboard.store)
     syncs.add(pages, dashboard.store, dashboard.reopening.hint, dashboard.reopens)
     conflicts.add(pages, dashboard.store, dashboard.reopening.hint)

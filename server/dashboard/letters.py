@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from server.queue.dead_letters import Reopen
     from server.store import Store, Tx
+    from server.webhooks.owners import Owners
 
 _AT_ONCE = 10_000
 _LISTING = "dead-letters"
 
 
-def add(pages: Blueprint, store: Store, reopens: dict[str, Reopen]) -> None:
+def add(pages: Blueprint, store: Store, reopens: dict[str, Reopen], owners: Owners) -> None:
     """Add the pages."""
 
     @pages.get("/dead-letters")
@@ -35,14 +36,18 @@ def add(pages: Blueprint, store: Store, reopens: dict[str, Reopen]) -> None:
     def letters() -> str:
         webhook, resolved = argument("webhook"), argument("show") == "resolved"
         with store.begin(current.scope(), current.cause()) as tx:
-            owner = _owner(webhook) if webhook else None
-            rows = queries.letters(tx, before=before(_LISTING), limit=PAGE + 1, owner=owner, resolved=resolved)
+            owner, unknown = _owner(tx, owners, webhook)
+            position = before(_LISTING)
+            rows = (
+                [] if unknown else queries.letters(tx, before=position, limit=PAGE + 1, owner=owner, resolved=resolved)
+            )
             names = queries.names(tx)
         return render_template(
             "dashboard/letters.html",
             letters=rows[:PAGE],
             **turns(rows, _LISTING),
             webhook=webhook,
+            unknown=unknown,
             resolved=resolved,
             names=names,
         )
@@ -66,14 +71,17 @@ def add(pages: Blueprint, store: Store, reopens: dict[str, Reopen]) -> None:
         if not webhook or len(webhook) > 300:  # noqa: PLR2004 - as long as any filter
             raise Invalid("name the definition whose dead letters are meant", source="dashboard")
         with store.begin(current.scope(), current.cause()) as tx:
-            found = reading.open_letters(tx, _owner(webhook), _AT_ONCE)
+            found = reading.open_letters(tx, owners.named(tx, webhook), _AT_ONCE)
             count = usecases.retry_dead_letters(tx, found, reopens)
         return back("letters", "letters-retried", count, webhook=webhook)
 
 
-def _owner(name: str) -> str:
-    """Return whose dead letters are meant: the name alone is a webhook's, others come as KIND/NAME."""
-    return name if "/" in name else f"webhook/{name}"
+def _owner(tx: Tx, owners: Owners, name: str | None) -> tuple[str | None, str | None]:
+    """Return whose dead letters are meant, and why nobody can be meant."""
+    try:
+        return name and owners.named(tx, name), None
+    except (Invalid, NotFound) as error:
+        return None, error.message
 
 
 def _resolve(store: Store, letter_id: str, act: Callable[[Tx, list[UUID]], int], done: str) -> Response:

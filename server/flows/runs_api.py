@@ -13,6 +13,7 @@ from server.flows.repository import FLOWS
 from server.integrations.pinned import body_of
 from server.kernel.errors import NotFound
 from server.kernel.ids import show
+from server.store.repository import insist
 from server.web import current, paging
 from server.web.answers import answer
 from server.web.idempotency import remember
@@ -74,6 +75,8 @@ def _reading(room: Room, store: Store) -> None:
     def list_flow_runs(query: dict[str, Any]) -> dict[str, Any]:
         """List runs of all flows, newest first."""
         with store.begin(current.scope(), current.cause()) as tx:
+            if query.get("flow") is not None:
+                insist(tx, FLOWS, query["flow"])
             return _page(tx, query)
 
     @room.route("/api/v1/flow-runs/<run_id>")

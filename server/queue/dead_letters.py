@@ -114,6 +114,14 @@ def page(
     )
 
 
+def owned(tx: Tx, owner: str) -> bool:
+    """Say whether any was ever kept for an owner."""
+    return (
+        tx.one("SELECT FROM dead_letters WHERE workspace_id = :workspace_id AND owner = :owner LIMIT 1", owner=owner)
+        is not None
+    )
+
+
 def find(tx: Tx, identity: UUID) -> Row[Any] | None:
     """Return one dead letter of the workspace."""
     return tx.one("SELECT * FROM dead_letters WHERE workspace_id = :workspace_id AND id = :id", id=identity)

@@ -48,6 +48,11 @@ class Stored(Generic[A]):
 class Repository(Protocol[A]):
     """Aggregates of one kind. Every method works in the workspace of the transaction and never outside it."""
 
+    @property
+    def kind(self) -> type[A]:
+        """The class of what is kept here."""
+        ...
+
     def add(self, tx: Tx, aggregate: A) -> None:
         """Store a new one; Conflict NAME_TAKEN when the name is in use."""
         ...
@@ -78,6 +83,21 @@ class Repository(Protocol[A]):
     ) -> Sequence[Stored[A]]:
         """Return live ones (of the state `archived` deleted ones) after a name, by name; `metadata` pairs must all be there."""
         ...
+
+
+def insist(tx: Tx, repository: Repository[Any], name: str) -> None:
+    """Refuse a name that nothing has or had: a filter by it would find nothing, and seem to say that all is well.
+
+    Raises:
+        NotFound: there is none, and none was removed.
+
+    """
+    if repository.find(tx, name) is None and repository.find(tx, name, deleted=True) is None:
+        raise _unknown(repository.kind, name, tx)
+
+
+def _unknown(kind: type[Declared], name: str, tx: Tx) -> NotFound:
+    return NotFound(f"no {kind.kind} {name} in {tx.scope}")
 
 
 class SqlRepository(Generic[A]):
@@ -124,7 +144,7 @@ class SqlRepository(Generic[A]):
         """Return the live one of that name."""
         found = self.find(tx, name)
         if found is None:
-            raise NotFound(f"no {self.kind.kind} {name} in {tx.scope}")
+            raise _unknown(self.kind, name, tx)
         return found.aggregate
 
     def find(self, tx: Tx, name: str, *, deleted: bool = False) -> Stored[A] | None:
@@ -238,7 +258,7 @@ class MemoryRepository(Generic[A]):
         """Return the live one of that name."""
         found = self.find(tx, name)
         if found is None:
-            raise NotFound(f"no {self.kind.kind} {name} in {tx.scope}")
+            raise _unknown(self.kind, name, tx)
         return found.aggregate
 
     def find(self, tx: Tx, name: str, *, deleted: bool = False) -> Stored[A] | None:

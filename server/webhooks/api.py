@@ -8,6 +8,7 @@ from uuid import UUID
 from server.kernel import ids
 from server.kernel.errors import Invalid, NotFound
 from server.queue import dead_letters
+from server.store.repository import insist
 from server.web import current, paging
 from server.web.answers import answer
 from server.web.idempotency import remember
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from server.store.repository import Repository
     from server.webhooks.aggregate import Webhook
     from server.webhooks.owing import Owing
+    from server.webhooks.owners import Owners
     from server.webhooks.usecases import Reopening
 
 _AT_ONCE = 10_000
@@ -38,12 +40,13 @@ def blueprint(
     owing: Owing,
     reopening: Reopening,
     reopens: Mapping[str, dead_letters.Reopen],
+    owners: Owners,
 ) -> Room:
     """Make the room of deliveries."""
     room = Room("deliveries", description="Deliveries, attempts and dead letters: see, retry, discard")
     _triggers(room, store, webhooks, publisher, owing)
-    _deliveries(room, store, reopening)
-    _dead_letters(room, store, dict(reopens))
+    _deliveries(room, store, webhooks, reopening)
+    _dead_letters(room, store, dict(reopens), owners)
     return room
 
 
@@ -64,7 +67,7 @@ def _triggers(room: Room, store: Store, webhooks: Repository[Webhook], publisher
             return remember(tx, answer(schemas.TriggeredSchema, shown, 202))
 
 
-def _deliveries(room: Room, store: Store, reopening: Reopening) -> None:
+def _deliveries(room: Room, store: Store, webhooks: Repository[Webhook], reopening: Reopening) -> None:
     @room.route("/api/v1/deliveries")
     @requires("deliveries:read")
     @room.arguments(schemas.DeliveryQuery, location="query")
@@ -73,6 +76,8 @@ def _deliveries(room: Room, store: Store, reopening: Reopening) -> None:
         """List deliveries, newest first."""
         position = paging.after(query, "deliveries", UUID)
         with store.begin(current.scope(), current.cause()) as tx:
+            if query["webhook"] is not None:
+                insist(tx, webhooks, query["webhook"])
             rows = reading.deliveries(
                 tx,
                 before=position[0] if position else None,
@@ -118,7 +123,7 @@ def _deliveries(room: Room, store: Store, reopening: Reopening) -> None:
             return remember(tx, answer(schemas.DeliverySchema, _delivery(tx, delivery_id), 202))
 
 
-def _dead_letters(room: Room, store: Store, reopens: dict[str, dead_letters.Reopen]) -> None:
+def _dead_letters(room: Room, store: Store, reopens: dict[str, dead_letters.Reopen], owners: Owners) -> None:
     @room.route("/api/v1/dead-letters")
     @requires("deliveries:read")
     @room.arguments(schemas.DeadLetterQuery, location="query")
@@ -127,11 +132,12 @@ def _dead_letters(room: Room, store: Store, reopens: dict[str, dead_letters.Reop
         """List dead letters, newest first: the open ones, or with `resolved` those that were replayed or discarded."""
         position = paging.after(query, "dead-letters", UUID)
         with store.begin(current.scope(), current.cause()) as tx:
+            owner = query["owner"] and owners.named(tx, query["owner"], "query")
             rows = dead_letters.page(
                 tx,
                 before=position[0] if position else None,
                 limit=query["limit"] + 1,
-                owner=query["owner"],
+                owner=owner,
                 kind=query["kind"],
                 resolved=query["resolved"],
             )
@@ -172,7 +178,7 @@ def _dead_letters(room: Room, store: Store, reopens: dict[str, dead_letters.Reop
     def retry_all(body: dict[str, Any]) -> Response:
         """Try all open dead letters of a definition again, the oldest 10,000 at a time; repeat until it answers 0."""
         with store.begin(current.scope(), current.cause()) as tx:
-            letters = reading.open_letters(tx, body["owner"], _AT_ONCE)
+            letters = reading.open_letters(tx, owners.named(tx, body["owner"]), _AT_ONCE)
             count = usecases.retry_dead_letters(tx, letters, reopens)
             return remember(tx, answer(schemas.CountSchema, {"count": count}, 202))
 

@@ -7,6 +7,7 @@ from marshmallow import fields, validate
 from server.web.paging import PageQuery, page_of
 from server.web.room import In, Moment, Out, Text
 
+_OWNER = "KIND/NAME of a definition, such as flow/deal-won; the name alone is a webhook's."
 STATES = ("pending", "held", "delivered", "dead", "skipped", "discarded")
 
 
@@ -109,7 +110,7 @@ class DeliveryQuery(PageQuery):
 class DeadLetterQuery(PageQuery):
     """Filters of the listing of dead letters."""
 
-    owner = Text(most=300, load_default=None, metadata={"description": "webhook/NAME"})
+    owner = Text(most=300, load_default=None, metadata={"description": _OWNER})
     kind = Text(most=50, load_default=None)
     resolved = fields.Boolean(load_default=False)
 
@@ -131,7 +132,7 @@ class TriggeredSchema(Out):
 class OwnerSchema(In):
     """All dead letters of one definition."""
 
-    owner = Text(most=300, required=True, metadata={"description": "webhook/NAME"})
+    owner = Text(most=300, required=True, metadata={"description": _OWNER})
 
 
 class CountSchema(Out):

@@ -215,3 +215,50 @@ def test_what_breaks_inside_is_one_line(local, settings):
     result = local("audit")
     assert (result.exit_code, result.stderr.split()[0]) == (7, "INTERNAL")
     assert "Traceback" not in result.output
+
+
+NOBODY = [
+    ("dead-letters", "list", "--owner", "nope"),
+    ("dead-letters", "list", "--owner", "sync/nope"),
+    ("dead-letters", "retry-all", "webhook/nope"),
+    ("dead-letters", "retry-all", "nope"),
+    ("deliveries", "list", "--webhook", "nope"),
+    ("inbound", "list", "--webhook", "nope"),
+    ("flow", "runs", "nope"),
+    ("sync", "runs", "nope"),
+]
+
+
+def test_a_filter_by_a_definition_that_never_was_ends_with_3(local):
+    ended = {" ".join(command): local(*command) for command in NOBODY}
+    assert {command: result.output for command, result in ended.items() if result.exit_code != 3} == {}
+    assert all(result.stderr.startswith("NOT_FOUND no ") for result in ended.values())
+
+
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        ("webhok/x", "did you mean webhook/x?"),
+        ("sync-job/x", "did you mean sync/x?"),
+        ("zebra/x", "there are webhook, integration, sync, flow"),
+        ("webhook/", "not KIND/NAME, such as webhook/orders"),
+        ("webhook/a/b", "not KIND/NAME, such as webhook/orders"),
+        ("/", "not KIND/NAME, such as webhook/orders"),
+    ],
+)
+def test_an_owner_that_is_none_is_refused_with_what_is_meant(local, owner, said):
+    for command in (("dead-letters", "retry-all", owner), ("dead-letters", "list", "--owner", owner)):
+        result = local(*command)
+        assert (result.exit_code, said in result.stderr) == (1, True), result.output
+
+
+def test_the_name_alone_is_a_webhooks_and_a_removed_one_is_known(local, tmp_path):
+    (tmp_path / "hook.yaml").write_text(
+        "kind: Webhook\nname: gone\ndirection: outbound\nurl: https://a.example.com/\nevents: [a.b]\n"
+    )
+    local.ok("apply", str(tmp_path))
+    (tmp_path / "hook.yaml").unlink()
+    local.ok("apply", str(tmp_path), "--prune")
+    assert local.json("dead-letters", "retry-all", "gone") == {"count": 0}
+    for command in (("dead-letters", "--owner", "gone"), ("deliveries", "--webhook", "gone")):
+        assert local.json(*command)["items"] == []

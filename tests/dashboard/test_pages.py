@@ -6,6 +6,7 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import text
 
 from server.web.permissions import undeclared_routes
@@ -14,7 +15,6 @@ from tests.support.product import until
 from tests.support.receiver import Answer
 
 if TYPE_CHECKING:
-    import pytest
     from flask import Flask
     from flask.testing import FlaskClient
 
@@ -163,6 +163,20 @@ def test_a_delivery_whose_turn_has_not_come_cannot_be_retried(product: Product, 
     assert (answer.status_code, "DELIVERY_WAITS" in answer.text) == (409, True)
 
 
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        ("nope", "no webhook nope in"),
+        ("flow/nope", "no flow nope in"),
+        ("webhok/orders", "did you mean webhook/orders?"),
+    ],
+)
+def test_of_a_definition_that_never_was_nothing_is_claimed(operator: FlaskClient, owner: str, said: str) -> None:
+    page = operator.get(f"/dead-letters?webhook={owner}")
+    assert (page.status_code, said in page.text) == (200, True)
+    assert "got through" not in page.text
+
+
 def test_a_webhook_is_paused_and_resumed(product: Product, operator: FlaskClient, receiver: Receiver) -> None:
     product.webhook("orders", receiver.url)
     page = press(operator, operator.get("/webhooks"), "/webhooks/orders/pause")
@@ -274,7 +288,7 @@ def test_another_workspace_sees_and_moves_nothing_of_this_one(product: Product, 
     for each in (f"{path}/retry", letter, letter.replace("/retry", "/discard"), "/webhooks/orders/pause"):
         assert outsider.post(each, data=form).status_code == 404, each
     assert outsider.get(path).status_code == 404
-    assert outsider.post("/dead-letters/retry-all", data={**form, "webhook": "orders"}).status_code == 303
+    assert outsider.post("/dead-letters/retry-all", data={**form, "webhook": "orders"}).status_code == 404
     assert product.states() == {"dead": 1}
 
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from server.kernel.errors import NotFound
+from server.store.repository import insist
 from server.web import current, paging
 from server.web.permissions import requires
 from server.web.room import Room
 from server.webhooks.inbound import listing, schemas
+from server.webhooks.repository import WEBHOOKS
 
 if TYPE_CHECKING:
     from server.store import Store
@@ -27,6 +29,8 @@ def blueprint(store: Store) -> Room:
         """List stored requests, newest first."""
         position = paging.after(query, "inbound-requests", UUID)
         with store.begin(current.scope(), current.cause()) as tx:
+            if query["webhook"] is not None:
+                insist(tx, WEBHOOKS, query["webhook"])
             rows = listing.requests(
                 tx,
                 before=position[0] if position else None,
