@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from server.cli import output
-from server.cli.client import InProcess, OverHttp, items_of, path_of
+from server.cli.client import InProcess, OverHttp, items_of
 from server.cli.failing import Refused
+from server.cli.paths import path_of
 from server.kernel.errors import Conflict, CrossdockError, NotFound, Unavailable, code
 
 if TYPE_CHECKING:

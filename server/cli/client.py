@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from server.cli import output
 from server.cli.failing import (
@@ -357,11 +357,6 @@ def quiet_logs(settings: Settings) -> None:
     from server.telemetry import logs  # noqa: PLC0415 (see server/cli/__init__.py)
 
     logs.configure("cli", "debug" if settings.log_level == "debug" else None)
-
-
-def path_of(*parts: str) -> str:
-    """Join parts of a path, each quoted."""
-    return "".join(f"/{quote(part, safe='@')}" for part in parts)
 
 
 def _insist(rest: Rest, workspace: str) -> None:

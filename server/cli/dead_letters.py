@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from server.cli.client import path_of
 from server.cli.output import note, say
+from server.cli.paths import path_of
 from server.cli.shell import Noun, asks, confirmed, lists
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli import output
-from server.cli.client import path_of
 from server.cli.exits import Exit
 from server.cli.failing import OTHER_WORKSPACE
 from server.cli.files import Paths, bodies, counted, gather_all, origin_of, show_findings, tally
+from server.cli.paths import path_of
 from server.cli.shell import Noun, asks, lists
 from server.kernel.errors import Conflict, Malformed, code
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from server.cli.client import path_of
 from server.cli.output import write_json
+from server.cli.paths import path_of
 from server.cli.shell import Noun, asks, lists
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli import following
-from server.cli.client import items_of, path_of
+from server.cli.client import items_of
 from server.cli.output import cell, note, read_json, say, visible, write_json
+from server.cli.paths import path_of
 from server.cli.shell import JsonText, Noun, asks, lists
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from server.cli.client import path_of
 from server.cli.exits import Exit
 from server.cli.output import cell, details, note, say, table, working
+from server.cli.paths import path_of
 from server.cli.shell import Duration, JsonText, asks, lists
 from server.flows.states import RUN
 from server.kernel.errors import sentence

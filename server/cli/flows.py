@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli import output
-from server.cli.client import path_of
 from server.cli.flow_runs import add_runs, show_run
+from server.cli.paths import path_of
 from server.cli.shell import Noun, asks
 from server.cli.states import add_states
 

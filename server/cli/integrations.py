@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli import output
-from server.cli.client import path_of
 from server.cli.exits import Exit
+from server.cli.paths import path_of
 from server.cli.shell import JsonText, Noun, asks
 from server.cli.states import add_states
 

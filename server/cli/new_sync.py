@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli import output
-from server.cli.client import path_of
 from server.cli.failing import Refused
 from server.cli.files import FOLDER, gather_all, local_catalog
 from server.cli.new import write_begun
+from server.cli.paths import path_of
 from server.cli.shell import json_option
 from server.kernel.errors import Invalid
 

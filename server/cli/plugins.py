@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli import output
-from server.cli.client import path_of
 from server.cli.exits import Exit
 from server.cli.files import counted
 from server.cli.new import FILE_EXISTS
+from server.cli.paths import path_of
 from server.cli.shell import Noun, asks, json_option, lists
 from server.kernel.errors import Conflict
 

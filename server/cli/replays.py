@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from server.cli.client import path_of
 from server.cli.exits import Exit
 from server.cli.output import details, note, say, table
+from server.cli.paths import path_of
 from server.cli.shell import Duration, Noun, asks, lists
 
 if TYPE_CHECKING:

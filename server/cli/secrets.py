@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from server.cli.client import path_of
 from server.cli.output import say
+from server.cli.paths import path_of
 from server.cli.shell import Duration, Noun, asks, confirmed, lists, read_stdin
 
 if TYPE_CHECKING:

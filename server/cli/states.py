@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from server.cli.client import path_of
+from server.cli.paths import path_of
 from server.cli.shell import Pair, asks, lists
 from server.kernel.lifecycle import State
 

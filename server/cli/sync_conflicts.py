@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from server.cli.client import path_of
 from server.cli.output import note, read_json, table
+from server.cli.paths import path_of
 from server.cli.shell import asks, lists
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from server.cli.client import path_of
 from server.cli.output import details, note, table
+from server.cli.paths import path_of
 from server.cli.shell import Duration, asks, lists
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from server.cli.client import path_of
 from server.cli.exits import Exit
 from server.cli.output import details, note, read_json, say, table
+from server.cli.paths import path_of
 from server.cli.shell import Duration, asks, lists
 from server.kernel.errors import sentence
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli import output
-from server.cli.client import path_of
+from server.cli.paths import path_of
 from server.cli.shell import Noun, lists
 from server.cli.states import add_states
 from server.cli.sync_conflicts import add_conflicts

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from server.cli.client import path_of
+from server.cli.paths import path_of
 from server.cli.shell import JsonText, Noun, asks, json_option, lists
 from server.cli.states import add_states
 from server.sdk.signing import generate_private_key, generate_secret

@@ -262,3 +262,27 @@ def test_the_name_alone_is_a_webhooks_and_a_removed_one_is_known(local, tmp_path
     assert local.json("dead-letters", "retry-all", "gone") == {"count": 0}
     for command in (("dead-letters", "--owner", "gone"), ("deliveries", "--webhook", "gone")):
         assert local.json(*command)["items"] == []
+
+
+EMPTY = [
+    *((noun, "show", "") for noun in ("events", "deliveries", "dead-letters", "inbound", "replay", "webhook", "flow")),
+    *((noun, "show", "") for noun in ("integration", "sync", "event-type", "plugin")),
+    ("secret", "delete", "", "--yes"),
+    ("token", "revoke", ""),
+    ("member", "remove", ""),
+    ("flow", "cancel", ""),
+    ("sync", "run", ""),
+    ("flow", "approve", "run_x", "a//b"),
+]
+
+
+@pytest.mark.parametrize("command", EMPTY, ids=" ".join)
+def test_an_empty_name_is_a_wrong_command_line(local, command):
+    result = local(*command)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+
+
+def test_an_empty_name_is_named(local):
+    assert "ID is empty" in local("deliveries", "show", "").stderr
+    assert "NAME is empty" in local("sync", "run", "").stderr
+    assert "NAME|RUN is empty" in local("flow", "show", "").stderr
