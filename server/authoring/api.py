@@ -10,6 +10,7 @@ from server.authoring.examining import catalog
 from server.authoring.exporting import export
 from server.authoring.planning import label, slug
 from server.authoring.resources import resources
+from server.authoring.words import KINDS
 from server.documents.reading import File
 from server.kernel.errors import Invalid, NotFound, code
 from server.web import current, paging
@@ -135,7 +136,7 @@ def _reading(room: Room, store: Store) -> None:
     def list_definitions(query: dict[str, Any]) -> dict[str, Any]:
         """List definitions by kind and name."""
         position = paging.after(query, "definitions", str, str) or ["", ""]
-        kind = schemas.KINDS.get(query["kind"] or "")
+        kind = KINDS.get(query["kind"] or "")
         with _begin(store) as tx:
             after = (str(position[0]), str(position[1]))
             rows = queries.page(tx, after=after, limit=query["limit"] + 1, kind=kind, origin=query["origin"])
@@ -231,9 +232,9 @@ def _kind(word: str) -> str:
         NotFound: there is none of that name.
 
     """
-    kind = schemas.KINDS.get(word)
+    kind = KINDS.get(word)
     if kind is None:
-        raise NotFound(f"no kind {word[:50]}; there are {', '.join(schemas.KINDS)}")
+        raise NotFound(f"no kind {word[:50]}; there are {', '.join(KINDS)}")
     return kind
 
 

@@ -6,19 +6,12 @@ from typing import get_args
 
 from marshmallow import fields, validate
 
+from server.authoring.words import KINDS
 from server.documents.reading import MAX_FILES
 from server.kernel.lifecycle import State
 from server.web.paging import PageQuery, page_of
 from server.web.room import Flag, In, Json, Moment, Out, Pattern, Text, Whole
 
-KINDS = {
-    "integration": "Integration",
-    "webhook": "Webhook",
-    "sync-job": "SyncJob",
-    "flow": "Flow",
-    "event-type": "EventType",
-}
-"""How a kind is written in paths and answers, and what it is called in a file."""
 ORIGIN = r"api|folder:[A-Za-z0-9][A-Za-z0-9._/-]{0,99}"
 STATES = get_args(State)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from server.authoring.words import KINDS
 from server.cli import output
 from server.cli.exits import Exit
 from server.cli.failing import OTHER_WORKSPACE
@@ -25,7 +26,6 @@ _PLAN = "crossdock_plan"
 _PLAN_FORM = 1
 _SIGNS = {"create": "+", "change": "~", "remove": "-"}
 _LONGEST = 120
-_KINDS = ("integration", "webhook", "event-type")
 _COLUMNS = {
     "KIND": "kind",
     "NAME": "name",
@@ -136,7 +136,7 @@ def definition() -> None:
 
 
 @definition.command("list")
-@click.option("--kind", type=click.Choice(_KINDS), help="Only those of this kind.")
+@click.option("--kind", type=click.Choice(tuple(KINDS)), help="Only those of this kind.")
 @click.option("--origin", help="Only those of this owner: `api`, or `folder:NAME`.")
 @lists
 def list_definitions(shell: Shell, paging: Paging, **filters: str | None) -> None:

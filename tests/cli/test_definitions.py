@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from server.authoring.kinds import default_kinds
+from server.authoring.words import KINDS
+
 TYPE = "kind: EventType\nname: order.created\nschema: {type: object}\n"
 HOOK = """kind: Webhook
 name: orders
@@ -214,3 +217,9 @@ def test_a_folder_larger_than_a_request_may_be_says_which_setting_to_raise(local
     assert local.ok("apply", str(place), CROSSDOCK_BODY_LIMIT="4000000").endswith(
         "800 definitions applied, 0 unchanged\n"
     )
+
+
+def test_a_listing_filters_by_every_kind_that_there_is(local):
+    kinds = {each.name for each in default_kinds()}
+    assert set(KINDS.values()) == kinds
+    assert [local.json("definition", "list", "--kind", word)["items"] for word in KINDS] == [[]] * len(kinds)
