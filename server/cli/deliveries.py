@@ -18,6 +18,7 @@ _COLUMNS = {
     "EVENT": "event_type",
     "SUBJECT": "subject",
     "STATE": "state",
+    "REASON": "reason",
     "TRIES": "attempts",
     "STATUS": "last_status",
     "ERROR": "error.code",

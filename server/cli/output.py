@@ -82,7 +82,7 @@ def cell(value: Any) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """Write rows under titles; `columns` maps a title to a key, or to a path of keys by dots."""
+    """Write rows under titles; `columns` maps a title to a key, or to a path of keys and places by dots."""
     cells = [[cell(_at(row, path)) for path in columns.values()] for row in rows]
     if sys.stdout.isatty():
         _rich_table(list(columns), cells)
@@ -121,6 +121,8 @@ def details(value: Mapping[str, Any]) -> None:
 def _at(row: Mapping[str, Any], path: str) -> Any:
     value: Any = row
     for key in path.split("."):
+        if isinstance(value, list):
+            value = {str(place): each for place, each in enumerate(value)}
         value = value.get(key) if isinstance(value, dict) else None
     return value
 

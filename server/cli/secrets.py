@@ -14,7 +14,12 @@ from server.cli.shell import Duration, Noun, asks, confirmed, lists, read_stdin
 if TYPE_CHECKING:
     from server.cli.shell import Paging, Shell
 
-_COLUMNS = {"NAME": "name", "VERSION": "version"}
+_COLUMNS = {
+    "NAME": "name",
+    "VERSION": "version",
+    "CREATED": "versions.0.created_at",
+    "OLD VALID UNTIL": "versions.1.valid_until",
+}
 
 
 @click.group(cls=Noun)

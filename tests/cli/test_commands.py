@@ -286,3 +286,32 @@ def test_an_empty_name_is_named(local):
     assert "ID is empty" in local("deliveries", "show", "").stderr
     assert "NAME is empty" in local("sync", "run", "").stderr
     assert "NAME|RUN is empty" in local("flow", "show", "").stderr
+
+
+def test_the_list_of_secrets_shows_how_old_they_are_and_how_long_the_one_before_is_valid(local):
+    local.ok("secret", "set", "ORDERS_KEY", stdin="one")
+    local.ok("secret", "rotate", "ORDERS_KEY", "--overlap", "12h", stdin="two")
+    local.ok("secret", "set", "OTHER", stdin="three")
+    titles, rotated, other = local.ok("secret", "list").splitlines()
+    assert titles.split("  ")[0] == "NAME"
+    assert titles.split() == ["NAME", "VERSION", "CREATED", "OLD", "VALID", "UNTIL"]
+    newest, before = local.json("secret", "list")["items"][0]["versions"]
+    assert rotated.split() == ["ORDERS_KEY", "2", newest["created_at"], before["valid_until"]]
+    assert other.split()[-1] == "-"
+
+
+def test_the_list_of_deliveries_tells_what_is_parked_from_what_is_paused(local, settings, tmp_path):
+    (tmp_path / "hook.yaml").write_text(
+        "kind: Webhook\nname: hook\ndirection: outbound\nurl: https://a.example.com/\nevents: [a.b]\n"
+    )
+    local.ok("apply", str(tmp_path))
+    local.ok("webhook", "pause", "hook")
+    for number in range(2):
+        local.ok("send", "a.b", "--data", str(number))
+    engine = create_engine(settings.database_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE deliveries SET reason = 'parked' WHERE id = (SELECT max(id::text)::uuid FROM deliveries)")
+        )
+    titles, *lines = (line.split() for line in local.ok("deliveries", "list", "--state", "held").splitlines())
+    assert [line[titles.index("REASON")] for line in lines] == ["parked", "-"]
