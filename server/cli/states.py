@@ -28,7 +28,9 @@ def add_states(noun: Noun, path: str, columns: Mapping[str, str]) -> None:
     """Give a noun, whose resources lie under `path`, the verbs list, show, history, restore, pause, resume, activate, disable."""
 
     @noun.command("list", help=f"List the {path} of the workspace.")
-    @click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state; archived: removed ones.")
+    @click.option(
+        "--state", type=click.Choice(get_args(State)), help="Only those in this state; archived: removed ones."
+    )
     @click.option("--metadata", type=Pair(), multiple=True, help="Only those with this metadata; may be repeated.")
     @lists
     def list_(shell: Shell, paging: Paging, state: str | None, metadata: tuple[tuple[str, str], ...]) -> None:
