@@ -19,6 +19,7 @@ class Exit(IntEnum):
     DENIED = 5
     AWAY = 6
     INTERNAL = 7
+    UNFINISHED = 8
     INTERRUPTED = 130
 
 
@@ -31,6 +32,7 @@ MEANING: dict[Exit, str] = {
     Exit.DENIED: "No valid token, or its role may not do this.",
     Exit.AWAY: "The server, its database or the other system is away or too busy; the same may succeed later.",
     Exit.INTERNAL: "Something broke inside Crossdock.",
+    Exit.UNFINISHED: "The time of `--wait` is over; what was waited for goes on.",
     Exit.INTERRUPTED: "Ctrl-C.",
 }
 

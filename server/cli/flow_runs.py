@@ -157,6 +157,7 @@ def _follow(shell: Shell, run: str, seconds: int) -> int | None:
     shell.show(last, _whole)
     if last.value["state"] in _OPEN:
         note(f"it is {last.value['state']} after {seconds} s: the time to wait is over, the run goes on")
+        return Exit.UNFINISHED
     return None if last.value["state"] == "completed" else Exit.FAILED
 
 

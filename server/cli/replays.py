@@ -179,6 +179,7 @@ def _wait(shell: Shell, answer: Answer, seconds: int) -> int | None:
     shell.show(last)
     if last.value["state"] in _WORKING:
         note(f"it is still at work after {seconds} s: the time to wait is over, the replay goes on")
+        return Exit.UNFINISHED
     return None if last.value["state"] == "done" else Exit.FAILED
 
 

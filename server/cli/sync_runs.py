@@ -144,6 +144,7 @@ def follow(shell: Shell, answer: Answer, seconds: int) -> int | None:
     shell.show(last)
     if last.value["state"] in _WORKING:
         note(f"it is still at work after {seconds} s: the time to wait is over, the run goes on")
+        return Exit.UNFINISHED
     return None if last.value["state"] == "succeeded" else Exit.FAILED
 
 

@@ -68,7 +68,7 @@ def test_one_delivery_by_its_id_paused_resumed_and_cancelled(two: Product) -> No
 
 def test_waiting_ends_with_the_replay_or_with_the_time_and_says_which(two: Product) -> None:
     started = cli(two, "--webhook", "hook", "--wait", "0s")
-    assert started.exit_code == 1
+    assert started.exit_code == 8
     assert "still at work after 0 s" in started.stderr
     finish(two)
     [row] = json.loads(cli(two, "--json").stdout)["items"]
