@@ -180,7 +180,7 @@ def _of_sample(world: _World, place: Path, name: str) -> Begun:
         raise click.UsageError(f"the plugin {_SAMPLE_PLUGIN} is not installed")
     dataset = sampled(world.catalog.addresses, source, place)
     if dataset is None:
-        raise click.UsageError(f"{place} has no rows, or its name does not tell its format")
+        raise click.UsageError(f"{place} has no rows, one of them cannot be read, or its name does not tell its format")
     integration = f"{name}-files"
     lines = [
         "kind: Integration",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.kernel.clock import SystemClock
 from server.sdk.context import Context, Tenant
+from server.sdk.sources import BROKEN_ROW
 from server.transport.databases import Reach
 from server.transport.files import open_files
 from server.transport.limits import Limits
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def sampled(addresses: AddressPolicy, source: Source, place: Path) -> Dataset | None:
-    """Return what the rows of a file look like, under a name made of the file's; None where there are none."""
+    """Return what the rows of a file look like, under a name made of the file's; None where there are none, or one cannot be read."""
     connections, clock = Connections(addresses, Limits()), SystemClock()
 
     def files(url: str, options: Mapping[str, Any]) -> Files:
@@ -42,6 +43,6 @@ def sampled(addresses: AddressPolicy, source: Source, place: Path) -> Dataset | 
         found = source.discover({"path": place.name}, context)
     finally:
         connections.close()
-    if not found or not found[0].schema.get("properties"):
+    if not found or not found[0].schema.get("properties") or BROKEN_ROW in found[0].schema["properties"]:
         return None
     return replace(found[0], name=place.name.partition(".")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -113,6 +114,15 @@ def test_a_parquet_file_and_a_sheet_are_read_too(cli, tmp_path, folder):
         book.active.append(row)
     book.save(tmp_path / "c.xlsx")
     assert "path: c.xlsx" in begun(cli, folder, str(tmp_path / "c.xlsx"), "erp.customers.upsert", "--force")
+
+
+@pytest.mark.parametrize("content", [random.Random(6).randbytes(1000), b"\xff\xfe\x00", b'id,name\n1,"a\n'])
+def test_a_sample_whose_rows_cannot_be_read_begins_nothing(cli, tmp_path, folder, content):
+    (tmp_path / "r.csv").write_bytes(content)
+    command = ("new", "sync", "s6", "--from", str(tmp_path / "r.csv"), "--to", "erp.customers.upsert")
+    result = cli(*command, "--dir", str(folder))
+    assert (result.exit_code, "cannot be read" in result.stderr) == (2, True), result.output
+    assert not (folder / "sync-jobs" / "s6.yaml").exists()
 
 
 def test_nothing_is_written_over_a_file_without_force(cli, tmp_path, folder):
