@@ -12,8 +12,11 @@ from server.web import current, paging
 from server.web.permissions import requires
 from server.web.room import Out, Room
 from server.webhooks.outbound import webhook_of
+from server.webhooks.signing import of_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from server.access.secrets import Secrets
     from server.store import Store
     from server.store.repository import Repository
@@ -42,7 +45,7 @@ def blueprint(store: Store, webhooks: Repository[Webhook], secrets: Secrets) -> 
             names = webhook_of(webhooks.get(tx, name).body).sign_secrets
             try:
                 found = secrets.resolve_many(tx, set(names)) if names else {}
-                items = [{"key": key, "secret": each} for each in names for key in public_keys(found[each])]
+                items = [{"key": key, "secret": each} for each in names for key in _public(each, found[each])]
             except (Retryable, Invalid) as error:
                 # It is for the workspace to set the secret right: nothing is wrong with the request, nor with us.
                 raise Conflict(error.message, code=error.code, source=error.source, **error.details) from error
@@ -51,3 +54,10 @@ def blueprint(store: Store, webhooks: Repository[Webhook], secrets: Secrets) -> 
         return paging.page(rows, query["limit"], "public-keys", lambda row: [row[0]], lambda row: row[1])
 
     return room
+
+
+def _public(name: str, values: Sequence[str]) -> Sequence[str]:
+    try:
+        return public_keys(values)
+    except Invalid as error:
+        raise of_secrets(error, [name]) from error

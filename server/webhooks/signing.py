@@ -13,6 +13,7 @@ from server.documents.scalars import Choice, Text, refuse_credential, text_of
 from server.documents.values import SECRET_ONLY
 from server.documents.variants import variants
 from server.kernel.errors import Invalid, code
+from server.sdk.signing import KEY_INVALID
 from server.sdk.signing_schemes import (
     ALGORITHMS,
     DESCRIBED,
@@ -27,7 +28,7 @@ from server.sdk.signing_schemes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from server.documents.checking import Checker
     from server.documents.nodes import Node
@@ -138,6 +139,13 @@ def written_by(sign: Mapping[str, Any]) -> dict[str, str]:
     if scheme.id:
         added[scheme.id] = "<id>"
     return added | {scheme.header: f"{scheme.prefix}<signature>"}
+
+
+def of_secrets(error: Invalid, names: Sequence[str]) -> Invalid:
+    """Say which secrets a key is of; the message never holds the key."""
+    if error.code != KEY_INVALID:
+        return error
+    return Invalid(f"the secret {' or '.join(names)}: {error.message}", code=error.code, source=error.source)
 
 
 def check_signing(root: MappingNode, headers: Mapping[str, ScalarNode], checker: Checker) -> None:

@@ -12,11 +12,12 @@ from urllib.parse import urlencode, urlsplit
 from server.access.references import fill_config
 from server.access.secrets import SECRET_MISSING
 from server.integrations.gates import limited
-from server.kernel.errors import CrossdockError, Retryable, Unavailable, code
+from server.kernel.errors import CrossdockError, Invalid, Retryable, Unavailable, code
 from server.sdk.signing_schemes import signer_of
 from server.transport.redaction import hide, redact_headers
 from server.webhooks import pinning
 from server.webhooks.outbound import OutboundWebhook, webhook_of
+from server.webhooks.signing import of_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -172,7 +173,6 @@ class Targets:
                 f"no secret {missing[0]} in {tx.scope}", code=SECRET_MISSING, source="delivery", secret=missing[0]
             )
         found = self._endpoint(tx, webhook.integration, endpoints) if webhook.integration else None
-        keys = [value for name in webhook.sign_secrets for value in values[name]]
         auth = found.credentials if found else self._auth(tx, webhook, values)
         parts = urlsplit(_with_query(found.base_url if found else webhook.url or "", auth if not found else None))
         return Target(
@@ -181,7 +181,7 @@ class Targets:
             parts.path.rstrip("/"),
             parts.query,
             found.headers if found else _NONE,
-            signer_of(webhook.sign, keys) if webhook.sign else None,
+            _signer(webhook, values),
             addresses,
             link=limited(found.link if found else None, tx.scope.workspace_id, key[0], webhook.rate),
             secrets=(
@@ -259,3 +259,12 @@ def _under_policy(webhook: OutboundWebhook, body: Mapping[str, Any], policy: Pol
         retry=policy.retry if retry else webhook.retry,
         timeout=policy.timeout if timeout else webhook.timeout,
     )
+
+
+def _signer(webhook: OutboundWebhook, values: Mapping[str, Sequence[str]]) -> RequestSigner | None:
+    if not webhook.sign:
+        return None
+    try:
+        return signer_of(webhook.sign, [value for name in webhook.sign_secrets for value in values[name]])
+    except Invalid as error:
+        raise of_secrets(error, webhook.sign_secrets) from error

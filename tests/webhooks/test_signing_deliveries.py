@@ -128,6 +128,7 @@ def test_a_key_of_the_wrong_kind_is_a_dead_letter_that_says_so(
         until(lambda: product.states() == {"dead": 1})
     [letter] = product.client().get("/api/v1/dead-letters").json["items"]
     assert (letter["error"]["code"], letter["error"]["retryable"]) == ("KEY_INVALID", False)
+    assert letter["error"]["message"].startswith("the secret KEY: ")
     assert value not in json.dumps(letter)
     assert receiver.hits == []
 
