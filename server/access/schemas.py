@@ -5,8 +5,9 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from server.access.networks import MOST as MOST_NETWORKS
-from server.access.secrets import DAY, LONGEST_OVERLAP, MOST_BYTES, NAME
+from server.access.secrets import DAY, LONGEST_OVERLAP, MOST_BYTES, NAME, NAME_RULE
 from server.access.tenants import NAME as TENANT
+from server.access.tenants import NAME_RULE as TENANT_RULE
 from server.access.tokens import LONGEST_LIFE
 from server.web.paging import PageQuery
 from server.web.permissions import PERMISSIONS, TOKEN_ROLES
@@ -16,7 +17,7 @@ _ROLE = validate.OneOf(TOKEN_ROLES)
 
 
 def _name() -> fields.String:
-    return fields.String(required=True, validate=Pattern(NAME.pattern))
+    return fields.String(required=True, validate=Pattern(NAME.pattern, error=NAME_RULE))
 
 
 class SecretValue(In):
@@ -122,7 +123,7 @@ class MemberOut(Out):
 class TenantNew(In):
     """A name for an organization or workspace."""
 
-    name = fields.String(required=True, validate=Pattern(TENANT.pattern))
+    name = fields.String(required=True, validate=Pattern(TENANT.pattern, error=TENANT_RULE))
 
 
 class WorkspaceOut(Out):

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from server.store import Store, Tx
 
+NAME_RULE = "A secret's name is a letter, then up to 127 letters, digits or `_.-`."
 SECRET_MISSING = code("SECRET_MISSING", "The workspace has no secret of this name: `crossdock secret set NAME`.")
-SECRET_NAME_INVALID = code(
-    "SECRET_NAME_INVALID", "A secret's name is a letter, then up to 127 letters, digits or `_.-`."
-)
+SECRET_NAME_INVALID = code("SECRET_NAME_INVALID", NAME_RULE)
 SECRET_VALUE_INVALID = code(
     "SECRET_VALUE_INVALID", "A secret's value is 1 to 65,536 bytes of UTF-8 text without U+0000."
 )

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from server.store import Store, Tx
 
-TENANT_NAME_INVALID = code(
-    "TENANT_NAME_INVALID", "A name is a lower-case letter, then up to 62 letters, digits or `-`."
-)
+NAME_RULE = "A name is a lower-case letter, then up to 62 lower-case letters, digits or `-`."
+TENANT_NAME_INVALID = code("TENANT_NAME_INVALID", NAME_RULE)
 TENANT_EXISTS = code("TENANT_EXISTS", "There is an organization or workspace of that name already.")
 WORKSPACE_UNKNOWN = code("WORKSPACE_UNKNOWN", "There is no such workspace: `--workspace organization/name`.")
 

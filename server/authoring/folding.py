@@ -11,7 +11,7 @@ from server.kernel.errors import Invalid, NotFound
 from server.store import journal
 from server.web import current
 from server.web.permissions import requires
-from server.web.room import In, Json, Moment, Out
+from server.web.room import In, Instant, Json, Moment, Out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class AsOfQuery(In):
     """Up to when."""
 
-    at = fields.AwareDateTime(load_default=None, metadata={"description": "As it was at this time."})
+    at = Instant(load_default=None, metadata={"description": "As it was at this time."})
     version = fields.Integer(
         load_default=None,
         validate=validate.Range(1, 2**31 - 1),

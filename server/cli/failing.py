@@ -84,7 +84,8 @@ def _listed(details: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 
 def _error(each: Mapping[str, Any]) -> str:
     place = f" in the {each['in']}" if each.get("in", "body") != "body" else ""
-    return f"{each.get('pointer') or '/'}{place}: {each.get('message', '')} ({each.get('code', '')})"
+    code_ = f" ({each['code']})" if each.get("code") else ""
+    return f"{each.get('pointer') or '/'}{place}: {each.get('message', '')}{code_}"
 
 
 def finding(each: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import EXCLUDE, Schema, fields
 
 from server.web.paging import PageQuery, page_of
-from server.web.room import In, Moment, Out, Text
+from server.web.room import In, Instant, Moment, Out, Text
 
 
 class PublishedSchema(Out):
@@ -61,8 +61,8 @@ class EventQuery(PageQuery, _Upcast):
     subject = Text(most=512, load_default=None)
     source = Text(most=512, load_default=None)
     correlation_id = Text(most=128, load_default=None)
-    since = fields.AwareDateTime(load_default=None, metadata={"description": "Recorded at or after."})
-    until = fields.AwareDateTime(load_default=None, metadata={"description": "Recorded before."})
+    since = Instant(load_default=None, metadata={"description": "Recorded at or after."})
+    until = Instant(load_default=None, metadata={"description": "Recorded before."})
 
 
 class StreamQuery(In):
@@ -76,7 +76,7 @@ class StreamQuery(In):
         },
     )
     subject = Text(most=512, load_default=None)
-    since = fields.AwareDateTime(
+    since = Instant(
         load_default=None,
         metadata={"description": "Begin with what was recorded at or after; not looked at with `Last-Event-ID`."},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from server.events.catalogue import SCHEMA_VIOLATION
 from server.flows import progress, starting, waits
 from server.flows.flow import flow_of
 from server.flows.keys import key_of
@@ -97,6 +98,6 @@ def check_input(name: str, schema: Any, data: Any) -> None:
     """
     errors = Schema(dict(schema)).errors(data) if schema else []
     if errors:
-        found = [{"pointer": each.pointer, "message": each.message} for each in errors]
+        found = [{"pointer": each.pointer, "message": each.message, "code": SCHEMA_VIOLATION} for each in errors]
         message = f"{name} is started with something wrong at {found[0]['pointer'] or '/'}: {found[0]['message']}"
         raise Permanent(message, code=FLOW_INPUT, source="flow", errors=found)

@@ -11,7 +11,7 @@ from server.replays import requests
 from server.replays.aggregate import STATES
 from server.replays.filters import MOST_DELIVERIES, MOST_PER_SECOND, PAYLOADS, STATUSES
 from server.web.paging import PageQuery, page_of
-from server.web.room import Flag, In, Moment, Out, Text, Whole
+from server.web.room import Flag, In, Instant, Moment, Out, Text, Whole
 from server.webhooks.schemas import FailureSchema
 
 ALL_STATUSES = tuple(dict.fromkeys((*STATUSES, *requests.STATUSES)))
@@ -48,8 +48,8 @@ class FilterSchema(In):
             "left out: dead, skipped and stale."
         },
     )
-    since = fields.AwareDateTime(load_default=None, metadata={"description": "The event was recorded at or after."})
-    until = fields.AwareDateTime(load_default=None, metadata={"description": "The event was recorded before."})
+    since = Instant(load_default=None, metadata={"description": "The event was recorded at or after."})
+    until = Instant(load_default=None, metadata={"description": "The event was recorded before."})
 
 
 class ReplayNew(In):

@@ -62,9 +62,11 @@ class Text(fields.String):
 
 
 class Pattern(validate.Regexp):
-    """The whole text has this form. The pattern has no anchors: the document writes them as JSON Schema reads them."""
+    """The whole text has this form. The pattern has no anchors: the document writes them as JSON Schema reads them, and
+    `error` says what is allowed.
+    """
 
-    def __init__(self, pattern: str, *, error: str | None = None) -> None:
+    def __init__(self, pattern: str, *, error: str) -> None:
         super().__init__(f"^(?:{pattern})$", error=error)
         self._whole = re.compile(pattern)
 
@@ -99,6 +101,14 @@ class Flag(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class Instant(fields.AwareDateTime):
+    """A moment with its zone. For queries and bodies."""
+
+    default_error_messages = dict.fromkeys(
+        ("invalid", "invalid_awareness", "format"), "Not a moment with its zone, such as 2026-01-31T08:00:00Z."
+    )
 
 
 class Moment(fields.DateTime):

@@ -315,3 +315,20 @@ def test_the_list_of_deliveries_tells_what_is_parked_from_what_is_paused(local, 
         )
     titles, *lines = (line.split() for line in local.ok("deliveries", "list", "--state", "held").splitlines())
     assert [line[titles.index("REASON")] for line in lines] == ["parked", "-"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("secret", "set", "bad name"), "A secret's name is a letter, then up to 127 letters, digits or `_.-`."),
+        (("workspace", "create", "Bad Name"), "A name is a lower-case letter, then up to 62 lower-case letters"),
+        (("organization", "create", "Bad Name"), "A name is a lower-case letter, then up to 62 lower-case letters"),
+        (("events", "list", "--since", "yesterday"), "such as 2026-01-31T08:00:00Z"),
+        (("events", "list", "--since", "2026-01-31T08:00:00"), "such as 2026-01-31T08:00:00Z"),
+        (("inbound", "list", "--until", "yesterday"), "such as 2026-01-31T08:00:00Z"),
+        (("replay", "--type", "a.b", "--since", "yesterday"), "such as 2026-01-31T08:00:00Z"),
+    ],
+)
+def test_what_has_another_form_is_refused_with_the_form_that_it_has(local, command, said):
+    result = local(*command, stdin="x")
+    assert (result.exit_code, said in result.stderr) == (1, True), result.output

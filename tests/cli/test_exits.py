@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from server.cli import exits
+from server.cli import exits, failing
 from server.cli.exits import MEANING, Exit
+from server.kernel.errors import CrossdockError
 from server.web.problems import STATUS
 
 
@@ -21,3 +22,8 @@ def test_every_code_says_what_it_means():
 @pytest.mark.parametrize(("status", "code"), [(418, Exit.FAILED), (500, Exit.INTERNAL), (599, Exit.INTERNAL)])
 def test_a_status_that_nobody_foresaw_has_a_code_too(status, code):
     assert exits.of_status(status) == code
+
+
+def test_a_place_without_a_code_has_no_empty_parentheses(capsys):
+    failing.show(CrossdockError("why", errors=[{"pointer": "/a", "message": "is wrong"}]))
+    assert capsys.readouterr().err.splitlines()[1] == "  /a: is wrong"

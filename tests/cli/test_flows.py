@@ -106,3 +106,19 @@ def test_what_a_map_lacks_is_said_with_its_place(details: object, why: str) -> N
 
 def test_a_run_that_is_well_asks_for_nothing() -> None:
     assert _hints({"id": "run_1", "flow": "f", "state": "completed", "steps": [{"path": "ok", "waits": None}]}) == []
+
+
+def test_a_wait_that_runs_out_is_told_from_a_run_that_failed(local, tmp_path):
+    (tmp_path / "flow.yaml").write_text(FLOW, "utf-8")
+    local.ok("apply", str(tmp_path))
+    result = local("flow", "start", "deal-check", "--data", '{"number": "SO-1"}', "--wait", "0s")
+    assert (result.exit_code, "the run goes on" in result.stderr) == (8, True)
+
+
+def test_data_that_the_flow_does_not_take_is_refused_with_its_place_and_code(local, tmp_path):
+    wants = "input: {type: object, properties: {deals: {type: integer}}}\nsteps:"
+    (tmp_path / "flow.yaml").write_text(FLOW.replace("steps:", wants), "utf-8")
+    local.ok("apply", str(tmp_path))
+    result = local("flow", "start", "deal-check", "--data", '{"number": "SO-1", "deals": "x"}')
+    assert result.exit_code == 1
+    assert '/deals: the value is not of type "integer" (SCHEMA_VIOLATION)' in result.stderr

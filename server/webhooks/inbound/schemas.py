@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from server.web.paging import PageQuery, page_of
-from server.web.room import Moment, Out, Text
+from server.web.room import Instant, Moment, Out, Text
 from server.webhooks.schemas import FailureSchema
 
 STATES = ("received", "emitted", "skipped", "stale", "dead", "discarded")
@@ -57,8 +57,8 @@ class InboundRequestQuery(PageQuery):
 
     webhook = Text(most=200, load_default=None)
     state = fields.String(load_default=None, validate=validate.OneOf(STATES))
-    since = fields.AwareDateTime(load_default=None, metadata={"description": "Received at or after."})
-    until = fields.AwareDateTime(load_default=None, metadata={"description": "Received before."})
+    since = Instant(load_default=None, metadata={"description": "Received at or after."})
+    until = Instant(load_default=None, metadata={"description": "Received before."})
 
 
 InboundRequestPage = page_of(InboundRequestSchema)
