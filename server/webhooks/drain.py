@@ -205,12 +205,13 @@ class Deliveries:
         Behind a backlog a fan-out gets half of the room.
         """
         share = max(1, limit // 2) if self._fanning and self._waiting else limit
-        claimed = self._claimer(conn, share, self.slow())
+        slow = self.slow(crowded=len(self.jobs) > IN_FLIGHT // 2)
+        claimed = self._claimer(conn, share, slow)
         self._waiting = len(claimed) == share
         if not self._fanning or len(claimed) == limit:
             return claimed, 0
         self._fanning = False  # whoever tells of another one meanwhile is not overruled
-        taken = fanouts.take(conn, limit - len(claimed), self.sending.clock.now(), self.slow())
+        taken = fanouts.take(conn, limit - len(claimed), self.sending.clock.now(), slow)
         if taken is None:
             return claimed, 0
         self._fanning = True

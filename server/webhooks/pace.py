@@ -2,7 +2,8 @@
 
 A worker that looks by itself says so, and nobody rings for it; before it sleeps it takes that back and looks once more, and again when
 nobody can still go by what it said.
-Endpoints that hang or refuse are remembered: until one answers again, no more than one request to it is under way.
+Endpoints that hang or refuse are remembered: until one answers again, no more than one request to it is under way. So are those that
+answer late, but these get less only while a worker has little room left.
 """
 
 from __future__ import annotations
@@ -127,21 +128,21 @@ def _unheard() -> None:
 
 
 class SlowLanes:
-    """The endpoints that hung or could not be reached when they were last tried; the 1,000 latest."""
+    """The endpoints that hung, could not be reached, or answered late when they were last tried; the 1,000 latest."""
 
     def __init__(self) -> None:
-        self._lanes: OrderedDict[UUID, None] = OrderedDict()
+        self._lanes: OrderedDict[UUID, bool] = OrderedDict()  # whether it answers
 
     def learn(self, lane: UUID, *, answered: bool, milliseconds: float) -> None:
         """Remember how the last try of a lane went."""
         if answered and milliseconds < _SLOW_MILLISECONDS:
             self._lanes.pop(lane, None)
             return
-        self._lanes[lane] = None
+        self._lanes[lane] = answered
         self._lanes.move_to_end(lane)
         if len(self._lanes) > _SLOW_LANES:
             self._lanes.popitem(last=False)
 
-    def __call__(self) -> list[UUID]:
-        """Return them."""
-        return list(self._lanes)
+    def __call__(self, *, crowded: bool) -> list[UUID]:
+        """Return those of which one request at a time is enough; those that answer only where room is short."""
+        return [lane for lane, answers in self._lanes.items() if crowded or not answers]

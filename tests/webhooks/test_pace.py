@@ -1,11 +1,22 @@
-"""Whoever is woken by hints learns when there are none: before a worker says that nobody needs to ring, and once somebody must."""
+"""Whoever is woken by hints learns when there are none: before a worker says that nobody needs to ring, and once somebody must.
+
+And which endpoints get one request at a time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import TYPE_CHECKING
 
+from server.kernel.ids import new_uuid
 from server.queue.hints import TRUSTED_SECONDS
-from server.webhooks.pace import AWAKE_SECONDS, LISTEN_SECONDS, TIMER_SECONDS, Pace
+from server.webhooks.pace import AWAKE_SECONDS, LISTEN_SECONDS, TIMER_SECONDS, Pace, SlowLanes
+from tests.support.product import Product, until
+from tests.support.receiver import Answer
+
+if TYPE_CHECKING:
+    from tests.support.receiver import Receiver
 
 
 class Said:
@@ -102,3 +113,38 @@ def test_one_who_is_rung_while_it_listens_is_awake_and_says_so() -> None:
 
     asyncio.run(work())
     assert said.words == ["awake", "asleep", "awake"]
+
+
+def test_who_hangs_gets_one_request_at_a_time_and_who_answers_late_only_where_room_is_short() -> None:
+    slow = SlowLanes()
+    hangs, late, quick = new_uuid(), new_uuid(), new_uuid()
+    slow.learn(hangs, answered=False, milliseconds=3)
+    slow.learn(late, answered=True, milliseconds=2500)
+    slow.learn(quick, answered=True, milliseconds=20)
+    assert slow(crowded=False) == [hangs]
+    assert slow(crowded=True) == [hangs, late]
+    slow.learn(hangs, answered=True, milliseconds=2500)
+    assert slow(crowded=False) == []
+    slow.learn(hangs, answered=True, milliseconds=20)
+    slow.learn(late, answered=False, milliseconds=2500)
+    assert slow(crowded=True) == slow(crowded=False) == [late]
+
+
+def test_only_the_latest_are_remembered() -> None:
+    slow = SlowLanes()
+    lanes = [new_uuid() for _ in range(1005)]
+    for lane in lanes:
+        slow.learn(lane, answered=False, milliseconds=1)
+    assert slow(crowded=False) == lanes[5:]
+
+
+def test_a_receiver_that_takes_its_time_gets_as_many_at_a_time_as_it_may(product: Product, receiver: Receiver) -> None:
+    receiver.answer = Answer(204, delay=2.1)
+    product.webhook("hook", receiver.url, max_in_flight=5)
+    product.publish({"n": 0})
+    with product.worker():
+        until(lambda: product.states() == {"delivered": 1})
+        product.publish(*[{"n": n} for n in range(1, 6)])
+        began = time.monotonic()
+        until(lambda: product.states() == {"delivered": 6})
+    assert time.monotonic() - began < 2 * 2.1, "one after the other they would take 10 s"
