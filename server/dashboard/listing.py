@@ -21,7 +21,7 @@ PAGE = 50
 SAID = ("done", "n")
 """What of a page's query says what has just been done, and how often."""
 _LONGEST = 2000
-_FILTERS = ("webhook", "state", "event", "replay", "failed", "show")
+_FILTERS = ("webhook", "state", "event", "replay", "failed", "show", "job")
 
 
 def argument(name: str, most: int = 300) -> str | None:
