@@ -132,9 +132,10 @@ def test_a_filter_that_finds_no_dead_letter_says_nothing_of_the_others(
     product: Product, operator: FlaskClient, receiver: Receiver
 ) -> None:
     fail(product, receiver, {"n": 1})
+    product.webhook("calm", "http://127.0.0.1:9/", events=["stock.changed"])
     for query, said in {
-        "?webhook=nope": "None of nope is open.",
-        "?webhook=nope&show=resolved": "None of nope was resolved.",
+        "?webhook=calm": "None of calm is open.",
+        "?webhook=calm&show=resolved": "None of calm was resolved.",
         "?show=resolved": "None was resolved.",
     }.items():
         assert f'<p class="fine">{said}</p>' in operator.get(f"/dead-letters{query}").text
