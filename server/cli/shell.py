@@ -178,11 +178,16 @@ class JsonText(click.ParamType[Any]):
         if not isinstance(value, str):
             return value
         try:
-            return output.read_json(_input(value))
+            given = output.read_json(_input(value))
+            output.write_json(given)
+        except TypeError as error:  # half of a surrogate pair, or more than 250 levels
+            self.fail(f"cannot be sent: {error}", param, ctx)
         except (ValueError, RecursionError) as error:
             self.fail(f"not JSON: {error}", param, ctx)
         except OSError as error:
             self.fail(f"{value.removeprefix('@')}: {error.strerror}", param, ctx)
+        else:
+            return given
 
 
 def _input(text: str) -> bytes:

@@ -25,7 +25,10 @@ HEADERS_REFUSED = code("HEADERS_REFUSED", "An inbound request has more than 100 
 
 @dataclass(slots=True)
 class Head:
-    """A request without its body. Names of headers are in lower case; `path` is what follows the workspace."""
+    """A request without its body. Names of headers are in lower case; `path` is what follows the workspace.
+
+    `count` is how many headers came, one that came again counted again.
+    """
 
     method: str
     names: tuple[str, str]
@@ -33,6 +36,7 @@ class Head:
     query: str
     headers: dict[str, str]
     repeated: frozenset[str]
+    count: int
     client: str
     peer_trusted: bool
     host: str
@@ -132,12 +136,7 @@ def _shown(text: str) -> str:
 
 
 def head_of(scope: Any, proxies: Proxies) -> Head:
-    """Read the head of a request below `/in/`.
-
-    Raises:
-        Invalid: HEADERS_REFUSED.
-
-    """
+    """Read the head of a request below `/in/`."""
     headers: dict[str, str] = {}
     repeated: set[str] = set()
     count = 0
@@ -148,10 +147,7 @@ def head_of(scope: Any, proxies: Proxies) -> Head:
             repeated.add(name)
         else:
             headers[name] = value
-    below = scope.path[len(PREFIX) :]
-    if count > MOST_HEADERS or "\x00" in below:
-        raise Invalid(f"{MOST_HEADERS} headers are taken at most", code=HEADERS_REFUSED, source="inbound")
-    organization, _, rest = below.partition("/")
+    organization, _, rest = scope.path[len(PREFIX) :].partition("/")
     workspace, _, path = rest.partition("/")
     peer = address_of(scope.client)
     sender = proxies.sender(str(peer) if peer is not None else "", headers, scope.scheme)
@@ -162,11 +158,26 @@ def head_of(scope: Any, proxies: Proxies) -> Head:
         query=scope.query_string,
         headers=headers,
         repeated=frozenset(repeated),
+        count=count,
         client=sender.client,
         peer_trusted=sender.trusted,
         host=sender.host,
         scheme=sender.scheme,
     )
+
+
+def admit(head: Head) -> None:
+    """Let a head through that may be looked up and stored.
+
+    Raises:
+        Invalid: HEADERS_REFUSED.
+
+    """
+    if head.count > MOST_HEADERS:
+        message = f"{MOST_HEADERS} headers are taken at most; there are {head.count}"
+        raise Invalid(message, code=HEADERS_REFUSED, source="inbound")
+    if "\x00" in head.path or any("\x00" in name for name in head.names):
+        raise Invalid("a path must not hold U+0000", code=HEADERS_REFUSED, source="inbound")
 
 
 def arrived_of(head: Head, body: bytes) -> Arrived:

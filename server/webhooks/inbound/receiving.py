@@ -33,7 +33,7 @@ from server.kernel.errors import (
 )
 from server.queue.claims import Claim
 from server.webhooks.inbound import answers, metrics
-from server.webhooks.inbound.arriving import address_of, arrived_of, within
+from server.webhooks.inbound.arriving import address_of, admit, arrived_of, within
 from server.webhooks.inbound.storing import FIRST_EPOCH, Outdated
 from server.webhooks.inbound.taking import Taken, taken
 from server.webhooks.verifiers.reading import refused
@@ -145,6 +145,7 @@ class Receiver:
         return answer
 
     async def _received(self, visit: _Visit) -> Answer:
+        admit(visit.head)
         since = self.directory.now()
         table = await self.directory.of(visit.head.names)
         for _ in range(_ROUNDS):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from server.kernel.errors import CrossdockError
 from server.telemetry import traces
-from server.webhooks.inbound import answers, metrics
 from server.webhooks.inbound.arriving import PREFIX, Proxies, head_of
 
 if TYPE_CHECKING:
@@ -39,13 +37,7 @@ class InboundEndpoints:
         if scope.proto != "http":
             protocol.close(404)
             return
-        try:
-            head = head_of(scope, self.proxies)
-        except CrossdockError as error:
-            answer = answers.of_error(error, answers.new_id())
-            metrics.received("", "", answer.outcome)
-        else:
-            answer = await self._received(head, read)
+        answer = await self._received(head_of(scope, self.proxies), read)
         protocol.response_bytes(answer.status, answer.whole(), answer.body)
 
     async def _received(self, head: Head, read: Read) -> Answer:

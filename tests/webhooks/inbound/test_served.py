@@ -242,6 +242,11 @@ def test_a_path_that_leads_nowhere_is_404_and_says_nothing(wire: Wire, path: str
     )
 
 
+def test_a_path_that_cannot_be_stored_says_so(wire: Wire) -> None:
+    status, problem = wire.post(wire.signed("msg_path"), path="/in/default/default/orders%00")
+    assert (status, problem["code"], problem["detail"]) == (422, "HEADERS_REFUSED", "a path must not hold U+0000")
+
+
 def test_more_than_a_hundred_headers_are_refused(wire: Wire) -> None:
     many = {f"x-{number}": "1" for number in range(120)}
     assert wire.post(wire.signed("msg_many", **many))[0] in (0, 400, 422, 431)
