@@ -54,6 +54,7 @@ class AsyncSender:
         self._heads = Heads(user_agent)
         self._pool = Pool()
         self._live: set[Connection] = set()
+        self._closed = False
         self._dialler = Dialler(Lookups(resolver or shared_resolver()), limits, tls or client_tls())
 
     async def send(self, request: Request, policy: AddressPolicy | None = None) -> Answer:
@@ -90,12 +91,16 @@ class AsyncSender:
 
     async def _open(self, target: Target, key: Key, until: float) -> tuple[Connection, float]:
         connection, looked_up = await self._dialler.open(target, key.policy, key.tls, until)
+        if self._closed:
+            connection.abort()
+            raise answer_broken("the sender was closed")
         self._live.add(connection)
         connection.when_closed(self._live.discard)
         return connection, looked_up
 
     async def close(self) -> None:
-        """Close every connection; what is under way fails as ANSWER_BROKEN."""
+        """Close every connection; what is under way, and what comes later, fails as ANSWER_BROKEN."""
+        self._closed = True
         self._pool.close()
         live = list(self._live)
         for each in live:
