@@ -64,7 +64,8 @@ run by numbers in the bodies.
 - **Round trips** are counted on the wire between worker and PostgreSQL: each time the worker speaks after the server has. Those of
   an idle worker (signs of life, timers) are taken off by rate.
 - **Isolation.** Of 100 webhooks 10 hang until the time-out and 10 refuse connections. A backlog spread over all is drained, then
-  200/s are offered to all; counted are the 80 that are healthy, beside a run in which all are.
+  200/s are offered to all; counted are the 80 that are healthy, beside a run in which all are. Three runs of each, in turn; the
+  ratios are those of their medians.
 - **Neighbour.** Another workspace has a large backlog; ten single events a second are published in this one.
 - **Inbound.** Orders of 2 KiB, signed (`v1`), posted over 10 kept connections to one API process; each request is verified, stored
   with its dedupe key and due work on disk, then answered. Beside it a Flask view that only answers 202, under the same server in
