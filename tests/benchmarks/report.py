@@ -59,8 +59,8 @@ run by numbers in the bodies.
   its speed changes by half within minutes; the code before took 10 to 20 ms in the same hour. **With flows**: the same in a workspace
   that has a flow, where each event is asked for by whoever may wait, in a transaction.
 - **Flat.** Fresh first; then a past of events, deliveries and attempts and many more webhooks are put into the same database, it is
-  vacuumed, and the same backlog is drained again. **Fan-out**: three events, each for all webhooks; rates count from the answer to
-  the last arrival.
+  vacuumed, and the same backlog is drained again. **Fan-out**: five events, each for all webhooks; rates count from the answer to
+  the last arrival, and their median is held against the sustained rate as it was before them and after them, in the middle.
 - **Round trips** are counted on the wire between worker and PostgreSQL: each time the worker speaks after the server has. Those of
   an idle worker (signs of life, timers) are taken off by rate.
 - **Isolation.** Of 100 webhooks 10 hang until the time-out and 10 refuse connections. A backlog spread over all is drained, then
