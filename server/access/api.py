@@ -19,6 +19,7 @@ from server.web.permissions import known, requires
 from server.web.room import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from flask import Response
@@ -30,12 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What this room needs: the API's store, the engine's (tenants and users span workspaces), and the secrets."""
+    """What this room needs: the API's store, the engine's (tenants and users span workspaces), and the secrets.
+
+    `left_behind` counts what others keep under older keys of the ring, and only its next use brings under the newest.
+    """
 
     store: Store
     engine: Store
     secrets: Secrets
     networks: Networks
+    left_behind: Callable[[], int] = lambda: 0
 
     def begin(self) -> AbstractContextManager[Tx]:
         """Open a transaction of the caller's workspace."""
@@ -119,11 +124,12 @@ def _secrets(room: Room, access: Access) -> None:
     @requires("keys:rotate")
     @room.response(200, schemas.RewrapOut)
     def rewrap_secrets() -> Any:
-        """Encrypt every secret of every workspace anew under the newest key of the ring; then older keys can go."""
+        """Encrypt every secret of every workspace anew under the newest key of the ring; older keys can go once nothing is left."""
         key = access.secrets.ring.newest
         with access.begin() as tx:
             audit.record(tx, "keys.rewrap", f"key/{key}")
-        return {"key": key, "count": rewrap(access.engine, access.secrets.ring)}
+        count = rewrap(access.engine, access.secrets.ring)
+        return {"key": key, "count": count, "left": access.left_behind()}
 
 
 def _tokens(room: Room, access: Access) -> None:

@@ -43,7 +43,7 @@ class KeyRing:
             )
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
         self.newest = next(iter(keys))
-        self._marking = hmac.digest(keys[self.newest], b"crossdock fingerprint", "sha256")
+        self._markings = [hmac.digest(key, b"crossdock fingerprint", "sha256") for key in reversed(list(keys.values()))]
 
     @classmethod
     def read(cls, text: str) -> KeyRing:
@@ -75,9 +75,12 @@ class KeyRing:
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self.ids)})"
 
-    def fingerprint(self, value: bytes) -> str:
-        """Return by what to know a value again without keeping it: nobody without the ring can try values against it."""
-        return hmac.digest(self._marking, value, "sha256").hex()
+    def fingerprints(self, value: bytes) -> list[str]:
+        """Return by what to know a value again without keeping it: nobody without the ring can try values against it.
+
+        One per key, that of the oldest first: processes that have a new key already and those that have not go by the same.
+        """
+        return [hmac.digest(each, value, "sha256").hex() for each in self._markings]
 
     def encrypt(self, value: bytes, place: str) -> tuple[str, bytes]:
         """Encrypt a value for a place; return the key's id and nonce + ciphertext + tag."""

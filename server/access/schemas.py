@@ -59,7 +59,11 @@ class RewrapOut(Out):
     """What a change of the key ring has encrypted anew."""
 
     key = fields.String(required=True, metadata={"description": "Id of the newest key: all secrets are under it now."})
-    count = fields.Integer(required=True)
+    count = fields.Integer(required=True, metadata={"description": "Secrets that were encrypted anew."})
+    left = fields.Integer(
+        required=True,
+        metadata={"description": "Refresh tokens still under an older key: each follows when it is used next."},
+    )
 
 
 class TokenNew(In):

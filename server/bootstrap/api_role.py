@@ -29,6 +29,7 @@ from server.integrations.discovery_api import blueprint as discovery_room
 from server.integrations.outboxes import nudge_at_once
 from server.integrations.sharers import Sharers
 from server.integrations.spec import plugin_facts
+from server.integrations.token_rows import left_behind
 from server.integrations.usecases import ByHand
 from server.operations import checks, metrics
 from server.operations.api import Operations
@@ -112,7 +113,15 @@ def api(settings: Settings, *, principal: Principal | None = None, built: Core |
         inbound_actions(store, shared.reopens["inbound"], shared.admit),
         keys_room(store, shared.webhooks, shared.secrets),
         replays_room(store, shared.hint),
-        access_room(Access(store, shared.engine, shared.secrets, shared.networks)),
+        access_room(
+            Access(
+                store,
+                shared.engine,
+                shared.secrets,
+                shared.networks,
+                partial(left_behind, shared.engine, shared.secrets.ring),
+            )
+        ),
         discovery_room(Discovery(store, making_of(shared), caller)),
         integrations_room(ByHand(store, shared.secrets, shared.plugins, caller, shared.networks.policy)),
         operations_room(Operations(store, health_of(shared, caller), backlog, settings.metrics_token)),

@@ -119,6 +119,7 @@ EXAMPLES: dict[str, str] = {
     "secret set": "ORDERS_HOOK < key.txt",
     "secret rotate": "ORDERS_HOOK --overlap 24h < key.txt",
     "secret delete": "ORDERS_HOOK --yes",
+    "secret rewrap": "",
     "token list": "",
     "token create": "--role operator --name anna --expires 90d",
     "token revoke": "tok_01m8248xsceanatftmve9jz3ak",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from server.cli.output import say
+from server.cli.output import note, say
 from server.cli.paths import path_of
 from server.cli.shell import Duration, Noun, asks, confirmed, lists, read_stdin
 
@@ -66,6 +66,19 @@ def delete(shell: Shell, name: str, yes: bool) -> None:
     confirmed(f"Delete the secret {name}?", sure=yes)
     shell.rest.delete(path_of("secrets", name))
     shell.result({"deleted": name}, lambda _: say(f"{name} is deleted"))
+
+
+@secret.command
+@asks
+def rewrap(shell: Shell) -> None:
+    """Encrypt all secrets of the instance anew under the newest key of CROSSDOCK_KEYS; on the server itself only."""
+    shell.show(shell.rest.post("/secret-keys/rewrap", None), _rewrapped)
+
+
+def _rewrapped(answer: dict[str, Any]) -> None:
+    say(f"{answer['count']} secrets are encrypted anew; all are under the key {answer['key']}")
+    if answer["left"]:
+        note(f"keep the older keys: {answer['left']} refresh tokens follow when they are used next; then do this again")
 
 
 def _value(name: str) -> str:

@@ -29,7 +29,7 @@ from server.transport.certificates import tls_with
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from server.access.keyring import KeyRing
     from server.integrations.proofs import Proof
@@ -267,12 +267,12 @@ class Keychain:
             Invalid: AUTH_KEY_INVALID.
 
         """
-        mark = self._ring.fingerprint(orjson.dumps(auth, default=json_default, option=orjson.OPT_SORT_KEYS))
-        key = (scope.workspace_id, mark)
+        marks = self._ring.fingerprints(orjson.dumps(auth, default=json_default, option=orjson.OPT_SORT_KEYS))
+        key = (scope.workspace_id, marks[0])
         with self._lock:
             found = self._kept.get(key)
             if found is None:
-                found = self._kept[key] = self._make(scope, auth, mark)
+                found = self._kept[key] = self._make(scope, auth, marks)
                 if len(self._kept) > _KEPT:
                     del self._kept[next(iter(self._kept))]
         return found
@@ -287,7 +287,7 @@ class Keychain:
         auth = endpoint.auth if endpoint is not None else None
         return None if auth is None or auth.get("scheme", "none") == "none" else self.credentials(scope, auth)
 
-    def _make(self, scope: Scope, auth: Mapping[str, Any], mark: str) -> Credentials:
+    def _make(self, scope: Scope, auth: Mapping[str, Any], marks: Sequence[str]) -> Credentials:
         tls, scheme = _certificate(auth), auth["scheme"]
         if scheme == "jwt":
             return SelfIssued(auth, self._clock, tls)
@@ -301,9 +301,9 @@ class Keychain:
         if scheme == "session":
             request = SessionRequest(auth, self._clock, addresses, tls)
         else:
-            kept = RefreshRow(self._store, self._ring, scope, mark) if auth.get("grant") == "refresh_token" else None
+            kept = RefreshRow(self._store, self._ring, scope, marks) if auth.get("grant") == "refresh_token" else None
             request = TokenRequest(auth, self._clock, addresses, tls, kept)
-        source = TokenSource(TokenRow(self._store, self._ring, scope, mark), request)
+        source = TokenSource(TokenRow(self._store, self._ring, scope, marks[0]), request)
         return Issued(auth, source, tls, self._threads)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from server.kernel.errors import Retryable, Unavailable
 from server.kernel.ids import new_uuid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from server.access.keyring import KeyRing
@@ -64,9 +65,11 @@ _FREE = """
 UPDATE credential_tokens SET lease = NULL, leased_until = NULL
 WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s AND lease = %(lease)s
 """
+_REFRESH = ".refresh"
 _KEPT_REFRESH = """
-SELECT key_id, ciphertext FROM credential_tokens
-WHERE workspace_id = %(workspace)s AND fingerprint = %(fingerprint)s AND ciphertext IS NOT NULL
+SELECT fingerprint, key_id, ciphertext FROM credential_tokens
+WHERE workspace_id = %(workspace)s AND fingerprint = ANY(%(fingerprints)s) AND ciphertext IS NOT NULL
+ORDER BY array_position(%(fingerprints)s, fingerprint)
 """
 _KEEP_REFRESH = """
 INSERT INTO credential_tokens (workspace_id, fingerprint, generation, key_id, ciphertext, asked_at, expires_at)
@@ -74,6 +77,9 @@ VALUES (%(workspace)s, %(fingerprint)s, 1, %(key_id)s, %(ciphertext)s, now(), no
 ON CONFLICT (workspace_id, fingerprint) DO UPDATE SET
   generation = credential_tokens.generation + 1, key_id = excluded.key_id, ciphertext = excluded.ciphertext,
   asked_at = excluded.asked_at, expires_at = excluded.expires_at
+"""
+_LEFT_BEHIND = """
+SELECT count(*) FROM credential_tokens WHERE fingerprint LIKE %(pattern)s AND ciphertext IS NOT NULL AND key_id <> %(newest)s
 """
 _PAUSE = 0.5
 
@@ -162,34 +168,57 @@ class TokenRow:
 class RefreshRow:
     """The refresh token that a server gave last, in the place of the declared one: a server that rotates takes each once.
 
-    Only who holds the lease of the access token asks, and so keeps. It is kept for ten years: without it a person must log in.
+    Only who holds the lease of the access token asks, and so keeps. It is kept for ten years: without it a person must log in. It
+    stands under a fingerprint of each key of the ring, so that it is found still when the oldest key is taken out.
     """
 
-    def __init__(self, store: Store, ring: KeyRing, scope: Scope, fingerprint: str) -> None:
+    def __init__(self, store: Store, ring: KeyRing, scope: Scope, fingerprints: Sequence[str]) -> None:
         self._store = store
         self._ring = ring
-        self._key = {"workspace": scope.workspace_id, "fingerprint": f"{fingerprint}.refresh"}
-        self._place = place_of(scope.organization_id, scope.workspace_id, f"token/{fingerprint}.refresh", 0)
+        self._scope = scope
+        self._fingerprints = [each + _REFRESH for each in fingerprints]
 
     def read(self) -> str | None:
         """Return the token kept, None while it is the declared one. Raises Unavailable: the database is away."""
+        values = {"workspace": self._scope.workspace_id, "fingerprints": self._fingerprints}
         with self._store.connect() as conn:
-            row = conn.exec_driver_sql(_KEPT_REFRESH, self._key).first()
-        return self._ring.decrypt(row.key_id, bytes(row.ciphertext), self._place).decode() if row is not None else None
+            rows = conn.exec_driver_sql(_KEPT_REFRESH, values).all()
+        if not rows:
+            return None
+        first = rows[0]
+        token = self._ring.decrypt(first.key_id, bytes(first.ciphertext), self._place(first.fingerprint)).decode()
+        if len(rows) < len(self._fingerprints) or any(each.key_id != self._ring.newest for each in rows):
+            self.keep(token)  # the ring has changed
+        return token
 
     def keep(self, token: str) -> None:
         """Keep a token, before anything else is done with what came beside it; tried thrice, since it cannot be asked for."""
-        key_id, ciphertext = self._ring.encrypt(token.encode(), self._place)
+        rows = []
+        for each in self._fingerprints:
+            key_id, ciphertext = self._ring.encrypt(token.encode(), self._place(each))
+            key = {"workspace": self._scope.workspace_id, "fingerprint": each}
+            rows.append({**key, "key_id": key_id, "ciphertext": ciphertext})
         for left in (2, 1, 0):
             try:
                 with self._store.connect() as conn:
-                    conn.exec_driver_sql(_KEEP_REFRESH, {**self._key, "key_id": key_id, "ciphertext": ciphertext})
+                    for row in rows:
+                        conn.exec_driver_sql(_KEEP_REFRESH, row)
             except Unavailable:
                 if not left:
                     raise
                 time.sleep(_PAUSE)
             else:
                 return
+
+    def _place(self, fingerprint: str) -> str:
+        return place_of(self._scope.organization_id, self._scope.workspace_id, f"token/{fingerprint}", 0)
+
+
+def left_behind(store: Store, ring: KeyRing) -> int:
+    """Return how many kept refresh tokens, of all workspaces, nobody has used since the ring has its newest key."""
+    with store.connect() as conn:
+        found = conn.exec_driver_sql(_LEFT_BEHIND, {"pattern": f"%{_REFRESH}", "newest": ring.newest}).scalar()
+    return int(found or 0)
 
 
 def purge(store: Store) -> int:

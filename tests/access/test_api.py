@@ -317,7 +317,7 @@ def test_whoever_runs_the_instance_rewraps_the_secrets_of_all_workspaces(
     room = blueprint(Access(store, engine, secrets, Networks(engine, [])))
     app = create_app(Services(Settings(), store, lambda _: local, AuthenticationFailures(), [room]))
     answer = app.test_client().post("/api/v1/secret-keys/rewrap")
-    assert (answer.status_code, answer.json) == (200, {"key": "new", "count": 2})
+    assert (answer.status_code, answer.json) == (200, {"key": "new", "count": 2, "left": 0})
     for scope in (ours, theirs):
         with store.begin(scope, CAUSE) as tx:
             assert Secrets(KeyRing.read(new)).resolve(tx, "A") == [str(scope)]

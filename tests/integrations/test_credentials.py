@@ -402,6 +402,8 @@ def test_an_event_loop_goes_on_while_a_token_is_asked_for_and_many_wait_for_one_
 
 
 def test_what_was_made_with_a_random_secret_is_not_told_by_the_fingerprint():
-    ring = KeyRing.read(RING)
-    assert ring.fingerprint(b"a") == ring.fingerprint(b"a") != ring.fingerprint(b"b")
-    assert KeyRing.read(f"k1:{base64.b64encode(os.urandom(32)).decode()}").fingerprint(b"a") != ring.fingerprint(b"a")
+    ring, new = KeyRing.read(RING), f"k2:{base64.b64encode(os.urandom(32)).decode()}"
+    assert ring.fingerprints(b"a") == ring.fingerprints(b"a") != ring.fingerprints(b"b")
+    assert KeyRing.read(new).fingerprints(b"a") != ring.fingerprints(b"a")
+    both = KeyRing.read(f"{new},{RING}").fingerprints(b"a")
+    assert both == ring.fingerprints(b"a") + KeyRing.read(new).fingerprints(b"a")

@@ -15,6 +15,7 @@ import pytest
 from server.access.keyring import KeyRing, new_key
 from server.integrations.credentials import AtOrigin, Keychain
 from server.integrations.proofs import DigestProof
+from server.integrations.token_rows import left_behind
 from server.kernel.clock import SystemClock
 from server.kernel.errors import Retryable
 from server.store import Store
@@ -30,10 +31,10 @@ JSON = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def process(product):
+def process(product, ring=RING):
     """What one process has."""
     store = Store(product.settings.database_url, "crossdock_engine")
-    keychain = Keychain(store, KeyRing.read(RING), SystemClock(), lambda _: LOOPBACK)
+    keychain = Keychain(store, KeyRing.read(ring), SystemClock(), lambda _: LOOPBACK)
     try:
         yield keychain
     finally:
@@ -154,6 +155,35 @@ def test_each_refresh_token_is_used_once_by_all_processes_together(product, api)
     with process(product) as third:
         assert third.credentials(product.scope, auth).obtain() == {"Authorization": "Bearer a-3"}
     assert state["shown"] == ["r-0", "r-1", "r-2"]
+
+
+def test_a_refresh_token_is_kept_over_a_change_of_the_key_ring(product, api):
+    api.answer, state = rotating()
+    auth = {"scheme": "oauth2", "token_url": api.url, "client_id": "us", "client_secret": "s"}
+    auth |= {"grant": "refresh_token", "refresh_token": "r-0"}
+    new = new_key("new")
+
+    def ask(ring):
+        with process(product, ring) as asking:
+            return asking.credentials(product.scope, auth).obtain()["Authorization"]
+
+    def end():
+        with product.core.engine.engine.begin() as conn:
+            conn.exec_driver_sql(
+                "UPDATE credential_tokens SET expires_at = now() WHERE fingerprint NOT LIKE '%%.refresh'"
+            )
+
+    def left():
+        return left_behind(product.core.engine, KeyRing.read(f"{new},{RING}"))
+
+    assert ask(RING) == "Bearer a-1"
+    assert (ask(f"{new},{RING}"), left()) == ("Bearer a-1", 1)  # both know the token by the same mark
+    end()
+    assert (ask(f"{new},{RING}"), left()) == ("Bearer a-2", 0)
+    assert ask(new) == "Bearer a-3"  # the old key is gone, and what it was known by
+    end()
+    assert ask(new) == "Bearer a-4"
+    assert state["shown"] == ["r-0", "r-1", "r-2", "r-3"]
 
 
 HMAC = {

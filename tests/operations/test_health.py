@@ -229,6 +229,14 @@ def test_an_empty_queue_passes(product: Product) -> None:
     assert checks.queue(product.core.engine) == Finding("pass", "nothing is overdue")
 
 
+@pytest.mark.parametrize(("known", "status"), [("0001", "warn"), ("9999", "fail")])
+def test_a_newer_schema_than_ones_own_is_served_and_an_older_one_is_not(
+    product: Product, monkeypatch: pytest.MonkeyPatch, known: str, status: str
+) -> None:
+    monkeypatch.setattr(checks, "_newest", lambda: known)
+    assert checks.schema(product.core.engine).status == status
+
+
 def test_the_database_redis_disk_and_memory_answer(product: Product, redis_url: str, tmp_path: Path) -> None:
     assert checks.database(product.core.engine).status == "pass"
     assert checks.schema(product.core.engine).status == "pass"
