@@ -30,6 +30,7 @@ def add(pages: Blueprint, store: Store) -> None:
             troubled = queries.troubled(tx)
             waiting = queries.waiting(tx, [each.id for each in troubled])
             runs = queries.stuck_runs(tx)
+            jobs = queries.failing_jobs(tx)
             letters = queries.letters(tx, before=None, limit=_LETTERS)
         return render_template(
             "dashboard/overview.html",
@@ -37,6 +38,7 @@ def add(pages: Blueprint, store: Store) -> None:
             troubled=troubled,
             waiting=waiting,
             runs=runs,
+            jobs=jobs,
             letters=letters,
             refresh_seconds=REFRESH_SECONDS,
             refresh=REFRESH_SECONDS if request.args.get("refresh") == str(REFRESH_SECONDS) else None,

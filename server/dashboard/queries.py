@@ -106,6 +106,18 @@ def troubled(tx: Tx) -> Sequence[Row[Any]]:
     )
 
 
+def failing_jobs(tx: Tx) -> Sequence[Row[Any]]:
+    """Return (name, state, updated_at, why) of sync jobs that fail or are disabled; why their last failed run failed."""
+    return tx.all(
+        """SELECT j.name, j.state, j.updated_at, r.error ->> 'message' AS why FROM sync_jobs j LEFT JOIN LATERAL (
+             SELECT error FROM sync_runs WHERE workspace_id = j.workspace_id AND job_id = j.id AND state = 'failed'
+             ORDER BY id DESC LIMIT 1) r ON true
+           WHERE j.workspace_id = :workspace_id AND j.deleted_at IS NULL AND j.state IN ('failing', 'disabled')
+           ORDER BY j.state DESC, j.name LIMIT :limit""",
+        limit=_TROUBLED,
+    )
+
+
 def waiting(tx: Tx, webhook_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
     """Return how many deliveries of webhooks are `pending` and `held`, and how many dead letters are `open`."""
     counts: dict[UUID, dict[str, int]] = {each: {} for each in webhook_ids}

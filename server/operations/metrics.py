@@ -59,6 +59,9 @@ WEBHOOK_AGE = metrics.gauge(
     "webhook",
 )
 UNWELL = metrics.gauge("crossdock_webhooks_unwell", "Webhooks that are failing or disabled.", "workspace")
+JOBS_UNWELL = metrics.gauge(
+    "crossdock_sync_jobs_unwell", "Sync jobs that are disabled, or whose last run failed.", "workspace"
+)
 
 FRESH_SECONDS = 5.0
 _SHARE = 20.0
@@ -77,9 +80,11 @@ _BACKLOG: dict[str, str] = {
                                       WHERE resolved_at IS NULL GROUP BY 1""",
     "crossdock_webhooks_unwell": """SELECT workspace_id, count(*) AS value FROM webhooks
                                     WHERE state IN ('failing', 'disabled') AND deleted_at IS NULL GROUP BY 1""",
+    "crossdock_sync_jobs_unwell": """SELECT workspace_id, count(*) AS value FROM sync_jobs
+                                     WHERE state IN ('failing', 'disabled') AND deleted_at IS NULL GROUP BY 1""",
     "crossdock_breakers_open": "SELECT workspace_id, count(*) AS value FROM breakers WHERE state <> 'closed' GROUP BY 1",
 }
-_GAUGES: Sequence[Metric] = (PENDING, HELD, OLDEST, DEAD, UNWELL, BREAKERS)
+_GAUGES: Sequence[Metric] = (PENDING, HELD, OLDEST, DEAD, UNWELL, JOBS_UNWELL, BREAKERS)
 # The id of a delivery has the moment in which it was made in its first 48 bits; PostgreSQL 15 knows no least uuid.
 _AGES = """
 SELECT ages.workspace_id, w.name, extract(epoch FROM now())::float AS now, ages.oldest FROM (

@@ -25,7 +25,7 @@ from server.kernel.errors import (
 from server.queue import claims
 from server.store import Cause
 from server.store.scopes import scope_of
-from server.syncs import progress
+from server.syncs import health, progress
 from server.syncs.aggregate import SyncJob
 from server.syncs.drift import Drift
 from server.syncs.engine import Slice
@@ -124,9 +124,11 @@ class Runs:
                 if pair and back
                 else SLICES[run.kind](self.ledger, claim, run, job, source, target, drift)
             )
-            if not at_work.work():
-                with self.store.connect() as conn:
-                    claims.postpone(conn, KIND, [claim], [run.now], uncount=True)
+            if at_work.work():
+                health.ended(self.store, run, None)
+                return
+            with self.store.connect() as conn:
+                claims.postpone(conn, KIND, [claim], [run.now], uncount=True)
         except Unavailable:
             raise
         except (Postponed, Conflict) as error:  # an integration that rests or lacks a secret is for people to set right
@@ -172,6 +174,8 @@ class Runs:
             fresh: Any = progress.load(conn, claim)  # counters of a batch that was not recorded do not count
             progress.fence(conn, claim)
             progress.end(conn, claim, fresh, state, failure)
+        if failure is not None:
+            health.ended(self.store, run, failure)
         log.warning(
             "a run ended", run=str(run.run), job=run.job_name, state=state, code=failure.code if failure else None
         )

@@ -131,3 +131,17 @@ def test_another_workspace_has_no_such_pages(syncing: Syncing) -> None:
     for path in ("/sync-jobs/customers", f"/sync-runs/{show('run', run.id)}"):
         assert client.get(path).status_code == 404
     assert "customers" not in client.get("/sync-jobs").text
+
+
+def test_a_job_whose_run_failed_stands_on_the_first_page_with_why(syncing: Syncing, browser: FlaskClient) -> None:
+    syncing.job(on_record_error="fail")
+    syncing.put(1, name=None)
+    assert "Sync jobs that fail" not in browser.get("/").text
+    assert syncing.run().state == "failed"
+    page = unescape(browser.get("/").text)
+    assert "Sync jobs that fail" in page
+    assert 'href="/sync-jobs/customers"' in page
+    assert "failing" in page
+    syncing.put(1, name="mended")
+    assert syncing.run().state == "succeeded"
+    assert "Sync jobs that fail" not in browser.get("/").text

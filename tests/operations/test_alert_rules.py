@@ -13,7 +13,10 @@ from sqlalchemy import text
 
 from server import bootstrap
 from server.flows.metrics import ENDED
+from server.kernel.ids import new_uuid
 from server.operations import metrics
+from server.syncs.aggregate import SyncJob
+from server.syncs.repository import SYNC_JOBS
 from tests.support.product import Product, until
 from tests.support.receiver import Answer, Receiver
 
@@ -120,6 +123,16 @@ def test_webhooks_that_fail_or_are_disabled_are_counted(product: Product) -> Non
         product.webhook(name, "http://127.0.0.1:9/")
         product.act(name, action)
     assert [value for gauge, _, value in figures(product) if gauge is metrics.UNWELL] == [2.0]
+
+
+def test_sync_jobs_that_fail_are_counted(product: Product) -> None:
+    job = SyncJob(new_uuid())
+    job.create("customers", {"name": "customers"}, 1, {})
+    job.activate()
+    job.act("fail", "the run failed")
+    with product.tx() as tx:
+        SYNC_JOBS.add(tx, job)
+    assert [value for gauge, _, value in figures(product) if gauge is metrics.JOBS_UNWELL] == [1.0]
 
 
 @pytest.mark.parametrize(("redis", "shown"), [(None, {"database": 1.0}), (False, {"database": 1.0, "redis": 0.0})])

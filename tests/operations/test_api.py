@@ -149,6 +149,7 @@ def test_the_backlog_is_in_the_gauges(product: Product) -> None:
     assert found.pop("crossdock_webhook_backlog_age_seconds") == pytest.approx(0, abs=5)
     assert found == {
         "crossdock_webhooks_unwell": 0,
+        "crossdock_sync_jobs_unwell": 0,
         "crossdock_deliveries_pending": 3,
         "crossdock_deliveries_held": 3,
         "crossdock_dead_letters_open": 1,
