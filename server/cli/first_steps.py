@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from server import bootstrap
@@ -51,14 +52,20 @@ def prepare(database_url: str) -> tuple[str | None, str | None]:
                 raise
             time.sleep(0.2)
         except DBAPIError as error:
-            first = str(error.orig).partition("\n")[0]
-            raise Unavailable(f"the database refused to be migrated: {first}", source="database") from error
+            raise Unavailable(f"the database refused to be migrated: {_said(error.orig)}", source="database") from error
     store = Store(database_url, "crossdock_engine", pool=1)
     try:
         ensure_default(store)
     finally:
         store.close()
     return revisions
+
+
+def _said(error: BaseException | None) -> str:
+    """Return the first line of what the database says, with its way out."""
+    first = str(error).partition("\n")[0]
+    hint = error.diag.message_hint if isinstance(error, psycopg.Error) else None
+    return f"{first} ({hint})" if hint else first
 
 
 def first_steps(settings: Settings, options: UpOptions) -> FirstSteps:

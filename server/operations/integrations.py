@@ -19,8 +19,10 @@ MOST = 200
 """Integrations that one report asks, the oldest first."""
 _STATUS: dict[str, Status] = {"healthy": "pass", "degraded": "warn", "unhealthy": "fail"}
 _AT_WORK = """
-SELECT i.organization_id, i.workspace_id, o.name AS organization, w.name AS workspace, i.name
+SELECT i.organization_id, i.workspace_id, o.name AS organization, w.name AS workspace, i.name,
+  coalesce(b.state, 'closed') AS breaker
 FROM integrations i JOIN workspaces w ON w.id = i.workspace_id JOIN organizations o ON o.id = w.organization_id
+LEFT JOIN breakers b ON b.integration_id = i.id
 WHERE i.deleted_at IS NULL AND i.state IN ('active', 'failing')
   AND (%(workspace)s::bigint IS NULL OR i.workspace_id = %(workspace)s) ORDER BY i.id LIMIT %(most)s
 """
@@ -54,6 +56,7 @@ def externals(engine: Store, ask: AskIntegration) -> Callable[[int | None], Sequ
                     ask,
                     Scope(row.organization_id, row.workspace_id, row.organization, row.workspace),
                     row.name,
+                    row.breaker,
                 ),
             )
             for row in rows
@@ -62,6 +65,10 @@ def externals(engine: Store, ask: AskIntegration) -> Callable[[int | None], Sequ
     return listed
 
 
-def _finding(ask: AskIntegration, scope: Scope, name: str) -> Finding:
+def _finding(ask: AskIntegration, scope: Scope, name: str, breaker: str) -> Finding:
+    """Return how a system is; that it answers us now does not say that it is called: its breaker does."""
     health = ask(scope, name)
-    return Finding(_STATUS[health.status], f"{health.status}, {health.latency_ms:.0f} ms")
+    status, message = _STATUS[health.status], f"{health.status}, {health.latency_ms:.0f} ms"
+    if breaker == "closed":
+        return Finding(status, message)
+    return Finding("warn" if status == "pass" else status, f"its breaker is {breaker}: {message}")

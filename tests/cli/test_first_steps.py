@@ -6,8 +6,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
+from server.cli import first_steps as steps
 from server.cli.first_steps import admin_token, first_steps
+from server.kernel.errors import Unavailable
 from server.runtime.up import UpOptions, next_commands
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
@@ -77,3 +80,16 @@ def test_each_command_to_try_next_shows_something(local, settings, home):
     assert list(shown) == ["send demo.order.placed", "events list", "flow start", f"plan {DEFINITIONS}"]
     assert "demo.order.placed" in shown["events list"]
     assert all(shown.values())
+
+
+def test_a_migration_that_the_database_refuses_is_told_with_its_way_out(database_url, monkeypatch):
+    def refused(url):
+        with create_engine(url).connect() as conn:
+            conn.exec_driver_sql(
+                "DO $$BEGIN RAISE EXCEPTION 'no role' USING HINT = 'as a superuser: CREATE ROLE x'; END$$"
+            )
+
+    monkeypatch.setattr(steps, "upgrade", refused)
+    with pytest.raises(Unavailable) as error:
+        steps.prepare(database_url)
+    assert "no role (as a superuser: CREATE ROLE x)" in error.value.message

@@ -199,6 +199,14 @@ def test_integrations_at_work_are_asked_each_in_its_workspace(product: Product) 
     }
     assert sorted(asked) == [("default/default", "erp"), ("other/main", "erp")]
     assert [each.workspace_id for each in listed(other.workspace_id)] == [other.workspace_id]
+    with product.core.engine.engine.begin() as conn:
+        conn.exec_driver_sql(
+            """INSERT INTO breakers (workspace_id, integration_id, state, opened_at)
+               SELECT workspace_id, id, 'open', now() FROM integrations WHERE name = 'erp'"""
+        )
+    resting = {each.workspace_id: each.ask() for each in listed(None)}
+    assert resting[product.scope.workspace_id] == Finding("warn", "its breaker is open: healthy, 12 ms")
+    assert resting[other.workspace_id] == Finding("fail", "its breaker is open: unhealthy, 12 ms")
 
 
 def test_workers_and_scheduler_are_those_seen_lately(product: Product) -> None:
