@@ -1,10 +1,11 @@
 """Events of systems that keep them in an outbox of their own are fetched here, stored, and only then forgotten over there.
 
 An integration whose plugin has an outbox is one due row of kind `outbox`: one worker at a time looks. It is looked into after
-every call of the integration in a worker, and every few seconds for what happened without us. An event has its own id over
-there, so whatever is fetched twice is stored once. One that is refused (its type's schema, an id that came with other content,
-what no event can hold) becomes a dead letter with the event in it, and the others go on. Of integrations that share one outbox
-the first one fetches, or each event would be stored once for each of them.
+every call of the integration in a worker, and every few seconds for what happened without us; one that could not be read rests
+first, longer each time or as long as its system asks, whatever is called meanwhile. An event has its own id over there, so whatever
+is fetched twice is stored once. One that is refused (its type's schema, an id that came with other content, what no event can hold)
+becomes a dead letter with the event in it, and the others go on. Of integrations that share one outbox the first one fetches, or
+each event would be stored once for each of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import structlog
 from sqlalchemy.exc import DataError
@@ -27,6 +28,7 @@ from server.integrations.repository import INTEGRATIONS
 from server.kernel.errors import Conflict, CrossdockError, Invalid, Permanent, Unavailable
 from server.kernel.ids import new_uuid, show
 from server.queue import claims, dead_letters
+from server.queue.claims import Due
 from server.store import Cause
 from server.store.scopes import scope_of
 
@@ -53,14 +55,16 @@ PAGE = 200
 ROUNDS = 50
 EVERY = timedelta(seconds=5)
 RESTS = timedelta(seconds=30)
+_DOUBLINGS = 3
 _LOOK_SECONDS = 30.0
 _REFUSED = (Invalid, Conflict, Permanent, DataError)  # the last: what the database cannot hold
 
 _NUDGE = """
 INSERT INTO due (kind, ref, workspace_id, lane, due_at, lane_limit, priority)
 SELECT 'outbox', id, workspace_id, id, now(), 1, 1 FROM integrations WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
-ON CONFLICT (kind, ref) DO UPDATE SET due_at = now() WHERE NOT due.leased RETURNING ref
+ON CONFLICT (kind, ref) DO UPDATE SET due_at = now() WHERE NOT due.leased AND due.claims = 0 RETURNING ref
 """
+# `claims` are the looks since one that went well: a call is no reason to ask a system again that has just refused.
 _BUSY = "SELECT ref FROM due WHERE kind = 'outbox' AND leased AND ref = ANY(%(ids)s::uuid[])"
 _NEW = """
 SELECT i.id, i.body ->> 'plugin' AS plugin FROM integrations i
@@ -84,6 +88,13 @@ class Because(Protocol):
     def __call__(self, conn: Connection, workspace_id: int, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return by key what an event carries of its cause: `causation_id`, and `extensions` with the trail of the chain."""
         ...
+
+
+class _Rest(NamedTuple):
+    """After how long to look again; `well` when a call is reason enough to look sooner."""
+
+    pause: timedelta
+    well: bool = True
 
 
 class Nudges:
@@ -189,7 +200,7 @@ class Outboxes:
             return 0
         with self.store.connect() as conn:
             done = {row.ref for row in conn.exec_driver_sql(_NUDGE, {"ids": sorted(ids)})}
-            rest = list(ids - done)  # one is being looked into, perhaps since before the call; or it is gone
+            rest = list(ids - done)  # one is being looked into, perhaps since before the call; or it rests, or is gone
             busy = {row.ref for row in conn.exec_driver_sql(_BUSY, {"ids": rest})} if rest else set()
         self.nudges.again(busy)
         return len(done)
@@ -215,15 +226,10 @@ class Outboxes:
 
     def _run(self, claim: Claim) -> None:
         try:
-            pause = self._look(claim)
-            while pause is not None and self.nudges.taken(claim.ref):  # called meanwhile, perhaps after it was read
-                pause = self._look(claim)
-            with self.store.connect() as conn:
-                if pause is None:
-                    claims.finish(conn, KIND, [claim])
-                else:
-                    now = conn.exec_driver_sql("SELECT now() AS now").one().now
-                    claims.postpone(conn, KIND, [claim], [now + pause], uncount=True)
+            rest = self._look(claim)
+            while rest is not None and self.nudges.taken(claim.ref) and rest.well:
+                rest = self._look(claim)  # called meanwhile, perhaps after it was read
+            self._end(claim, rest)
         except CrossdockError as error:  # its lease ends, and it is due again
             log.warning("an outbox waits", code=error.code, integration=str(claim.ref))
         except Exception:  # the border of one outbox: its lease ends, and it is due again
@@ -232,8 +238,20 @@ class Outboxes:
             self.holding.let_go(claim)
             self.nudges.ring()
 
-    def _look(self, claim: Claim) -> timedelta | None:
-        """Fetch what waits; return after how long to look again, None when there is nothing to look into any more."""
+    def _end(self, claim: Claim, rest: _Rest | None) -> None:
+        """Let the outbox be due again, or no more."""
+        with self.store.connect() as conn:
+            if rest is None:
+                claims.finish(conn, KIND, [claim])
+                return
+            at = conn.exec_driver_sql("SELECT now() AS now").one().now + rest.pause
+            if not rest.well:
+                claims.postpone(conn, KIND, [claim], [at])
+            elif claims.hold(conn, KIND, claim):  # and its claims count anew
+                claims.add(conn, KIND, [Due(claim.ref, claim.workspace_id, claim.lane, at, 1)])
+
+    def _look(self, claim: Claim) -> _Rest | None:
+        """Fetch what waits; return how long it rests, None when there is nothing to look into any more."""
         with self.store.connect() as conn:
             scope = scope_of(conn, claim.workspace_id)
         cause = Cause("worker", show("cor", new_uuid()))
@@ -251,7 +269,7 @@ class Outboxes:
             elder = None if call is None else self._elder(tx, integration, call)
         if elder is not None:
             self.nudges.again({elder})
-        return RESTS if call is None or elder is not None else self._fetch(claim, scope, cause, call)
+        return _Rest(RESTS) if call is None or elder is not None else self._fetch(claim, scope, cause, call)
 
     def _elder(self, tx: Tx, integration: Integration, call: Call) -> UUID | None:
         """Return the first integration that has the same outbox, if this is not the first."""
@@ -265,20 +283,21 @@ class Outboxes:
                     return other.id
         return None
 
-    def _fetch(self, claim: Claim, scope: Scope, cause: Cause, call: Call) -> timedelta:
+    def _fetch(self, claim: Claim, scope: Scope, cause: Cause, call: Call) -> _Rest:
         for _ in range(ROUNDS):
             try:
                 fetched = self.caller.piece(call, _waiting)
                 if not fetched:
-                    return EVERY
+                    return _Rest(EVERY)
                 self._store(scope, cause, call.integration, claim.ref, fetched)
                 self.caller.piece(call, partial(_taken, fetched))
             except Unavailable:
                 raise
             except CrossdockError as error:
                 log.warning("an outbox cannot be read", code=error.code, integration=call.integration)
-                return timedelta(seconds=error.after or RESTS.total_seconds())
-        return timedelta(0)
+                longer = min(EVERY * 2 ** min(claim.claims - 1, _DOUBLINGS), RESTS)
+                return _Rest(timedelta(seconds=error.after) if error.after else longer, well=False)
+        return _Rest(timedelta(0))
 
     def _store(self, scope: Scope, cause: Cause, name: str, integration: UUID, fetched: Sequence[Emitted]) -> None:
         with self.store.connect() as conn:

@@ -12,10 +12,10 @@ from sqlalchemy.engine import make_url
 from server import bootstrap
 from server.integrations import outboxes
 from server.integrations.aggregate import Integration
-from server.integrations.outboxes import Nudges, Outboxes
+from server.integrations.outboxes import Nudges, Outboxes, nudge_at_once
 from server.integrations.repository import INTEGRATIONS
 from server.integrations.usecases import ByHand
-from server.kernel.errors import Unavailable
+from server.kernel.errors import Retryable, Unavailable
 from server.kernel.ids import new_uuid, show
 from server.store import Cause
 from tests.support.product import Product
@@ -74,6 +74,14 @@ class Fetching:
         rows = self.product.rows("SELECT source FROM events WHERE source LIKE 'integration/%%' ORDER BY source")
         return [row.source.removeprefix("integration/") for row in rows]
 
+    def due(self) -> Any:
+        [row] = self.product.rows("SELECT * FROM due WHERE kind = 'outbox'")
+        return row
+
+    def due_now(self) -> None:
+        with self.product.core.engine.connect() as conn:
+            conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'outbox'")
+
     def waiting(self) -> int:
         with psycopg.connect(self.plain) as connection:
             return len(connection.execute("SELECT 1 FROM plugin_erp_sandbox.outbox").fetchall())
@@ -119,8 +127,7 @@ def test_what_was_fetched_and_not_forgotten_is_stored_once(erp: Fetching, monkey
         erp.drain()
     assert (len(erp.events()), erp.waiting()) == (1, 1)
     erp.upsert("C-2")
-    with erp.product.core.engine.connect() as conn:
-        conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'outbox'")
+    erp.due_now()
     erp.drain()
     assert (len(erp.events()), erp.waiting()) == (2, 0)
 
@@ -163,8 +170,7 @@ def test_a_refused_event_that_is_fetched_again_is_no_second_dead_letter(
     with monkeypatch.context() as patched:
         patched.setattr(outboxes, "_taken", _dies)
         erp.drain()
-    with erp.product.core.engine.connect() as conn:
-        conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'outbox'")
+    erp.due_now()
     erp.drain()
     assert (len(erp.product.rows("SELECT 1 FROM dead_letters")), erp.waiting()) == (1, 0)
 
@@ -231,7 +237,7 @@ def test_of_two_integrations_of_one_company_the_first_fetches_and_the_second_whe
     erp.upsert("C-4", name="again")
     with erp.product.core.engine.connect() as conn:
         conn.exec_driver_sql("UPDATE integrations SET state = 'paused' WHERE name = 'erp'")
-        conn.exec_driver_sql("UPDATE due SET due_at = now() - interval '1 second' WHERE kind = 'outbox'")
+    erp.due_now()
     erp.drain()
     erp.drain()
     assert erp.sources() == ["again", "apart", "erp", "erp"]
@@ -264,3 +270,62 @@ def test_a_call_of_this_process_is_heard_of_in_it_and_a_look_at_it_makes_it_due(
     assert heard == [True]
     assert (erp.outboxes.notice(), bool(erp.nudges)) == (1, False)
     assert erp.outboxes.notice() == 0
+
+
+def test_an_outbox_whose_system_asks_for_a_pause_gets_it_whatever_is_called_meanwhile(
+    erp: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def limited(*_: Any) -> Any:
+        looks.append(time.monotonic())
+        if len(looks) < 5:
+            erp.upsert(f"M-{len(looks)}")  # called while it is looked into
+        raise Retryable("answered 429", source="erp", after=4)
+
+    erp.upsert("C-1")
+    with monkeypatch.context() as patched:
+        patched.setattr(outboxes, "_waiting", limited)
+        erp.drain()
+    rests = erp.due().due_at
+    erp.upsert("C-2")
+    with erp.product.core.engine.begin(erp.product.scope, ANNA) as tx:
+        call = bootstrap.making_of(erp.product.core).named(tx, "erp", "customers.upsert", {})
+    nudge_at_once(erp.product.core.engine, lambda: None, call)
+    assert (len(looks), erp.outboxes.notice(), erp.due().due_at) == (1, 0, rests)
+    erp.due_now()
+    erp.drain()
+    assert (len(erp.events()), erp.waiting()) == (3, 0), "when the pause is over"
+    erp.upsert("C-3")
+    erp.drain()
+    assert (len(erp.events()), erp.waiting()) == (4, 0), "it is well again, so it is looked into at once"
+
+
+def test_a_worker_that_died_in_a_look_says_nothing_of_the_outbox(erp: Fetching) -> None:
+    erp.upsert("C-1")
+    erp.outboxes.notice()
+    with erp.product.core.engine.connect() as conn:
+        conn.exec_driver_sql("UPDATE due SET leased = true, claims = 1, due_at = now() - interval '1 second'")
+    erp.drain()
+    erp.upsert("C-2")
+    erp.drain()
+    assert (len(erp.events()), erp.waiting()) == (2, 0)
+
+
+def test_an_outbox_that_cannot_be_read_rests_longer_each_time(erp: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests = []
+    erp.upsert("C-1")
+    with monkeypatch.context() as patched:
+        patched.setattr(outboxes, "_waiting", _away)
+        for _ in range(5):
+            erp.drain()
+            [due] = erp.product.rows(
+                "SELECT extract(epoch FROM due_at - now())::float AS rests FROM due WHERE kind = 'outbox'"
+            )
+            rests.append(due.rests)
+            erp.due_now()
+    assert rests == [pytest.approx(each, abs=3) for each in (5, 10, 20, 30, 30)]
+
+
+def _away(*_: Any) -> None:
+    raise Retryable("answered 503", source="erp")
