@@ -14,7 +14,7 @@ from server.flows.causes import because
 from server.flows.drain import Flows
 from server.integrations import outbox_events, outboxes
 from server.integrations.endpoints import Endpoints
-from server.integrations.outboxes import Nudges
+from server.integrations.nudges import Nudges
 from server.operations import metrics
 from server.queue import hints
 from server.replays import drain as replays

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from server.integrations.calls import Caller
     from server.integrations.guards import Call
     from server.integrations.making import Making
+    from server.integrations.nudges import Nudges
     from server.queue.claims import Claim
     from server.sdk.adapter import Adapter
     from server.sdk.context import Context
@@ -97,54 +98,6 @@ class _Rest(NamedTuple):
     well: bool = True
 
 
-class Nudges:
-    """Integrations that were just called: their outboxes are worth a look. Of one process, and no promise.
-
-    `noted` is called when there is something: other processes know nothing of it, so a hint to one of them would be in vain.
-    """
-
-    def __init__(self) -> None:
-        self.noted: Callable[[], None] = _unheard
-        self._lock = threading.Lock()
-        self._ids: set[UUID] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._ids)
-
-    def __call__(self, call: Call) -> None:
-        """Note that a call ended well."""
-        if call.link is not None and call.link.integration_id is not None:
-            self.again({call.link.integration_id})
-            self.noted()
-
-    def again(self, ids: set[UUID]) -> None:
-        """Note integrations for the next look."""
-        with self._lock:
-            self._ids |= ids
-
-    def taken(self, identity: UUID) -> bool:
-        """Forget one integration; say whether it was noted."""
-        with self._lock:
-            noted = identity in self._ids
-            self._ids.discard(identity)
-            return noted
-
-    def ring(self) -> None:
-        """Let what was noted be looked at soon."""
-        if self._ids:
-            self.noted()
-
-    def take(self) -> set[UUID]:
-        """Return what was noted, and forget it."""
-        with self._lock:
-            taken, self._ids = self._ids, set()
-        return taken
-
-
-def _unheard() -> None:
-    """Wake nobody."""
-
-
 def nudge_at_once(store: Store, hint: Callable[[], None], call: Call) -> None:
     """Let a worker look into the outbox of what was just called: for a process that has no worker. No promise, either."""
     if call.link is not None and call.link.integration_id is not None:
@@ -179,7 +132,7 @@ class Outboxes:
         due = self._due(self.nudges.take())
         if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = time.monotonic()
-            due += self._due(self._new())
+            due += self._due(dict.fromkeys(self._new(), 0.0))
         return due
 
     def drain(self) -> int:
@@ -195,14 +148,16 @@ class Outboxes:
             threading.Thread(target=self._run, args=(claim,), daemon=True, name="outbox").start()
         return len(mine)
 
-    def _due(self, ids: set[UUID]) -> int:
-        if not ids:
+    def _due(self, asked: Mapping[UUID, float]) -> int:
+        if not asked:
             return 0
         with self.store.connect() as conn:
-            done = {row.ref for row in conn.exec_driver_sql(_NUDGE, {"ids": sorted(ids)})}
-            rest = list(ids - done)  # one is being looked into, perhaps since before the call; or it rests, or is gone
+            done = {row.ref for row in conn.exec_driver_sql(_NUDGE, {"ids": sorted(asked)})}
+            rest = list(
+                asked.keys() - done
+            )  # one is being looked into, perhaps since before the call; or it rests, or is gone
             busy = {row.ref for row in conn.exec_driver_sql(_BUSY, {"ids": rest})} if rest else set()
-        self.nudges.again(busy)
+        self.nudges.later({each: asked[each] for each in busy})
         return len(done)
 
     def _new(self) -> set[UUID]:
@@ -236,7 +191,7 @@ class Outboxes:
             log.exception("an outbox broke", integration=str(claim.ref))
         finally:
             self.holding.let_go(claim)
-            self.nudges.ring()
+            self.nudges.ended(claim.ref)
 
     def _end(self, claim: Claim, rest: _Rest | None) -> None:
         """Let the outbox be due again, or no more."""

@@ -12,7 +12,8 @@ from sqlalchemy.engine import make_url
 from server import bootstrap
 from server.integrations import outboxes
 from server.integrations.aggregate import Integration
-from server.integrations.outboxes import Nudges, Outboxes, nudge_at_once
+from server.integrations.nudges import Nudges
+from server.integrations.outboxes import Outboxes, nudge_at_once
 from server.integrations.repository import INTEGRATIONS
 from server.integrations.usecases import ByHand
 from server.kernel.errors import Retryable, Unavailable
@@ -246,7 +247,7 @@ def test_of_two_integrations_of_one_company_the_first_fetches_and_the_second_whe
 def test_an_integration_that_is_gone_is_forgotten(erp: Fetching) -> None:
     erp.nudges.again({new_uuid()})
     erp.drain()
-    assert erp.nudges.take() == set()
+    assert erp.nudges.take() == {}
 
 
 def test_workspaces_keep_to_themselves(erp: Fetching) -> None:
@@ -329,3 +330,40 @@ def test_an_outbox_that_cannot_be_read_rests_longer_each_time(erp: Fetching, mon
 
 def _away(*_: Any) -> None:
     raise Retryable("answered 503", source="erp")
+
+
+def test_an_outbox_that_another_worker_looks_into_is_asked_for_now_and_then(erp: Fetching) -> None:
+    erp.upsert("C-1")
+    erp.outboxes.notice()
+    with erp.product.core.engine.connect() as conn:
+        conn.exec_driver_sql("UPDATE due SET leased = true, due_at = now() + interval '1 minute'")
+    until, asked = time.monotonic() + 2.2, 0
+    while time.monotonic() < until:
+        erp.nudges.again({erp.due().ref})  # called all the time
+        if erp.nudges:
+            assert erp.outboxes.notice() == 0
+            asked += 1
+        time.sleep(0.01)
+    assert 2 <= asked <= 7, "soon again, for it may end soon, then once a second"
+    with erp.product.core.engine.connect() as conn:
+        conn.exec_driver_sql("UPDATE due SET leased = false")
+    until = time.monotonic() + 5
+    while not erp.nudges and time.monotonic() < until:
+        time.sleep(0.01)
+    erp.drain()
+    assert (len(erp.events()), erp.waiting()) == (1, 0), "nothing was forgotten"
+
+
+def test_what_was_called_while_we_looked_is_asked_for_when_we_have(erp: Fetching) -> None:
+    erp.upsert("C-1")
+    erp.drain()
+    identity = erp.due().ref
+    heard: list[bool] = []
+    erp.nudges.noted = lambda: heard.append(bool(erp.nudges))
+    erp.nudges.later({identity: 1.0})
+    assert not erp.nudges
+    erp.nudges.ended(identity)
+    assert heard == [True]
+    erp.nudges.later({identity: 1.0})
+    assert erp.nudges.taken(identity), "by the look that is under way"
+    assert not erp.nudges.taken(identity)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from server.bootstrap.worker_role import Chore
-from server.integrations.outboxes import Nudges
+from server.integrations.nudges import Nudges
 from server.kernel.ids import new_uuid
 from server.queue import claims
 from server.worker import Runtime
