@@ -58,6 +58,8 @@ EVERY = timedelta(seconds=5)
 RESTS = timedelta(seconds=30)
 _DOUBLINGS = 3
 _LOOK_SECONDS = 30.0
+LONGEST_QUESTION = 30.0
+"""Seconds: a worker looks into two outboxes at once, of all workspaces, so one that hangs must not keep its place for long."""
 _REFUSED = (Invalid, Conflict, Permanent, DataError)  # the last: what the database cannot hold
 
 _NUDGE = """
@@ -217,8 +219,9 @@ class Outboxes:
                 return None
             try:
                 call = self.making.ready(tx, integration, "", {}) if integration.state in AT_WORK else None
-                # Looking takes nothing from the rate of calls, says nothing of their breaker, and is no reason to look again.
-                call = None if call is None else replace(call, link=None)
+                if call is not None:
+                    # Looking takes nothing from the rate of calls, says nothing of their breaker, and is no reason to look again.
+                    call = replace(call, link=None, timeout=min(call.timeout, LONGEST_QUESTION))
             except Conflict:  # a secret is missing: for the workspace to set right
                 call = None
             elder = None if call is None else self._elder(tx, integration, call)

@@ -48,9 +48,10 @@ class Fetching:
         self.asked += keys
         return {"step-1": {"causation_id": "run_1", "extensions": {"crossdockpath": "flow/f"}}}
 
-    def add(self, scope: Scope | None = None, name: str = "erp", **config: str) -> None:
+    def add(self, scope: Scope | None = None, name: str = "erp", policy: Any = None, **config: str) -> None:
         integration = Integration(new_uuid())
-        integration.create(name, {"name": name, "plugin": "erp_sandbox", "config": config}, 1, {})
+        body = {"name": name, "plugin": "erp_sandbox", "config": config, **({"policy": policy} if policy else {})}
+        integration.create(name, body, 1, {})
         integration.activate()
         with self.product.core.engine.begin(scope or self.product.scope, ANNA) as tx:
             INTEGRATIONS.add(tx, integration)
@@ -367,3 +368,19 @@ def test_what_was_called_while_we_looked_is_asked_for_when_we_have(erp: Fetching
     erp.nudges.later({identity: 1.0})
     assert erp.nudges.taken(identity), "by the look that is under way"
     assert not erp.nudges.taken(identity)
+
+
+def test_a_look_is_over_soon_however_long_a_call_of_the_integration_may_take(
+    erp: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erp.add(name="slow", policy={"timeout": "10m"}, company="second")
+    erp.upsert("C-1", name="slow")
+    with psycopg.connect(erp.plain) as connection, monkeypatch.context() as patched:
+        patched.setattr(outboxes, "LONGEST_QUESTION", 0.2)
+        connection.execute("LOCK TABLE plugin_erp_sandbox.outbox IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        erp.drain()
+        assert time.monotonic() - began < 8
+    erp.due_now()
+    erp.drain()
+    assert erp.sources() == ["slow"]
