@@ -23,6 +23,7 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 from server.kernel import garbage
 from server.kernel.errors import INTERNAL, BodyTimeout, CrossdockError, Failure, Rejected, Unavailable
 from server.runtime.reading import BODY_SECONDS, Reading
+from server.telemetry import logs
 from server.web import guard, problems
 from server.web.current import made
 
@@ -86,6 +87,7 @@ class Gateway:
         self.directs = directs
         self.doors = doors
         self.requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._lines = logs.Bound()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads: inside the process that serves.
@@ -120,7 +122,7 @@ class Gateway:
         """Let a thread call the application."""
         if self.requests.qsize() >= WAITING:
             error = Unavailable("too many requests are waiting", source="web", after=1)
-            return _send(protocol, _failed(scope, error))
+            return _send(protocol, self._failed(scope, error))
         with self.reading.of(scope, protocol) as body:
             try:
                 read = await body.read_at_most(self.body_limit)
@@ -132,7 +134,7 @@ class Gateway:
                 self.requests.put(request)
                 answer = await request.future
             except Rejected as error:
-                return _send(protocol, _failed(scope, error))
+                return _send(protocol, self._failed(scope, error))
             except ProtocolClosed:  # the client went away
                 return None
         return _send(protocol, answer) if answer.stream is None else await self._stream(scope, protocol, answer)
@@ -145,7 +147,7 @@ class Gateway:
             except ProtocolClosed:
                 return None
             except CrossdockError as error:
-                answer = _failed(scope, error)
+                answer = self._failed(scope, error)
             except Exception:  # noqa: BLE001 - the border of the loop: one request must not end it
                 answer = _broke(scope, "a handler failed", direct.prefix)
         with suppress(ProtocolClosed, RuntimeError):  # it has answered before it failed
@@ -157,7 +159,7 @@ class Gateway:
         if self.open_streams >= STREAMS:
             answer.close()
             error = Unavailable("too many streams are open", source="web", after=1)
-            return _send(protocol, _failed(scope, error))
+            return _send(protocol, self._failed(scope, error))
         self.open_streams += 1
         gone = asyncio.ensure_future(protocol.client_disconnect())
         try:
@@ -171,6 +173,17 @@ class Gateway:
             gone.cancel()
             self.streams.submit(answer.close)
         return None
+
+    def _failed(self, scope: Any, error: CrossdockError) -> _Answer:
+        """Answer a refusal, whose line in the log has its id; in a flood of them not each has a line."""
+        now, status = _begun(scope), problems.status_of(error)
+        if self._lines.admits():
+            ids = {"request_id": now.request_id, "correlation_id": now.correlation_id}
+            _log.info("a request was refused", method=scope.method, status=status, code=error.code, **ids)
+        answer = _refusal(now, status, error.failure, error.after)
+        if isinstance(error, BodyTimeout):  # what still comes would pass for the next request
+            answer = answer._replace(headers=[*answer.headers, ("connection", "close")])
+        return answer
 
     def _work(self) -> None:
         """Answer requests, one after the other: what each thread does for ever."""
@@ -249,17 +262,6 @@ def _environ(request: _Request) -> dict[str, Any]:
 
 def _send(protocol: Any, answer: _Answer) -> None:
     protocol.response_bytes(answer.status, answer.headers, answer.body)
-
-
-def _failed(scope: Any, error: CrossdockError) -> _Answer:
-    """Answer a refusal, whose line in the log has its id."""
-    now, status = _begun(scope), problems.status_of(error)
-    ids = {"request_id": now.request_id, "correlation_id": now.correlation_id}
-    _log.info("a request was refused", method=scope.method, status=status, code=error.code, **ids)
-    answer = _refusal(now, status, error.failure, error.after)
-    if isinstance(error, BodyTimeout):  # what still comes would pass for the next request
-        answer = answer._replace(headers=[*answer.headers, ("connection", "close")])
-    return answer
 
 
 def _broke(scope: Any, what: str, path: str) -> _Answer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import structlog
 from server.telemetry.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping
 
     from structlog.typing import EventDict, Processor
 
@@ -102,6 +103,22 @@ def configure(process: str, level: str | None = "info", stream: IO[str] | None =
         library.propagate = True
     sys.excepthook = _process_failed
     threading.excepthook = _thread_failed
+
+
+class Bound:
+    """How many lines a second are told of what anybody can cause as often as they like: refusals. Of one thread."""
+
+    def __init__(self, most: int = 20, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.most = most
+        self._monotonic = monotonic
+        self._said = (0, 0)
+
+    def admits(self) -> bool:
+        """Say whether to tell one more."""
+        second, number = self._said
+        now = int(self._monotonic())
+        self._said = (now, number + 1 if now == second else 1)
+        return self._said[1] <= self.most
 
 
 @contextmanager

@@ -246,6 +246,15 @@ def test_an_answer_that_the_application_did_not_make_has_its_id_and_headers_too(
     assert any(id_ in line and '"given-1"' in line for line in shared.log.read_text().splitlines())
 
 
+def test_a_flood_of_refusals_is_no_flood_of_lines(api: Callable[[int], Api]) -> None:
+    server = api(1)
+    began = time.monotonic()
+    large = b"POST /direct/x HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n"
+    assert {raw(server, large)[0] for _ in range(200)} == {413}
+    seconds = int(time.monotonic() - began) + 2  # of the clock, begun ones too
+    assert 1 <= server.log.read_text().count("a request was refused") <= 20 * seconds
+
+
 def test_a_websocket_is_held_by_a_handler_of_the_loop(shared: Api) -> None:
     with connect(f"ws://127.0.0.1:{shared.port}/direct/twice", open_timeout=5) as socket:
         socket.send("hello ")

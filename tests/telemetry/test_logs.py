@@ -146,3 +146,11 @@ def test_what_nobody_catches_is_a_line_too() -> None:
     assert (first["event"], first["thread"], second["event"]) == ("thread failed", "chores", "process failed")
     assert "ValueError" in first["exception"]
     assert "abc123456" not in done.stderr
+
+
+def test_lines_that_anybody_can_cause_are_so_many_a_second() -> None:
+    now = 10.2
+    bound = logs.Bound(2, lambda: now)
+    told = [bound.admits() for _ in range(4)]
+    now = 11.0
+    assert (told, bound.admits()) == ([True, True, False, False], True)

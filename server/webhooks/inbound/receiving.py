@@ -32,6 +32,7 @@ from server.kernel.errors import (
     code,
 )
 from server.queue.claims import Claim
+from server.telemetry import logs
 from server.webhooks.inbound import answers, metrics
 from server.webhooks.inbound.arriving import address_of, admit, arrived_of, within
 from server.webhooks.inbound.storing import FIRST_EPOCH, Outdated
@@ -68,7 +69,6 @@ LARGE = 32 * 1024
 """Bodies of more bytes are verified and read in a thread: reading a megabyte of JSON takes more than 10 ms."""
 _ROUNDS = 4
 _RETRY_SECONDS = 1.0
-_LOG_LINES = 20
 _DUMMY = os.urandom(32)
 
 
@@ -127,7 +127,7 @@ class Receiver:
         self._executor = executor
         self._map_now = map_now
         self._verifying = verifying or executor
-        self._said = (0, 0)
+        self._lines = logs.Bound()
 
     async def receive(self, head: Head, read: Read) -> Answer:
         """Return the answer to a request; `read` reads its body."""
@@ -242,11 +242,8 @@ class Receiver:
         return answers.of_made(stored.first, made)
 
     def _say(self, visit: _Visit, error: CrossdockError, request_id: str) -> None:
-        """Tell our log why a request was refused, twenty times a second at most; the sender is not told."""
-        second, number = self._said
-        now = int(time.monotonic())
-        self._said = (now, number + 1 if now == second else 1)
-        if self._said[1] <= _LOG_LINES:
+        """Tell our log why a request was refused; the sender is not told."""
+        if self._lines.admits():
             log.info(
                 "a request was refused",
                 request_id=request_id,
