@@ -4,7 +4,8 @@
                                     ▲                 └──────── one failure ────────┘ (to open)
 
 Whoever asks shows a ticket, and shows it again with the outcome: half-open heeds the probe's alone, not what a call brings that began
-before the breaker opened. A process remembers for a second that a breaker is closed and clean, so that healthy calls cost no statement.
+before the breaker opened. A probe is leased and renewed: where its process dies, another goes when the lease is over, which is when
+its work is due again. A process remembers for a second that a breaker is closed and clean, so that healthy calls cost no statement.
 """
 
 from __future__ import annotations
@@ -15,27 +16,37 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import structlog
+
+from server.integrations.renewal import Renewal
+from server.kernel.errors import Unavailable
+from server.queue import claims
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from server.integrations.policies import BreakerFigures
     from server.store import Store
 
+log = structlog.get_logger("crossdock.integrations")
 REMEMBERED_SECONDS = 1.0
 _MARGIN_SECONDS = 15.0
-"""A probe that has brought nothing that long after its time is over is dead, and another may go."""
+"""A probe that has brought nothing that long after its time is over was forgotten, and is renewed no more."""
 _REMEMBERED = 10_000
 
 _READ = """
 SELECT state, failures, extract(epoch FROM opened_at + %(reset)s * interval '1 second' - now())::float AS wait
 FROM breakers WHERE integration_id = %(id)s
 """
-_PROBE = f"""
-UPDATE breakers SET state = 'half-open', probe = %(ticket)s,
-  probe_until = now() + (%(seconds)s + {_MARGIN_SECONDS}) * interval '1 second'
+_PROBE = """
+UPDATE breakers SET state = 'half-open', probe = %(ticket)s, probe_until = now() + %(lease)s * interval '1 second'
 WHERE integration_id = %(id)s AND state <> 'closed' AND opened_at + %(reset)s * interval '1 second' <= now()
   AND (probe_until IS NULL OR probe_until < now())
 RETURNING integration_id
+"""
+_RENEW = """
+UPDATE breakers SET probe_until = now() + %(lease)s * interval '1 second'
+WHERE integration_id = ANY(%(ids)s) AND probe = ANY(%(tickets)s) RETURNING probe
 """
 _FAILED = """
 INSERT INTO breakers AS b (workspace_id, integration_id, state, failures, opened_at)
@@ -77,14 +88,29 @@ class Guarded:
     figures: BreakerFigures
 
 
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    integration_id: UUID
+    until: float
+
+
 class Breakers:
     """The breakers of all integrations, from any thread."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        lease: float = claims.LEASE_SECONDS,
+    ) -> None:
         self.store = store
         self._monotonic = monotonic
+        self._lease = lease
         self._clean: dict[UUID, float] = {}
+        self._probes: dict[UUID, _Probe] = {}
         self._lock = threading.Lock()
+        self._renewal = Renewal("probes", lease / 3, self._renew)
 
     def wait(self, guarded: Guarded, ticket: Ticket) -> float | None:
         """Return None to go ahead, else the seconds to wait. Whoever goes ahead must `record` what became of it.
@@ -99,7 +125,7 @@ class Breakers:
             "id": guarded.integration_id,
             "reset": guarded.figures.reset,
             "ticket": ticket.id,
-            "seconds": ticket.seconds,
+            "lease": self._lease,
         }
         with self.store.connect() as conn:
             row = conn.exec_driver_sql(_READ, values).first()
@@ -110,7 +136,10 @@ class Breakers:
             if row.wait is not None and row.wait > 0:
                 return float(row.wait)
             probing = conn.exec_driver_sql(_PROBE, values).first()
-        return None if probing is not None else 1.0
+        if probing is None:
+            return 1.0
+        self._began(guarded, ticket)
+        return None
 
     def record(self, guarded: Guarded, ticket: Ticket, *, succeeded: bool | None) -> None:
         """Count an outcome; None: there was none, so a probe is given back.
@@ -119,6 +148,8 @@ class Breakers:
             Unavailable: the database is away.
 
         """
+        with self._lock:
+            self._probes.pop(ticket.id, None)
         if succeeded is not False and self.is_clean(guarded.integration_id):
             return
         figures = guarded.figures
@@ -140,6 +171,32 @@ class Breakers:
     def is_clean(self, integration_id: UUID) -> bool:
         """Tell whether this process saw a second ago at most that it is closed, without a failure."""
         return self._clean.get(integration_id, 0.0) > self._monotonic()
+
+    def _began(self, guarded: Guarded, ticket: Ticket) -> None:
+        with self._lock:
+            until = self._monotonic() + ticket.seconds + _MARGIN_SECONDS
+            self._probes[ticket.id] = _Probe(guarded.integration_id, until)
+        self._renewal.start()
+
+    def _renew(self) -> bool:
+        """Renew the probes under way; those that were replaced, or that nobody ended in time, are forgotten."""
+        now = self._monotonic()
+        with self._lock:
+            self._probes = {ticket: each for ticket, each in self._probes.items() if each.until > now}
+            held = dict(self._probes)
+        if not held:
+            return False
+        values = {"ids": [each.integration_id for each in held.values()], "tickets": [*held], "lease": self._lease}
+        try:
+            with self.store.connect() as conn:
+                ours = {row.probe for row in conn.exec_driver_sql(_RENEW, values)}
+        except Unavailable as error:
+            log.warning("cannot renew probes of breakers", code=error.code, probes=len(held))
+            return True
+        with self._lock:
+            for ticket in held.keys() - ours:
+                self._probes.pop(ticket, None)
+            return bool(self._probes)
 
     def _remember(self, integration_id: UUID) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -18,12 +19,14 @@ from server.integrations.gates import Limited, Link
 from server.integrations.policies import BreakerFigures, RateFigures, policy_of
 from server.integrations.sharers import Sharers
 from server.kernel.ids import new_uuid
+from server.queue import claims
 from server.store import Store
 from server.store.repository import SqlRepository
 from tests.support.product import Product, until
 from tests.support.receiver import Answer, Receiver
 
 FIGURES = BreakerFigures(failures=3, successes=2, reset=60)
+AWAY = Store("postgresql+psycopg://127.0.0.1:1/none", "crossdock_engine")
 
 
 def guarded(product: Product) -> Guarded:
@@ -42,8 +45,8 @@ def pass_time(product: Product) -> None:
 class Process:
     """A process that calls: each call has a ticket of its own, and the last one's is at hand."""
 
-    def __init__(self, product: Product, what: Guarded, seconds: float = 30) -> None:
-        self.breakers = Breakers(product.core.engine)
+    def __init__(self, product: Product, what: Guarded, seconds: float = 30, **more: Any) -> None:
+        self.breakers = Breakers(product.core.engine, **more)
         self.what = what
         self.seconds = seconds
         self.ticket = Ticket(seconds)
@@ -123,23 +126,45 @@ def test_what_began_before_it_opened_is_not_taken_for_the_probe(product: Product
     assert Process(product, what).wait() is None, "the second of two"
 
 
-def test_a_probe_may_take_its_time_and_a_dead_one_is_replaced(product: Product) -> None:
+def test_a_probe_may_take_its_time_and_one_of_a_process_that_died_is_replaced(product: Product) -> None:
     what = guarded(product)
-    slow, other = Process(product, what, seconds=300), Process(product, what)
+    slow, other = Process(product, what, seconds=3600, lease=1.5), Process(product, what)
     slow.fail(3)
     pass_time(product)
     assert slow.wait() is None
-    passed = "UPDATE breakers SET probe_until = probe_until - interval '1 second' * %s"
-    with product.core.engine.engine.begin() as conn:
-        conn.exec_driver_sql(passed, (301,))
-    assert other.wait() == 1.0
-    with product.core.engine.engine.begin() as conn:
-        conn.exec_driver_sql(passed, (20,))
-    assert other.wait() is None
+    for _ in range(10):
+        time.sleep(0.25)
+        assert other.wait() == 1.0, "it is renewed for as long as it is under way"
+    slow.breakers.store = AWAY
+    until(lambda: other.wait() is None, 5)
+    slow.breakers.store = product.core.engine
     slow.record(True)
     assert state(product) == "half-open", "it was given up"
     other.record(False)
     assert state(product) == "open"
+
+
+def test_a_probe_is_held_for_no_longer_than_the_work_of_its_process(product: Product) -> None:
+    what = guarded(product)
+    process = Process(product, what, seconds=3600)
+    process.fail(3)
+    pass_time(product)
+    assert process.wait() is None
+    [row] = product.rows("SELECT extract(epoch FROM probe_until - now())::float AS seconds FROM breakers")
+    assert row.seconds <= claims.LEASE_SECONDS
+
+
+def test_a_probe_that_nobody_ended_is_not_renewed_for_ever(product: Product) -> None:
+    what, now = guarded(product), [100.0]
+    forgotten = Process(product, what, seconds=30, lease=0.9, monotonic=lambda: now[0])
+    other = Process(product, what)
+    forgotten.fail(3)
+    pass_time(product)
+    assert forgotten.wait() is None
+    time.sleep(1.2)
+    assert other.wait() == 1.0
+    now[0] += 60
+    until(lambda: other.wait() is None, 5)
 
 
 def test_the_bucket_is_one_for_all_processes(redis_url: str) -> None:
@@ -259,7 +284,7 @@ def test_what_an_open_breaker_postponed_goes_again_by_itself_at_its_reset(produc
 def test_without_the_database_no_attempt_is_burned(product: Product, receiver: Receiver) -> None:
     through_integration(product, receiver, "default")
     breakers = product.core.gate.breakers
-    store, breakers.store = breakers.store, Store("postgresql+psycopg://127.0.0.1:1/none", "crossdock_engine")
+    store, breakers.store = breakers.store, AWAY
     product.publish({"n": 1})
     with product.worker():
         until(lambda: product.rows("SELECT 1 FROM deliveries WHERE reason = 'database' AND attempts = 0"))
