@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.flows import paths, undoing
 from server.flows.flow import Atomic, Call, Calling
+from server.integrations.calls import INPUT_INVALID
 from server.integrations.outputs import OUTPUT_INVALID, own_json
 from server.integrations.policies import PRESETS
 from server.kernel.errors import (
@@ -175,9 +176,8 @@ def _within(adapter: Adapter, begun: Transaction, calling: Calling, value: Any, 
     if not checked.is_valid:
         first = checked.errors[0]
         message = f"the input is invalid at {first.pointer or '/'}: {first.message}"
-        raise Permanent(
-            message, source=source, errors=[{"pointer": e.pointer, "message": e.message} for e in checked.errors]
-        )
+        errors = [{"pointer": each.pointer, "message": each.message} for each in checked.errors]
+        raise Permanent(message, code=INPUT_INVALID, source=source, errors=errors)
     return own_json(begun.call(request, key), source)
 
 

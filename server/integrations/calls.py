@@ -22,7 +22,7 @@ from server.integrations.patience import NoPlaceError, Patience
 from server.integrations.plugin_stores import PluginStores
 from server.integrations.shaping import broken, clean, named, unnamed
 from server.kernel.errors import CrossdockError, Permanent, Postponed, Retryable, code
-from server.kernel.retryable import UNASKED
+from server.kernel.retryable import answered
 from server.sdk.adapter import Adapter, CallRequest, Health, Validation
 from server.sdk.context import Context, Tenant
 from server.sdk.schemas import Schema
@@ -239,11 +239,8 @@ class Caller:
         try:
             output = work()
             succeeded = True
-        except Retryable:
-            succeeded = False
-            raise
-        except Permanent as error:
-            succeeded = None if error.code in UNASKED else True  # else it answered, so it is there
+        except (Retryable, Permanent) as error:
+            succeeded = answered(error.failure)
             raise
         finally:
             self._gate.record(call.link, ticket, succeeded=succeeded)

@@ -6,6 +6,10 @@ Whoever meets a failure of another system raises the class that stands here for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from server.kernel.errors import Failure
 
 RETRYABLE_STATUS = frozenset({408, 425, 429, *range(500, 600)} - {508})
 """Answers that may be others next time; 508, a loop, is not one. Every other answer than 2xx would be the same again; redirects
@@ -41,5 +45,22 @@ FAILURE_KINDS = (
     *(FailureKind(name, codes, retryable=False) for name, codes in _NEVER.items()),
 )
 
-UNASKED = frozenset({"URL_REFUSED", "ADDRESS_REFUSED", "REQUEST_REFUSED", "PLUGIN_BROKEN"})
+_UNASKED = {
+    "refused by us": ("URL_REFUSED", "ADDRESS_REFUSED", "REQUEST_REFUSED", "HEADER_UNSIGNED", "INPUT_INVALID"),
+    "a place of databases or files refused by us": (
+        *("DATABASE_URL_REFUSED", "DATABASE_DRIVER_MISSING", "FILES_URL_REFUSED", "FILE_REFUSED"),
+    ),
+    "not offered by the plugin": (
+        *("NOT_SUPPORTED_HERE", "ATOMIC_NOT_OFFERED", "SOURCE_CANNOT", "TARGET_CANNOT", "END_MISSING", "NOT_HERE"),
+    ),
+    # Whoever issues tokens is another system, with a pause of its own after failures.
+    "who we are": ("AUTH_KEY_INVALID", "TOKEN_REFUSED", "TOKEN_UNAVAILABLE"),
+    "a fault of ours": ("PLUGIN_BROKEN", "DATABASE_AWAY", "SECRET_UNREADABLE"),
+}
+UNASKED = frozenset(name for names in _UNASKED.values() for name in names)
 """Failures that say nothing of the other system: it was not asked, or the fault is ours. No breaker counts them."""
+
+
+def answered(failure: Failure) -> bool | None:
+    """Say what a failure tells of the other system: that it answered, that it did not as it should, or nothing (None)."""
+    return None if failure.code in UNASKED else not failure.retryable

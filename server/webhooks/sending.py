@@ -13,7 +13,7 @@ from server.integrations.breakers import Ticket
 from server.integrations.gates import Wait
 from server.kernel.errors import CrossdockError, Postponed, Unavailable
 from server.kernel.ids import new_uuid
-from server.kernel.retryable import UNASKED
+from server.kernel.retryable import answered
 from server.telemetry.redaction import HIDDEN
 from server.transport.aio import Request
 from server.transport.redaction import hide, hide_bytes, redact_headers
@@ -158,11 +158,9 @@ class Sending:
 
 
 def _works(outcome: Outcome) -> bool | None:
-    """Say what a try tells of the other system: that it answers, that it does not, or nothing."""
-    error = outcome.error
-    if error is not None and error.code in UNASKED:
-        return None
-    return (error is None or not error.retryable) and outcome.reason not in ("exhausted", "expired")
+    """Say what a try tells of the other system, whatever becomes of the delivery: see `answered`."""
+    failure = outcome.attempt.error if outcome.attempt is not None else None
+    return True if failure is None else answered(failure)
 
 
 def _signature(

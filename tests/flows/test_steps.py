@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from server.flows import acting
 from server.kernel.ids import read
 from server.sdk import Permanent
-from server.sdk.adapter import Transaction
+from server.sdk.adapter import FieldError, Transaction, Validation
 from tests.flows.test_engine import UNDO, do
 
 if TYPE_CHECKING:
@@ -190,6 +190,24 @@ def test_calls_that_belong_together_are_one_and_are_undone_one_by_one(flows: Flo
         "x::undo",
         "y::undo",
     }
+
+
+def test_calls_that_cannot_be_made_together_tell_nothing_of_their_system(flows: Flowing) -> None:
+    @contextmanager
+    def transaction(_context: Any) -> Iterator[Transaction]:
+        yield _Together(flows.pretend)
+
+    with flows.core.engine.connect() as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO breakers (workspace_id, integration_id, state, failures, opened_at)"
+            " SELECT workspace_id, id, 'open', 5, now() - interval '1 hour' FROM integrations"
+        )
+    flow = flows.flow("f", [{"id": "t", "atomic": [do("x")]}])
+    assert flows.ended(flows.start(flow, {})).error["code"] == "ATOMIC_NOT_OFFERED"
+    flows.pretend.transaction = transaction  # type: ignore[assignment]
+    flows.pretend.validate = lambda _request: Validation((FieldError("/of", "no"),))  # type: ignore[method-assign]
+    assert flows.ended(flows.start(flow, {})).error["code"] == "INPUT_INVALID"
+    assert [row.state for row in flows.product.rows("SELECT state FROM breakers")] == ["half-open"]
 
 
 def test_something_else_is_called_instead_or_the_run_goes_on_without(flows: Flowing) -> None:

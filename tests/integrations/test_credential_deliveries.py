@@ -193,6 +193,28 @@ def test_webhooks_and_calls_through_an_integration_share_its_token(
     assert (token_server.asked, len(receiver.hits)) == (2, 4)
 
 
+@pytest.mark.parametrize(("status", "tries"), [(401, 3), (401, 1), (503, 1)])
+def test_a_token_that_cannot_be_had_opens_the_breaker_of_nobody_who_asks_with_it(
+    product: Product, receiver: Receiver, token_server: TokenServer, status: int, tries: int
+) -> None:
+    put(product, CLIENT="client-s3cr3t")
+    only_good_tokens(token_server, receiver)
+    integration(product, "shop", receiver.url, oauth(token_server))
+    product.webhook("hook", "", integration="shop", retry={"attempts": tries, "initial": "1h", "max": "1h"})
+    with product.worker():
+        product.publish({"order_id": "1"})
+        until(lambda: product.states() == {"delivered": 1})
+        token_server.revoked |= set(token_server.issued)
+        token_server.says = Answer(status)
+        product.publish({"order_id": "2"})
+        until(lambda: product.rows("SELECT 1 FROM attempts WHERE error IS NOT NULL"))
+    integration(product, "till", receiver.url, oauth(token_server, client_id="another"))
+    call = {"operation": "request.send", "input": {"method": "POST", "path": "/call"}}
+    answer = product.client().post("/api/v1/integrations/till/call", json=call)
+    assert answer.json["code"] == ("TOKEN_REFUSED" if status == 401 else "TOKEN_UNAVAILABLE")
+    assert product.rows("SELECT failures FROM breakers") == []
+
+
 def test_data_does_not_choose_who_we_are(product: Product, receiver: Receiver) -> None:
     put(product, TOKEN="integration-t0ken")
     integration(product, "shop", receiver.url, {"scheme": "bearer", "token": {"secret": "TOKEN"}})

@@ -18,7 +18,7 @@ from server.integrations.patience import NoPlaceError, Patience
 from server.integrations.plugins import discover
 from server.integrations.policies import PRESETS
 from server.kernel.clock import SystemClock
-from server.kernel.errors import CrossdockError, Permanent, Postponed, Retryable
+from server.kernel.errors import CrossdockError, Invalid, Permanent, Postponed, Retryable
 from server.sdk.schemas import is_json
 from server.transport.addresses import AddressPolicy
 
@@ -316,6 +316,39 @@ def test_a_request_that_was_refused_here_says_nothing_about_the_other_system(moc
     with pytest.raises(Permanent) as caught:
         watched(watching).call(replace(call, config={**call.config, "base_url": "http://10.1.2.3"}))
     assert (caught.value.code, watching.seen) == ("ADDRESS_REFUSED", ["wait", None])
+
+
+def test_an_operation_that_the_plugin_refuses_by_itself_says_nothing_about_the_other_system():
+    watching = Watching()
+    config = {"url": "http://127.0.0.1:9", "database": "erp", "key": PASSWORD, "company": 1}
+    with pytest.raises(Permanent) as caught:
+        watched(watching).call(call_of("tryton", "leave.cancel", {"leave_id": "L-1"}, config=config, link=LINK))
+    assert (caught.value.code, watching.seen) == ("NOT_SUPPORTED_HERE", ["wait", None])
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "told"),
+    [
+        (Permanent, "ATOMIC_NOT_OFFERED", None),
+        (Permanent, "INPUT_INVALID", None),
+        (Permanent, "AUTH_KEY_INVALID", None),
+        (Invalid, "AUTH_KEY_INVALID", None),
+        (Permanent, "TARGET_CANNOT", None),
+        (Permanent, "UPSTREAM_REFUSED", True),
+        (Retryable, "DATABASE_AWAY", None),
+        (Retryable, "TOKEN_REFUSED", None),
+        (Postponed, "TOKEN_UNAVAILABLE", None),
+        (Retryable, "UPSTREAM_FAILED", False),
+    ],
+)
+def test_a_piece_that_ends_before_the_system_is_asked_says_nothing_about_it(kind, code, told):
+    def work(_adapter, _context):
+        raise kind("not now", code=code)
+
+    watching = Watching()
+    with pytest.raises(CrossdockError):
+        watched(watching).piece(call_of("http", "request.send", {}, link=LINK), work)
+    assert watching.seen == ["wait", told]
 
 
 def test_health_is_told_and_trouble_is_unhealthy(caller, mock):

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from server.integrations import calls, guards, keys, outputs, shaping  # noqa: F401 - declare their codes
+from server import bootstrap  # noqa: F401 - every code is declared
+from server.integrations import guards, keys, outputs
 from server.kernel.errors import CrossdockError, Failure, Permanent, Postponed, Retryable, declared_codes
-from server.kernel.retryable import FAILURE_KINDS, RETRYABLE_STATUS
+from server.kernel.retryable import FAILURE_KINDS, RETRYABLE_STATUS, UNASKED, answered
 from server.mapping import EvaluationError, compile_map
 from server.sdk.answers import failure_of
 from server.transport import failures
@@ -73,3 +74,11 @@ def test_a_mapping_that_fails_is_not_worth_another_try() -> None:
     with pytest.raises(EvaluationError) as failed:
         compile_map({"a": {"from": "data.b", "required": True}}, frozenset(("data",))).run({"data": {}})
     assert (failed.value.failure.retryable, TABLE[failed.value.code]) == (False, False)
+
+
+@pytest.mark.parametrize("kind", [Retryable, Permanent])
+@pytest.mark.parametrize("name", [*sorted(UNASKED), "UPSTREAM_FAILED", "UPSTREAM_REFUSED"])
+def test_what_was_not_asked_has_neither_answered_nor_failed(name: str, kind: type[CrossdockError]) -> None:
+    assert name in declared_codes()
+    said = answered(kind("x", code=name).failure)
+    assert said == (None if name in UNASKED else kind is Permanent)
