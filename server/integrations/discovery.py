@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from server.integrations.guards import LONGEST_BY_HAND
 from server.integrations.repository import INTEGRATIONS
 from server.kernel.errors import Conflict, code
 from server.transport.redaction import hide
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from server.store import Cause, Scope, Store
 
 CANNOT_DISCOVER = code("CANNOT_DISCOVER", "The integration's plugin has no source or target of that name to be asked.")
-LONGEST = 60.0
 _MOST = 1_000
 
 
@@ -55,7 +55,7 @@ class Discovery:
         """
         with self.store.begin(scope, cause) as tx:
             call = self.making.ready(tx, INTEGRATIONS.get(tx, name), operation or "", {})
-        call = replace(call, timeout=min(call.timeout, LONGEST))
+        call = call.within(LONGEST_BY_HAND)
 
         def ask(adapter: Adapter, context: Context) -> tuple[str, Sequence[Dataset]] | None:
             asked = (adapter.source(operation), adapter.target(operation)) if operation else adapter.sources[:1]

@@ -25,6 +25,8 @@ CONCURRENCY = code(
 UNKNOWN_OPERATION = code(
     "UNKNOWN_OPERATION", "The plugin has no operation of that name; the answer lists those it has."
 )
+LONGEST_BY_HAND = 60.0
+"""Seconds that a call may take for which a person waits: it holds one of the few threads that answer requests."""
 REFUSALS = {
     "breaker": (CIRCUIT_OPEN, "the integration fails; calls wait until a probe succeeds"),
     "rate": (THROTTLED, "the rate limit is used up for now"),
@@ -72,6 +74,10 @@ class Call:
     def at_try(self, number: int) -> Call:
         """Return the same call as its try of that number, from 0."""
         return replace(self, retry_count=number)
+
+    def within(self, seconds: float) -> Call:
+        """Return the same call with at most so much time."""
+        return replace(self, timeout=min(self.timeout, seconds))
 
     @property
     def place(self) -> tuple[str, str, str]:

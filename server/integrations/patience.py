@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+WAIT_SECONDS = 5.0
+
+
 class NoPlaceError(Exception):
-    """Every place of this name was taken for the whole time."""
+    """Every place of this name was taken for as long as one waits for it."""
 
 
 class _Work:
@@ -30,11 +33,15 @@ class _Work:
 
 
 class Patience:
-    """Runs work with a hard time-out: at most `per_name` pieces of one name and `in_all` at the same time."""
+    """Runs work with a hard time-out: at most `per_name` pieces of one name and `in_all` at the same time.
 
-    def __init__(self, *, per_name: int = 16, in_all: int = 256) -> None:
+    Who finds no place waits `wait` seconds for one and no longer, however long the work may take: who waits holds what others need.
+    """
+
+    def __init__(self, *, per_name: int = 16, in_all: int = 256, wait: float = WAIT_SECONDS) -> None:
         self._per_name = per_name
         self._in_all = in_all
+        self._wait = wait
         self._running: Counter[str] = Counter()
         self._changed = threading.Condition()
 
@@ -42,13 +49,13 @@ class Patience:
         """Return what `work` returns, or raise what it raises, even SystemExit.
 
         Raises:
-            NoPlaceError: no place came free within `seconds`.
-            TimeoutError: the work took longer than what was left of them.
+            NoPlaceError: no place came free soon enough.
+            TimeoutError: the work took longer than what was left of `seconds`.
 
         """
         until = time.monotonic() + seconds
         with self._changed:
-            if not self._changed.wait_for(lambda: self._free(name), seconds):
+            if not self._changed.wait_for(lambda: self._free(name), min(seconds, self._wait)):
                 raise NoPlaceError(name)
             self._running[name] += 1
         piece = _Work()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.integrations.calls import INPUT_INVALID
 from server.integrations.fallback import Fallback, fallback_of
+from server.integrations.guards import LONGEST_BY_HAND
 from server.integrations.keys import CALL_KEY_REUSED
 from server.integrations.making import Making
 from server.integrations.persisting import Called, Constant, Persisting
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from server.sdk.plugin import Plugin
     from server.store import Cause, Scope, Store
     from server.transport.addresses import AddressPolicy
-
-LONGEST_BY_HAND = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class ByHand:
         """
         with self.store.begin(scope, cause) as tx:
             call = self._making.ready(tx, INTEGRATIONS.get(tx, name), "", {})
-        return self.caller.health(replace(call, timeout=min(call.timeout, LONGEST_BY_HAND)))
+        return self.caller.health(call.within(LONGEST_BY_HAND))
 
     def call(
         self,

@@ -7,6 +7,7 @@ keys, so a batch that comes again, or a sender that comes late, makes nothing tw
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from server.events.admitting import Offered
@@ -44,16 +45,18 @@ class Filler:
     admit: Admit
 
 
-def ends_of(tx: Tx, making: Making, caller: Caller, job: Job, filler: Filler) -> tuple[SourceEnd, TargetEnd]:
-    """Return both ends of a job, with the integrations as they are now.
+def ends_of(
+    tx: Tx, making: Making, caller: Caller, job: Job, filler: Filler, *, within: float = inf
+) -> tuple[SourceEnd, TargetEnd]:
+    """Return both ends of a job, with the integrations as they are now; each question has their time-out, or `within` seconds.
 
     Raises:
         NotFound, Conflict: an integration is not there, rests, or lacks a secret.
 
     """
-    source = making.named(tx, job.source.integration, job.source.operation, {})
+    source = making.named(tx, job.source.integration, job.source.operation, {}).within(within)
     if job.target.webhook is None:
-        target = making.named(tx, job.target.integration, job.target.operation, {})
+        target = making.named(tx, job.target.integration, job.target.operation, {}).within(within)
         return SourceEnd(caller, source), TargetEnd(caller, target)
     filling = Filling(filler, job, tx.scope, tx.cause)
     return SourceEnd(caller, source), FillingEnd(caller, source, filling)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from server.integrations.guards import LONGEST_BY_HAND
 from server.sdk.positions import as_json, unpacked
 from server.sdk.sources import ReadRequest
 from server.sdk.targets import Destination
@@ -53,7 +54,8 @@ class Preview:
         with self.store.begin(scope, cause) as tx:
             found = SYNC_JOBS.get(tx, name)
             job = job_of(found.body)
-            source, target = ends_of(tx, self.making, self.caller, job, Filler(self.store, self.admit))
+            filler = Filler(self.store, self.admit)
+            source, target = ends_of(tx, self.making, self.caller, job, filler, within=LONGEST_BY_HAND)
             state = tx.one(_STATE, job=found.id)
         position = unpacked(state.position) if state is not None and state.position is not None else None
         token = state.token if state is not None else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from server.integrations.guards import LONGEST_BY_HAND
 from server.kernel.errors import Conflict, NotFound, code
 from server.kernel.ids import show
 from server.sdk.positions import as_json, unpacked
@@ -100,7 +101,8 @@ def _reverting(room: Room, records: Records) -> None:
         with store.begin(current.scope(), current.cause()) as tx:
             run, found = _revertible(tx, run_id)
             job = job_of(found.body)
-            _, target = ends_of(tx, records.making, records.caller, job, records.filler)
+            ends = ends_of(tx, records.making, records.caller, job, records.filler, within=LONGEST_BY_HAND)
+            target = ends[1]
             number = changes.count(tx.conn, tx.scope.workspace_id, run.job_id, run.id)
             todo = changes.todo(tx.conn, tx.scope.workspace_id, run.job_id, run.id, None, _SAMPLES)
         shown = reverting.foreseen(target, job, destination_of(job), todo, force=body["force"])

@@ -368,6 +368,17 @@ def test_a_call_and_its_context_show_no_secret_when_printed(mock):
     assert not any(secret in repr(call) for secret in (*mock.secrets, "/secret-input"))
 
 
+def test_nobody_waits_long_for_a_place_however_long_the_work_may_take():
+    patience, end = Patience(per_name=1, wait=0.2), threading.Event()
+    with pytest.raises(TimeoutError):
+        patience.run("a", end.wait, 0.05)
+    began = time.monotonic()
+    with pytest.raises(NoPlaceError):
+        patience.run("a", int, 600)
+    assert time.monotonic() - began < 5
+    end.set()
+
+
 def test_work_left_behind_gives_its_place_back_when_it_ends():
     patience, end = Patience(per_name=1), threading.Event()
     with pytest.raises(TimeoutError):

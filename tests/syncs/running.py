@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -22,6 +23,8 @@ from server.syncs.runs import KIND, start_run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from server.integrations.breakers import Ticket
+    from server.integrations.gates import Gate, Link, Wait
     from tests.support.product import Product
 
 BODY: dict[str, Any] = {
@@ -42,6 +45,24 @@ BODY: dict[str, Any] = {
 }
 
 
+class Timed:
+    """A gate that notes how long each call may take."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.seconds: list[float] = []
+
+    def clear(self, link: Link) -> bool:
+        return self.gate.clear(link)
+
+    def wait(self, link: Link, ticket: Ticket) -> Wait | None:
+        self.seconds.append(ticket.seconds)
+        return self.gate.wait(link, ticket)
+
+    def record(self, link: Link, ticket: Ticket, *, succeeded: bool | None) -> None:
+        self.gate.record(link, ticket, succeeded=succeeded)
+
+
 class Syncing:
     """Sync jobs of a product, their source and target."""
 
@@ -51,7 +72,8 @@ class Syncing:
         self._file = folder / "default" / "default" / "old.db"
         self._file.parent.mkdir(parents=True)
         self._url = product.settings.database_url.replace("+psycopg", "")
-        self.caller = bootstrap.caller_of(product.core)
+        self.gate = Timed(product.core.gate)
+        self.caller = bootstrap.caller_of(replace(product.core, gate=self.gate))  # type: ignore[arg-type]
         self.ledger = Store(product.settings.database_url, "crossdock_engine", pool=2, by_index=True)
         self.runs = Runs(
             product.core.engine, self.ledger, bootstrap.making_of(product.core), self.caller, product.core.admit

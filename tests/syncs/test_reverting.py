@@ -10,6 +10,7 @@ import pytest
 from server import bootstrap
 from server.app import create_app
 from server.config import Settings
+from server.integrations.guards import LONGEST_BY_HAND
 from server.syncs import changes, differences, engine, progress, records_api
 from server.syncs.filling import Filler
 from server.syncs.guarding import GUARD_STOPPED
@@ -88,6 +89,14 @@ def test_what_was_inserted_goes_and_what_was_updated_is_as_before(api: Client, s
     assert syncing.customers() == before
     assert syncing.new("SELECT credit::text FROM shop.customers WHERE external_id = '1'") == [("1.50",)]
     assert api("POST", f"{shown(second)}/revert", {}, status=409)["code"] == NOT_REVERTIBLE
+
+
+def test_a_preview_asks_no_longer_than_somebody_waits(api: Client, syncing: Syncing) -> None:
+    _, second = two_runs(syncing)
+    syncing.ours("""UPDATE integrations SET body = body::jsonb || '{"policy": {"timeout": "10m"}}'""")
+    syncing.gate.seconds.clear()
+    assert api("POST", f"{shown(second)}/revert/preview", {})["records"] == 10
+    assert set(syncing.gate.seconds) == {LONGEST_BY_HAND}
 
 
 def test_what_was_changed_since_is_left_and_listed_unless_forced(api: Client, syncing: Syncing) -> None:

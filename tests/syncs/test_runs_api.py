@@ -9,6 +9,7 @@ import pytest
 from server import bootstrap
 from server.app import create_app
 from server.config import Settings
+from server.integrations.guards import LONGEST_BY_HAND
 from server.store import Cause
 from server.syncs.preview import Preview, same
 from server.syncs.reopening import ReopeningRecords
@@ -39,6 +40,14 @@ def api(syncing: Syncing) -> Client:
     scopes = {"main": syncing.scope, "rival": syncing.product.workspace("rival", "rival")}
     app = create_app(Frame(Settings(), core.tenant, [blueprint(core.tenant, core.hint, preview)], scopes))
     return Client(app.test_client(), "operator")
+
+
+def test_a_preview_asks_no_longer_than_somebody_waits(api: Client, syncing: Syncing) -> None:
+    syncing.job()
+    syncing.put(1)
+    syncing.ours("""UPDATE integrations SET body = body::jsonb || '{"policy": {"timeout": "10m"}}'""")
+    assert api("POST", "/sync-jobs/customers/preview", {})["create"] == 1
+    assert set(syncing.gate.seconds) == {LONGEST_BY_HAND}
 
 
 def test_a_run_is_started_seen_and_listed(api: Client, syncing: Syncing) -> None:
