@@ -63,7 +63,7 @@ _LOAD = """
 SELECT d.id, d.workspace_id, d.webhook_id, d.event_uid, d.message_id, d.state, d.order_key, w.name AS webhook, w.body,
        l.id AS letter, extract(epoch FROM now() - d.finished_at)::float AS waited
 FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-JOIN dead_letters l ON l.ref = d.id AND l.kind = 'delivery' AND l.resolved_at IS NULL
+JOIN dead_letters l ON l.ref = d.id AND l.kind = 'delivery' AND l.resolved_at IS NULL AND l.reason = ANY(%(owed_for)s)
 WHERE d.id = ANY(%(ids)s::uuid[])
 """
 _TOLD = "jsonb_set(coalesce(error, '{\"details\": {}}'), '{details,fallback}', CAST(:told AS jsonb))"
@@ -102,7 +102,8 @@ class Fallbacks:
             return 0
         try:
             with self.store.connect() as conn:
-                rows = {row.id: row for row in conn.exec_driver_sql(_LOAD, {"ids": [each.ref for each in mine]})}
+                values = {"ids": [each.ref for each in mine], "owed_for": list(FOR)}
+                rows = {row.id: row for row in conn.exec_driver_sql(_LOAD, values)}
                 uids = {row.event_uid for row in rows.values()}
                 events = {each.uid: each for each in event_store.by_uids(conn, uids)} if uids else {}
         except BaseException:  # whatever it is: what is not begun must not be renewed
@@ -119,7 +120,7 @@ class Fallbacks:
         try:
             fallback = webhook_of(row.body).fallback if row is not None else None
             if row is None or event is None or fallback is None or row.state != "dead":
-                with self.store.connect() as conn:  # retried by a person, or gone: nothing is to be done instead
+                with self.store.connect() as conn:  # retried by a person (and refused, maybe), or gone: nothing is owed
                     claims.finish(conn, KIND, [claim])
                 return
             _One(self, claim, row, event, fallback).run()
@@ -204,14 +205,20 @@ class _One:
         log.warning("fallback failed", delivery=str(self.row.id), webhook=self.row.webhook, code=failure.code)
 
     def _end(self, tx: Any) -> bool:
-        """Take the work off the table; say whether its result counts: it was ours, and nobody retried the delivery."""
+        """Take the work off the table; say whether its result counts: it was ours, and nobody retried the delivery.
+
+        One that was retried meanwhile may be dead again, but then by another dead letter.
+        """
         if self.row.order_key is not None:  # the lock of the key comes before the delivery
             ordering.lock_keys(tx.conn, [(self.row.webhook_id, self.row.order_key)])
         ours = claims.finish(tx.conn, KIND, [self.claim])
         found = tx.one(
             "SELECT state FROM deliveries WHERE workspace_id = :workspace_id AND id = :id FOR UPDATE", id=self.row.id
         )
-        return bool(ours) and found is not None and found.state == "dead"
+        if not ours or found is None or found.state != "dead":
+            return False
+        letter = dead_letters.find(tx, self.row.letter)  # only now: who had the lock may have resolved it
+        return letter is not None and letter.resolved_at is None
 
     def _tell(self, tx: Any, told: dict[str, Any], more: str = "") -> None:
         tx.run(

@@ -253,6 +253,66 @@ def test_who_retries_the_delivery_takes_it_from_the_fallback(
     assert (row.state, row.reason, row.error) == ("delivered", None, None), "a late fallback changes nothing"
 
 
+def refused_by_retry(product: Product, receiver: Receiver) -> None:
+    """Try the dead delivery again, against a receiver that refuses it by now."""
+    receiver.answer = Answer(400)
+    with product.tx() as tx:
+        usecases.retry(tx, product.core.reopening, the_delivery(product).id)
+    until(lambda: product.rows("SELECT 1 FROM dead_letters WHERE reason = 'refused'"))
+
+
+def assert_left_as_refused(product: Product) -> None:
+    until(lambda: not product.rows("SELECT 1 FROM due"))
+    row = the_delivery(product)
+    letters = product.rows("SELECT reason, resolution, error FROM dead_letters ORDER BY id")
+    assert (row.state, row.reason, row.error["code"]) == ("dead", "refused", "HTTP_STATUS")
+    assert [each[:2] for each in letters] == [("exhausted", "replayed"), ("refused", None)]
+    assert all("fallback" not in error["details"] for error in (row.error, letters[1].error))
+
+
+def test_a_fallback_that_waits_is_not_called_for_a_later_refusal(
+    product: Product, receiver: Receiver, other: Receiver
+) -> None:
+    declare(product, receiver, other)
+    repository = SqlRepository("integrations", Integration)
+    with product.tx() as tx:
+        integration = repository.get(tx, "other")
+        integration.act("pause")
+        repository.save(tx, integration)
+    product.publish({"n": 1})
+    with product.worker():
+        until(lambda: product.rows("SELECT 1 FROM due WHERE kind = 'fallback' AND NOT leased AND due_at > now()"))
+        refused_by_retry(product, receiver)
+        with product.tx() as tx:
+            integration = repository.get(tx, "other")
+            integration.act("resume")
+            repository.save(tx, integration)
+        product.hurry()
+        assert_left_as_refused(product)
+    assert other.hits == []
+
+
+@pytest.mark.parametrize("status", [204, 400])
+def test_a_fallback_under_way_says_nothing_of_a_later_refusal(
+    product: Product, receiver: Receiver, other: Receiver, status: int
+) -> None:
+    declare(product, receiver, other)
+    begun, release = threading.Event(), threading.Event()
+
+    def hold(_: Any) -> Answer:
+        begun.set()
+        release.wait(10)
+        return Answer(status)
+
+    other.answer = hold
+    product.publish({"n": 1})
+    with product.worker():
+        assert begun.wait(10)
+        refused_by_retry(product, receiver)
+        release.set()
+        assert_left_as_refused(product)
+
+
 def test_a_worker_that_dies_in_between_does_not_make_it_twice(
     product: Product, receiver: Receiver, other: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
