@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -26,7 +27,7 @@ from server.queue.claims import HEARTBEAT_SECONDS, Claimer
 from server.telemetry import traces
 from server.webhooks import fanouts, queries, recording
 from server.webhooks.job import Job
-from server.webhooks.pace import Pace, SlowLanes, Unwatched
+from server.webhooks.pace import LATE_SECONDS, Pace, SlowLanes, Unwatched
 from server.webhooks.targets import TARGET_UNKNOWN
 
 if TYPE_CHECKING:
@@ -161,13 +162,14 @@ class Deliveries:
 
     async def _claim(self) -> bool:
         """Claim and start what there is room for; tell whether it is worth asking again at once."""
-        if len(self.jobs) > IN_FLIGHT - BATCH or (len(self._tasks) >= ENOUGH and not await self.pace.keeps_up()):
+        if self._room(self._late()) < BATCH or (len(self._tasks) >= ENOUGH and not await self.pace.keeps_up()):
             await self.pace.room(_ROOM_SECONDS)
-        wanted = min(IN_FLIGHT - len(self.jobs), BATCH)
+        late = self._late()
+        wanted = min(self._room(late), BATCH)
         if wanted <= 0:
             return True
         try:
-            jobs = await self._book(self._claim_batch, wanted)
+            jobs = await self._book(self._claim_batch, wanted, late)
         except Unavailable as error:
             log.warning("cannot claim", code=error.code)
             await asyncio.sleep(_AWAY_SECONDS)
@@ -182,9 +184,27 @@ class Deliveries:
         self._more = self._fanning or len(jobs) == wanted
         return self._more
 
-    def _claim_batch(self, limit: int) -> list[Job]:
+    @property
+    def _crowded(self) -> bool:
+        return len(self.jobs) > IN_FLIGHT // 2
+
+    def _late(self) -> list[UUID]:
+        """Return the lane of each job that is under way for so long that its answer will be late; nothing while there is room.
+
+        The oldest come first in `jobs`; one that is claimed anew stays where it was, and hides those behind it until it is late too.
+        """
+        if not self._crowded:
+            return []
+        since = time.monotonic() - LATE_SECONDS
+        return [job.claim.lane for job in takewhile(lambda job: job.began < since, self.jobs.values())]
+
+    def _room(self, late: Sequence[UUID]) -> int:
+        """Return how many may be claimed: what is late takes no place of others, up to as many again."""
+        return min(IN_FLIGHT + len(late), 2 * IN_FLIGHT) - len(self.jobs)
+
+    def _claim_batch(self, limit: int, late: Sequence[UUID] = ()) -> list[Job]:
         with self.store.statements() as conn:
-            claimed, of_one = self._claim_due(conn, limit)
+            claimed, of_one = self._claim_due(conn, limit, late)
             if not claimed:
                 return []
             rows = queries.load(conn, [each.ref for each in claimed], of_one)
@@ -199,13 +219,14 @@ class Deliveries:
         self._prepare(jobs)
         return jobs
 
-    def _claim_due(self, conn: Connection, limit: int) -> tuple[list[Claim], int]:
+    def _claim_due(self, conn: Connection, limit: int, late: Sequence[UUID]) -> tuple[list[Claim], int]:
         """Claim what waits, then what fan-outs owe; return the claims, and how many of them, at the end, are of one event.
 
-        Behind a backlog a fan-out gets half of the room.
+        Behind a backlog a fan-out gets half of the room. Lanes of which many are `late` get no more; a few do not tell of a lane.
         """
         share = max(1, limit // 2) if self._fanning and self._waiting else limit
-        slow = self.slow(crowded=len(self.jobs) > IN_FLIGHT // 2)
+        stuck = [lane for lane, many in Counter(late).items() if many >= claims.LANE_LIMIT]
+        slow = self.slow(crowded=self._crowded) + stuck
         claimed = self._claimer(conn, share, slow)
         self._waiting = len(claimed) == share
         if not self._fanning or len(claimed) == limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Job:
-    """One claimed delivery with its event and what is known of its webhook. `target` is what its target is known by."""
+    """One claimed delivery with its event and what is known of its webhook. `target` is what its target is known by.
+
+    `began` is when it was claimed, on this process's own clock.
+    """
 
     claim: Claim
     row: Any
@@ -25,6 +29,7 @@ class Job:
     ladder: Ladder = STANDING
     scope: Scope = field(init=False)
     target: Key = field(init=False)
+    began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         row = self.row

@@ -3,7 +3,7 @@
 A worker that looks by itself says so, and nobody rings for it; before it sleeps it takes that back and looks once more, and again when
 nobody can still go by what it said.
 Endpoints that hang or refuse are remembered: until one answers again, no more than one request to it is under way. So are those that
-answer late, but these get less only while a worker has little room left.
+answer late, but these get less only while a worker has little room left; it then takes for late whatever is out for as long.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ TIMER_SECONDS = 2.0
 _ROUND_SECONDS = 0.005
 LISTEN_SECONDS = 2 * TRUSTED_SECONDS
 _SAY_SECONDS = 1.0  # it is good for three
+LATE_SECONDS = 2.0
 _SLOW_LANES = 1000
-_SLOW_MILLISECONDS = 2000.0
 
 
 class Watch(Protocol):
@@ -135,7 +135,7 @@ class SlowLanes:
 
     def learn(self, lane: UUID, *, answered: bool, milliseconds: float) -> None:
         """Remember how the last try of a lane went."""
-        if answered and milliseconds < _SLOW_MILLISECONDS:
+        if answered and milliseconds < LATE_SECONDS * 1000:
             self._lanes.pop(lane, None)
             return
         self._lanes[lane] = answered

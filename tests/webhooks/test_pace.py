@@ -6,16 +6,22 @@ And which endpoints get one request at a time.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import pytest
 
 from server.kernel.ids import new_uuid
 from server.queue.hints import TRUSTED_SECONDS
 from server.webhooks.pace import AWAKE_SECONDS, LISTEN_SECONDS, TIMER_SECONDS, Pace, SlowLanes
 from tests.support.product import Product, until
-from tests.support.receiver import Answer
+from tests.support.receiver import Answer, Hit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.receiver import Receiver
 
 
@@ -148,3 +154,74 @@ def test_a_receiver_that_takes_its_time_gets_as_many_at_a_time_as_it_may(product
         began = time.monotonic()
         until(lambda: product.states() == {"delivered": 6})
     assert time.monotonic() - began < 2 * 2.1, "one after the other they would take 10 s"
+
+
+@contextmanager
+def hanging(receiver: Receiver) -> Iterator[None]:
+    """Let the receiver answer nothing on paths that begin with /hangs, nor to what says so, until the block ends."""
+    going_on = threading.Event()
+
+    def answer(hit: Hit) -> Answer:
+        if hit.path.startswith("/hangs") or b"hangs" in hit.body:
+            going_on.wait(20)
+        return Answer()
+
+    receiver.answer = answer
+    try:
+        yield
+    finally:
+        going_on.set()
+
+
+@pytest.mark.parametrize("endpoints", [1, 4])
+def test_a_burst_for_endpoints_that_hang_holds_nobody_up_until_their_time_is_over(
+    product: Product, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, endpoints: int
+) -> None:
+    """They take all places before any of their tries has ended, so that nothing is known of them yet."""
+    monkeypatch.setattr("server.webhooks.drain.IN_FLIGHT", 40)
+    for n in range(endpoints):
+        product.webhook(f"hangs-{n}", f"{receiver.url}/hangs/{n}", max_in_flight=100, events=[f"stuck.{n}"])
+        product.publish(*[{}] * (40 // endpoints), type_=f"stuck.{n}")
+    product.webhook("hook", f"{receiver.url}/quick")
+    with product.worker(), hanging(receiver):
+        receiver.wait(40)
+        began = time.monotonic()
+        product.publish(*[{"n": n} for n in range(100)])
+        until(lambda: product.states().get("delivered") == 100)
+        assert time.monotonic() - began < 6, "their tries have 30 s"
+        for n in range(endpoints):
+            product.publish({}, type_=f"stuck.{n}")
+        product.publish({"n": 100})
+        until(lambda: product.states().get("delivered") == 101)
+        assert len([hit for hit in receiver.hits if hit.path != "/quick"]) == 40, "and they get no more"
+
+
+def test_one_request_that_hangs_does_not_tell_of_its_endpoint(
+    product: Product, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.webhooks.drain.IN_FLIGHT", 40)
+    product.webhook("hook", f"{receiver.url}/quick")
+    product.webhook("hangs", f"{receiver.url}/hangs", max_in_flight=100, events=["stuck"])
+    with product.worker(), hanging(receiver):
+        product.publish({"it": "hangs"})
+        receiver.wait(1)
+        product.publish(*[{}] * 39, type_="stuck")
+        receiver.wait(40)
+        time.sleep(2.1)
+        product.publish(*[{"n": n} for n in range(100)])
+        until(lambda: product.states().get("delivered") == 100)
+
+
+def test_those_that_hang_take_no_more_than_as_many_places_again(
+    product: Product, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.webhooks.drain.IN_FLIGHT", 10)
+    for name in ("first", "second"):
+        product.webhook(name, f"{receiver.url}/hangs/{name}", max_in_flight=30, events=[f"stuck.{name}"])
+    with product.worker() as worker, hanging(receiver):
+        product.publish(*[{}] * 10, type_="stuck.first")
+        receiver.wait(10)
+        product.publish(*[{}] * 30, type_="stuck.second")
+        receiver.wait(20)
+        time.sleep(2.5)
+        assert (len(receiver.hits), len(worker.deliveries.jobs)) == (20, 20)
