@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from server.webhooks.aggregate import Webhook
     from server.webhooks.owing import Owing
 
-DELIVERY_HELD = code("DELIVERY_HELD", "The webhook is paused or disabled; resume it, and its deliveries go out.")
+DELIVERY_HELD = code(
+    "DELIVERY_HELD", "The webhook or its integration is paused or disabled; resume it, and its deliveries go out."
+)
 
 DELIVERY_WAITS = code(
     "DELIVERY_WAITS",
@@ -168,7 +170,8 @@ def retry(tx: Tx, reopening: Reopening, delivery_id: UUID) -> None:
 
     Raises:
         NotFound: no such delivery here.
-        Conflict: DELIVERY_HELD, its webhook is paused or disabled; DELIVERY_WAITS, it is not its turn yet.
+        Conflict: DELIVERY_HELD, its webhook is paused or disabled, or its integration holds it; DELIVERY_WAITS, it is not its
+            turn yet.
 
     """
     ordering.lock_keys(tx.conn, _keys_of(tx, [delivery_id]))
@@ -177,6 +180,8 @@ def retry(tx: Tx, reopening: Reopening, delivery_id: UUID) -> None:
         raise NotFound("no such delivery here")
     if row.webhook_state in HELD_STATES:
         raise Conflict("its webhook is paused or disabled; resume it first", code=DELIVERY_HELD)
+    if row.reason != ordering.PARKED and (why := reading.why_held(row)):
+        raise Conflict(f"{why}; resume it first", code=DELIVERY_HELD)
     if reading.waits(row):
         raise Conflict(
             "its turn in its order has not come; retry or discard what stands before it", code=DELIVERY_WAITS

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from server.kernel.ids import show
+from server.integrations.aggregate import Integration
+from server.kernel.ids import new_uuid, show
 from server.operations import retention
+from server.store.repository import SqlRepository
 from server.webhooks import usecases
 from tests.support.product import Product, until
 from tests.support.receiver import Answer, Hit, Receiver
@@ -174,6 +176,30 @@ def test_one_that_waits_for_its_turn_is_not_sent_before_it_by_hand(
         retry(product, letters(product)[0, 0])
         until(lambda: product.states() == {"delivered": 2})
     assert [json.loads(hit.body)["data"]["n"] for hit in receiver.hits] == [0, 1]
+
+
+@pytest.mark.parametrize("order", [{"order_by": "data.key"}, {}])
+def test_one_that_a_paused_integration_holds_is_told_so_when_it_is_sent_by_hand(
+    product: Product, order: dict[str, str]
+) -> None:
+    integration, repository = Integration(new_uuid()), SqlRepository("integrations", Integration)
+    with product.tx() as tx:
+        integration.create(
+            "shop", {"name": "shop", "plugin": "http", "config": {"base_url": "http://127.0.0.1:9/"}}, 1, {}
+        )
+        integration.activate()
+        integration.act("pause")
+        repository.add(tx, integration)
+    product.webhook("hook", "", integration="shop", **order)
+    product.settle()  # its activation lets go what is held
+    product.publish({"key": 0})
+    with product.worker():
+        until(lambda: product.states() == {"held": 1})
+    [delivery] = product.rows("SELECT id FROM deliveries")
+    answer = product.client().post(f"/api/v1/deliveries/{show('dlv', delivery.id)}/retry")
+    assert (answer.status_code, answer.json["code"]) == (409, "DELIVERY_HELD")
+    assert "its integration is paused; resume it first" in answer.text
+    assert product.states() == {"held": 1}
 
 
 def test_two_who_retry_one_at_once_send_it_once_and_keep_its_place(product: Product, receiver: Receiver) -> None:
