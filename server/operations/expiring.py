@@ -20,12 +20,15 @@ from server.webhooks.queries import KIND
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_HELD = """
-SELECT id, webhook_id, order_key FROM deliveries WHERE state = 'held' AND expires_at <= now()
+_HELD = f"""
+SELECT id, webhook_id, order_key,
+       CASE WHEN reason = '{ordering.PARKED}' THEN 'it was parked behind a dead letter of its order'
+            ELSE 'its webhook or integration was paused or disabled' END AS why
+FROM deliveries WHERE state = 'held' AND expires_at <= now()
 ORDER BY expires_at LIMIT %(most)s
 """
 _WAITING = """
-SELECT d.id, d.webhook_id, d.order_key FROM deliveries d
+SELECT d.id, d.webhook_id, d.order_key, 'it waited for the one before it in its order' AS why FROM deliveries d
 JOIN due ON due.kind = 'delivery' AND due.ref = d.id AND due.due_at = 'infinity'
 WHERE d.state = 'pending' AND d.order_key IS NOT NULL AND d.expires_at <= now()
 ORDER BY d.expires_at LIMIT %(most)s
@@ -38,8 +41,8 @@ WITH mine AS (
 ), gone AS (
   DELETE FROM due USING mine WHERE due.kind = 'delivery' AND due.ref = mine.id AND due.due_at = 'infinity' RETURNING due.ref
 ), expired AS (
-  UPDATE deliveries d SET state = 'dead', reason = 'expired', finished_at = now(), error = %(error)s::jsonb
-  FROM gone WHERE d.id = gone.ref
+  UPDATE deliveries d SET state = 'dead', reason = 'expired', finished_at = now(), error = told.error::jsonb
+  FROM gone JOIN unnest(%(ids)s::uuid[], %(errors)s::text[]) AS told(id, error) ON told.id = gone.ref WHERE d.id = gone.ref
   RETURNING d.id, d.workspace_id, d.webhook_id, d.event_uid, d.order_key, d.attempts
 )
 SELECT e.id, e.workspace_id, e.webhook_id, e.order_key, e.attempts, w.name AS webhook, w.body ->> 'integration' AS integration,
@@ -50,29 +53,30 @@ FROM expired e JOIN webhooks w ON w.id = e.webhook_id LEFT JOIN events v ON v.ui
 
 def expire_held(conn: Connection, most: int) -> int:
     """Turn held deliveries whose time is over into dead letters, `most` at a time; return how many."""
-    return _expire(conn, _HELD, most, "the delivery's time was over while its webhook was held")
+    return _expire(conn, _HELD, most)
 
 
 def expire_waiting(conn: Connection, most: int) -> int:
     """Do the same with those that wait behind another one of their order key."""
-    return _expire(
-        conn, _WAITING, most, "the delivery's time was over while it waited for the one before it in its order"
-    )
+    return _expire(conn, _WAITING, most)
 
 
-def _expire(conn: Connection, find: str, most: int, message: str) -> int:
+def _expire(conn: Connection, find: str, most: int) -> int:
     found = conn.exec_driver_sql(find, {"most": most}).all()
     if not found:
         return 0
     ordering.lock_keys(conn, [(row.webhook_id, row.order_key) for row in found if row.order_key is not None])
-    failure = Failure(DELIVERY_EXPIRED, message, KIND)
-    values = {"ids": [row.id for row in found], "error": write_json(failure.as_dict())}
+    failures = {
+        row.id: Failure(DELIVERY_EXPIRED, f"the delivery's time was over while {row.why}", KIND) for row in found
+    }
+    errors = [write_json(each.as_dict()) for each in failures.values()]
+    values = {"ids": list(failures), "errors": errors}
     rows = conn.exec_driver_sql(_EXPIRE, values).all()
     gone = [Ended(row.id, (row.webhook_id, row.order_key), "expired") for row in rows if row.order_key is not None]
     ordering.ended(conn, gone)
     tried = [row.id for row in rows if row.attempts]
     times = queries.attempt_times(conn, tried) if tried else {}
-    dead_letters.add(conn, [_letter(row, failure, times.get(row.id)) for row in rows])
+    dead_letters.add(conn, [_letter(row, failures[row.id], times.get(row.id)) for row in rows])
     fallbacks.owe(conn, {row.id: "expired" for row in rows})
     return len(rows)
 

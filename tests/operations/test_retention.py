@@ -17,11 +17,13 @@ from server.queue.dead_letters import DeadLetter
 from server.store import processes
 from server.store.processes import Process
 from server.webhooks.owing import message_id
+from tests.support.product import Product, until
+from tests.support.receiver import Answer
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tests.support.product import Product
+    from tests.support.receiver import Receiver
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=200)
@@ -221,6 +223,34 @@ def test_a_held_delivery_whose_time_is_over_becomes_a_dead_letter(product: Produ
     assert product.rows("SELECT count(*) AS n FROM due WHERE kind = 'delivery'")[0].n == 0
     assert retention.expire_held(product.core.engine) == 0
     assert webhook.state == "active"
+
+
+def test_what_expires_while_it_is_held_says_what_held_it(product: Product, receiver: Receiver) -> None:
+    receiver.answer = Answer(400)
+    product.webhook("orders", receiver.url, order_by="data.key", on_stuck="park")
+    product.settle()
+    product.publish(*[{"key": "a"}] * 2)
+    with product.worker():
+        until(lambda: product.states() == {"dead": 1, "held": 1})
+    product.webhook("paused", receiver.url)
+    for name in ("orders", "paused"):
+        product.act(name, "pause")
+    product.publish({"key": "b"})
+    with product.core.engine.engine.begin() as conn:
+        conn.exec_driver_sql("UPDATE deliveries SET expires_at = now() - interval '1 second' WHERE state = 'held'")
+    assert retention.expire_held(product.core.engine) == 3
+    told = product.rows(
+        """SELECT l.owner, l.error ->> 'message' AS letter, d.error ->> 'message' AS delivery
+           FROM dead_letters l JOIN deliveries d ON d.id = l.ref WHERE l.reason = 'expired'"""
+    )
+    start = "the delivery's time was over while"
+    parked = f"{start} it was parked behind a dead letter of its order"
+    paused = f"{start} its webhook or integration was paused or disabled"
+    assert sorted(told) == [
+        ("webhook/orders", parked, parked),
+        ("webhook/orders", paused, paused),
+        ("webhook/paused", paused, paused),
+    ]
 
 
 def test_held_deliveries_of_a_webhook_at_work_are_released(product: Product) -> None:
