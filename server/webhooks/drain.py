@@ -219,7 +219,7 @@ class Deliveries:
         self._prepare(jobs)
         return jobs
 
-    def _claim_due(self, conn: Connection, limit: int, late: Sequence[UUID]) -> tuple[list[Claim], int]:
+    def _claim_due(self, conn: Connection, limit: int, late: Sequence[UUID] = ()) -> tuple[list[Claim], int]:
         """Claim what waits, then what fan-outs owe; return the claims, and how many of them, at the end, are of one event.
 
         Behind a backlog a fan-out gets half of the room. Lanes of which many are `late` get no more; a few do not tell of a lane.
