@@ -62,6 +62,7 @@ def test_the_first_failure_and_the_first_success_after_it_are_written_and_nothin
     product: Product, receiver: Receiver, writes: list[str]
 ) -> None:
     product.webhook("hook", receiver.url, retry=AGAIN)
+    product.settle()
     with product.worker():
         product.publish(*[{"n": n} for n in range(20)])
         until(lambda: product.states() == {"delivered": 20})
@@ -102,6 +103,7 @@ def test_nothing_but_failures_for_five_days_disables(
 ) -> None:
     receiver.answer = Answer(503)
     product.webhook("hook", receiver.url)
+    product.settle()  # its activation forgets what was before it
     product.publish({})
     with product.worker():
         until(lambda: record_of(product))
@@ -174,6 +176,7 @@ def test_failures_of_one_workspace_disable_nothing_of_another(product: Product, 
     receiver.answer = lambda hit: Answer(503 if hit.path == "/mine" else 204)
     product.webhook("hook", receiver.url + "/mine")
     product.webhook("hook", receiver.url + "/theirs", other)
+    product.settle()
     product.publish({})
     product.publish({}, scope=other)
     with product.worker():
