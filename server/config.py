@@ -76,7 +76,8 @@ class Settings:
     proxy: str = _setting(
         "CROSSDOCK_PROXY",
         "",
-        "HTTP proxy for every call to another system, `http://[user:password@]host:port`; empty calls directly.",
+        "HTTP proxy for every HTTP call to another system, `http://[user:password@]host:port`; empty calls directly. Databases "
+        "and SFTP are dialled directly whatever it is.",
         _proxy,
     )
     files: Path | None = _setting(  # noqa: RUF009 - as above
