@@ -92,7 +92,7 @@ def _runs(shell: Shell, name: str | None, paging: Paging, **filters: str | None)
 
 @click.command("cancel")
 @click.argument("run", metavar="RUN")
-@click.option("--no-undo", is_flag=True, help="Leave what it did as it is.")
+@click.option("--no-undo", is_flag=True, help="Leave what it did as it is; the same data may then be done twice.")
 @asks
 def _cancel(shell: Shell, run: str, *, no_undo: bool) -> None:
     """End a run; what it did is undone first, newest first."""

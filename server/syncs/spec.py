@@ -64,7 +64,7 @@ _SOURCE = End(
                 _CURSOR,
                 "Where the last run ended; without one every run reads all rows, and compares hashes.",
             ),
-            Field("partitions", Integer(1, 64), "How many parts are read side by side.", default=1),
+            Field("partitions", Integer(1, 64), "In how many parts it is read, two at a time.", default=1),
         ),
         name="source",
     ),
@@ -84,7 +84,8 @@ _DELETE = Object(
         Field(
             "max_percent",
             _PERCENT,
-            "Above that share of the records known nothing is deleted and the run fails.",
+            "Above that share of the records known the run fails: a `key_snapshot` and `mirror` have deleted nothing then, a `flag` and "
+            "a `tombstone` nothing of the page that would go above it.",
             default=job.DEFAULT_DELETE_PERCENT,
         ),
     ),
