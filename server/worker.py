@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("crossdock.worker")
 _LOOK_SECONDS = 0.05
-STOP_SECONDS = 7.0  # `up` has 20 s for all; what a slow receiver still holds then is due again by its lease
+STOP_SECONDS = 7.0  # `up` gives a worker 8 s; what a slow receiver still holds then is due again by its lease
 _RQ_WAIT = 30  # RQ blocks half of it on its queue
 _REDIS_BACK = 1.0
 _REDIS_LONGEST = 5.0  # hints are there again 10 s after Redis at most: this, and the time-out of one try

@@ -42,7 +42,11 @@ ENDED = metrics.counter(
     "crossdock_deliveries_ended_total", "Deliveries that ended: delivered, skipped or dead.", "workspace", "state"
 )
 PENDING = metrics.gauge("crossdock_deliveries_pending", "Deliveries that will be tried.", "workspace")
-HELD = metrics.gauge("crossdock_deliveries_held", "Deliveries that wait for a paused or disabled webhook.", "workspace")
+HELD = metrics.gauge(
+    "crossdock_deliveries_held",
+    "Deliveries that wait for a webhook or an integration that is paused or disabled, or are parked behind a dead letter.",
+    "workspace",
+)
 OLDEST = metrics.gauge(
     "crossdock_due_oldest_age_seconds", "How long the oldest due work has waited; 0: nothing is overdue.", "workspace"
 )
