@@ -136,7 +136,9 @@ class ParquetRows:
             parquet = importlib.import_module("pyarrow.parquet")
             arrow = importlib.import_module("pyarrow")
         except ImportError as error:
-            raise format_missing(self._path, "Parquet needs the extra crossdock[parquet]") from error
+            raise format_missing(
+                self._path, "Parquet needs an extra: in the checkout, .venv/bin/python -m pip install -e '.[parquet]'"
+            ) from error
         with brought(self._path, self._opened) as file:
             try:
                 table = parquet.ParquetFile(file)

@@ -139,7 +139,9 @@ class Databases:
         try:
             import pymysql  # noqa: PLC0415 - it is optional
         except ImportError as error:
-            message = "the driver for MySQL is not installed: crossdock[mysql]"
+            message = (
+                "the driver for MySQL is not installed: in the checkout, .venv/bin/python -m pip install -e '.[mysql]'"
+            )
             raise Permanent(message, code=DATABASE_DRIVER_MISSING, source=SOURCE) from error
         _vet_options(url, {"ssl": ("require", "off"), "connect_timeout": _SECONDS})
         host, port = _host(url), url.port or 3306
