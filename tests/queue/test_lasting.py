@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.support.product import Product
     from tests.support.receiver import Receiver
 
-STEP_SECONDS = 4
-"""So much of a lease is over at once: two seconds of it are left, as after two heartbeats that were missed."""
+STEP_SECONDS = 2
+"""So much of a lease is over at once: three seconds of it are left at least, so that a machine which halts for one ends none."""
 STEPS = 90 // STEP_SECONDS
 _PASS = f"UPDATE due SET due_at = due_at - interval '{STEP_SECONDS} seconds' WHERE leased"
 _FRESH = f"SELECT 1 FROM due WHERE leased AND due_at > now() + interval '{claims.LEASE_SECONDS - 1} seconds'"
