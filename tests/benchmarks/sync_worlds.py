@@ -69,7 +69,6 @@ def world() -> Iterator[Syncing]:
             gc.freeze()  # as a worker does when it begins
             yield syncing
             syncing.close()
-            product.close()
         finally:
             server.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from html import unescape
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
+    with closing(Syncing(Product(database_url, files=tmp_path), tmp_path)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,10 @@ ANNA = Cause("user:anna", "cor_1", "evt_0")
 
 @pytest.fixture
 def syncing(tmp_path: Path, database_url: str) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    add(product, "erp", plugin="erp_sandbox", config={})
-    add(product, "legacy-db", plugin="sql", config={"url": "sqlite:///old.db"})
-    yield made
-    made.close()
-    product.close()
+    with closing(Syncing(Product(database_url, files=tmp_path), tmp_path)) as made:
+        add(made.product, "erp", plugin="erp_sandbox", config={})
+        add(made.product, "legacy-db", plugin="sql", config={"url": "sqlite:///old.db"})
+        yield made
 
 
 def add(product: Product, name: str, **body: Any) -> None:

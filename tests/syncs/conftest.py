@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,11 +12,14 @@ from server.store import Cause, Scope, Store
 from server.syncs import ticks
 from server.syncs.aggregate import SyncJob
 from server.syncs.repository import SYNC_JOBS
+from tests.support.product import Product
 from tests.support.tenants import make_workspace
+from tests.syncs.running import Syncing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
     from uuid import UUID
 
 ANNA = Cause("user:anna", "cor_1", "evt_0")
@@ -88,3 +92,10 @@ def jobs(store: Store, database_url: str) -> Jobs:
 @pytest.fixture
 def neighbour(jobs: Jobs, database_url: str) -> Jobs:
     return Jobs(jobs.store, make_workspace(database_url, "rival"))
+
+
+@pytest.fixture
+def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
+    """Sync jobs that run, between a SQLite database in a folder and tables of the product's own."""
+    with closing(Syncing(Product(database_url, files=tmp_path), tmp_path)) as made:
+        yield made

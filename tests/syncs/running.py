@@ -89,6 +89,8 @@ class Syncing:
     def close(self) -> None:
         self.caller.close()
         self.ledger.close()
+        self.product.close()
+        self.new("DROP SCHEMA shop CASCADE")
 
     def integration(self, name: str, url: str) -> None:
         integration = Integration(new_uuid())

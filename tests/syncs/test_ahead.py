@@ -12,18 +12,6 @@ from server.syncs.ahead import Ahead
 from server.syncs.batches import Leaves
 from server.syncs.ends import Taking
 from server.syncs.refused import Refused
-from tests.support.product import Product
-from tests.syncs.running import Syncing
-
-
-@pytest.fixture
-def syncing(database_url, tmp_path):
-    product = Product(database_url, files=tmp_path)
-    one = Syncing(product, tmp_path)
-    yield one
-    one.close()
-    product.close()
-    one.new("DROP SCHEMA shop CASCADE")
 
 
 def test_the_next_is_taken_while_one_is_worked_on_and_no_more() -> None:

@@ -17,12 +17,9 @@ from server.integrations.spec import plugin_facts
 from server.kernel.errors import Conflict, NotFound
 from server.sdk.sources import Dataset
 from server.store import Cause
-from tests.support.product import Product
-from tests.syncs.running import Syncing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.syncs.running import Syncing
 
 ANNA = Cause("user:anna", "cor_1")
 INTEGRATIONS = """
@@ -36,16 +33,6 @@ name: new
 plugin: sql
 config: {url: {secret: NEW}}
 """
-
-
-@pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
 
 
 @pytest.fixture

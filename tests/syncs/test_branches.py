@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from server.events import queries, tree
 from server.events.envelope import NewEvent
 from server.events.routes import touch_routes
 from server.kernel.ids import show
 from server.syncs.branches import SyncBranch
-from tests.support.product import Product
-from tests.syncs.running import Syncing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.syncs.running import Syncing
 
 ONE = {"events": ["customer.changed"], "on_event": {"one": "data.id"}}
-
-
-@pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
 
 
 def publish(syncing: Syncing, *ids: int) -> None:

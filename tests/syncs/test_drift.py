@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from server.syncs.drift import SCHEMA_CHANGED, Drift
 from server.syncs.job import job_of
 from server.syncs.shapes import Shape
-from tests.support.product import Product
 from tests.syncs.running import BODY, Syncing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 EVENT = "crossdock.sync_job.schema_changed"
 WHOLE = {key: value for key, value in BODY["source"].items() if key != "cursor"}
-
-
-@pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
 
 
 def told(syncing: Syncing) -> list[Any]:

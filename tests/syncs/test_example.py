@@ -14,27 +14,21 @@ from server.documents.reading import File
 from server.events.envelope import NewEvent
 from server.integrations.plugins import discover
 from server.integrations.spec import plugin_facts
-from tests.support.product import Product
-from tests.syncs.running import Syncing
 from tests.syncs.worlds import EVENT, EXAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from tests.syncs.running import Syncing
 
 JOB = "customers-to-erp"
 
 
 @pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    made.old("ALTER TABLE customers ADD COLUMN city TEXT")
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
-    made.new("DROP SCHEMA IF EXISTS plugin_erp_sandbox CASCADE")
+def syncing(syncing: Syncing) -> Iterator[Syncing]:
+    syncing.old("ALTER TABLE customers ADD COLUMN city TEXT")
+    yield syncing
+    syncing.new("DROP SCHEMA IF EXISTS plugin_erp_sandbox CASCADE")
 
 
 def test_the_example_brings_customers_to_the_erp_and_keeps_them_as_the_database_has_them(syncing: Syncing) -> None:

@@ -16,26 +16,14 @@ from server.store import Cause
 from server.syncs import progress
 from server.syncs.preview import Preview
 from tests.support.inbound import declare, drained, emitted
-from tests.support.product import Product
-from tests.syncs.running import Syncing
 from tests.syncs.worlds import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.support.product import Product
+    from tests.syncs.running import Syncing
 
 EMIT = {"type": "order.created", "subject": "text(body.id)", "data": {"name": "body.name", "shop": "params.shop"}}
 MAP = {"body": {"id": "row.id", "name": "row.name"}, "headers": {"x-topic": "'orders'"}, "params": {"shop": "'north'"}}
-
-
-@pytest.fixture
-def syncing(tmp_path: Path, database_url: str) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
 
 
 def fills(syncing: Syncing, key: str = "body.id", **more: Any) -> Syncing:

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from server.kernel.errors import Unavailable
 from server.syncs import health
 from server.syncs.repository import SYNC_JOBS
-from tests.support.product import Product
-from tests.syncs.running import Syncing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    import pytest
 
-
-@pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
+    from tests.syncs.running import Syncing
 
 
 def told(syncing: Syncing) -> list[tuple[str, str]]:

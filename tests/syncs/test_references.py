@@ -12,13 +12,10 @@ from server.syncs import parked, parked_api
 from server.syncs.parked import sweep
 from server.syncs.references import REFERENCE_MISSING, split
 from tests.authoring_db.conftest import Client, Frame
-from tests.support.product import Product
-from tests.syncs.running import Syncing
 from tests.syncs.worlds import EXAMPLE, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.syncs.running import Syncing
 
 ORDERS: dict[str, Any] = {
     "source": {"call": "old.query.read", "sql": "SELECT * FROM orders", "primary_key": ["id"]},
@@ -29,16 +26,11 @@ ORDERS: dict[str, Any] = {
 
 
 @pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    made.old("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, note TEXT)")
-    made.new("CREATE TABLE shop.orders (id int PRIMARY KEY, customer text, note text)")
-    made.job()
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
+def syncing(syncing: Syncing) -> Syncing:
+    syncing.old("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, note TEXT)")
+    syncing.new("CREATE TABLE shop.orders (id int PRIMARY KEY, customer text, note text)")
+    syncing.job()
+    return syncing
 
 
 def orders(syncing: Syncing, how: str = "park", **reference: Any) -> None:

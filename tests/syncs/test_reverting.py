@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -19,24 +19,9 @@ from server.syncs.repository import SYNC_JOBS
 from server.syncs.reverting import NOT_REVERTIBLE
 from server.syncs.runs import start_run
 from tests.authoring_db.conftest import Client, Frame
-from tests.support.product import Product
 from tests.syncs.running import BODY, Syncing
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 DELETE = {"detect": "key_snapshot", "every": "1m", "action": "delete", "max_percent": 50}
-
-
-@pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,22 +14,8 @@ from server.syncs import batches, engine, progress
 from server.syncs.guarding import GUARD_STOPPED
 from server.syncs.repository import SYNC_JOBS
 from server.syncs.runs import KIND, start_run
-from tests.support.product import Product, until
-from tests.syncs.running import BODY, Syncing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
+from tests.support.product import until
+from tests.syncs.running import BODY
 
 
 def counts(row):

@@ -15,22 +15,9 @@ from server.syncs.preview import Preview, same
 from server.syncs.reopening import ReopeningRecords
 from server.syncs.runs_api import RUN_ENDED, blueprint
 from tests.authoring_db.conftest import Client, Frame
-from tests.support.product import Product
-from tests.syncs.running import Syncing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
+    from tests.syncs.running import Syncing
 
 
 @pytest.fixture

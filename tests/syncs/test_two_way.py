@@ -8,24 +8,16 @@ import pytest
 
 from server.syncs import progress
 from server.syncs.ends import TargetEnd
-from tests.support.product import Product
 from tests.syncs.pairing import Sides, pair, prepare
-from tests.syncs.running import Syncing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.syncs.running import Syncing
 
 
 @pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    prepare(made)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
+def syncing(syncing: Syncing) -> Syncing:
+    prepare(syncing)
+    return syncing
 
 
 @pytest.fixture

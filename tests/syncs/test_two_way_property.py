@@ -11,14 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.product import Product
 from tests.syncs.pairing import Sides, pair, prepare
-from tests.syncs.running import Syncing
 from tests.syncs.test_two_way import died_in, dying
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.syncs.running import Syncing
 
 POLICIES = {"name": "source_wins", "email": "newest", "credit": "target_wins"}
 ABSENT = object()
@@ -39,14 +36,9 @@ STEPS = st.lists(
 
 
 @pytest.fixture
-def syncing(database_url: str, tmp_path: Path) -> Iterator[Syncing]:
-    product = Product(database_url, files=tmp_path)
-    made = Syncing(product, tmp_path)
-    prepare(made)
-    yield made
-    made.close()
-    product.close()
-    made.new("DROP SCHEMA shop CASCADE")
+def syncing(syncing: Syncing) -> Syncing:
+    prepare(syncing)
+    return syncing
 
 
 class Oracle:
