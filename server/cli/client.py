@@ -13,6 +13,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+import click
+
 from server.cli import output
 from server.cli.failing import (
     BAD_SETTING,
@@ -257,9 +259,13 @@ class Rest:
         Raises:
             Refused: the server answered with a problem.
             Unavailable: it does not answer, or is no Crossdock.
+            click.UsageError: the body is no JSON that can be sent.
 
         """
-        content = None if body is None else output.write_json(body).encode()
+        try:
+            content = None if body is None else output.write_json(body).encode()
+        except TypeError as error:  # bytes of the command line that are no UTF-8
+            raise click.UsageError(f"what was given cannot be sent: {error}") from error
         given = {key: _text(value) for key, value in query.items() if value is not None}
         answer = self.way.request(method, base + path, given, content)
         if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:

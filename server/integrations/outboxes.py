@@ -155,9 +155,8 @@ class Outboxes:
             return 0
         with self.store.connect() as conn:
             done = {row.ref for row in conn.exec_driver_sql(_NUDGE, {"ids": sorted(asked)})}
-            rest = list(
-                asked.keys() - done
-            )  # one is being looked into, perhaps since before the call; or it rests, or is gone
+            # The rest are being looked into, perhaps since before the call; or they rest, or are gone.
+            rest = list(asked.keys() - done)
             busy = {row.ref for row in conn.exec_driver_sql(_BUSY, {"ids": rest})} if rest else set()
         self.nudges.later({each: asked[each] for each in busy})
         return len(done)
@@ -221,7 +220,7 @@ class Outboxes:
                 call = self.making.ready(tx, integration, "", {}) if integration.state in AT_WORK else None
                 if call is not None:
                     # Looking takes nothing from the rate of calls, says nothing of their breaker, and is no reason to look again.
-                    call = replace(call, link=None, timeout=min(call.timeout, LONGEST_QUESTION))
+                    call = replace(call.within(LONGEST_QUESTION), link=None)
             except Conflict:  # a secret is missing: for the workspace to set right
                 call = None
             elder = None if call is None else self._elder(tx, integration, call)

@@ -46,6 +46,11 @@ def test_json_that_cannot_be_sent_is_a_wrong_command_line(cli, data):
     assert (result.exit_code, "cannot be sent" in result.stderr) == (2, True), result.output
 
 
+def test_a_text_that_cannot_be_sent_is_a_wrong_command_line(local):
+    result = local("send", "a.b", "--data", "1", "--subject", "\udcff")
+    assert (result.exit_code, "cannot be sent" in result.stderr) == (2, True), result.output
+
+
 def test_the_same_event_again_is_a_duplicate_and_other_content_a_conflict(local):
     send = ("send", "a.b", "--id", "SO-1", "--time", "2026-01-01T00:00:00Z", "--data")
     assert local.json(*send, "1") == {"id": "SO-1", "duplicate": False}
