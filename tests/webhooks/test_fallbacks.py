@@ -23,7 +23,7 @@ from tests.support.product import until
 from tests.support.receiver import Answer, Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.product import Product
 
@@ -228,17 +228,23 @@ def test_a_fallback_waits_while_its_integration_rests(product: Product, receiver
         until(lambda: product.states() == {"discarded": 1})
 
 
-def test_who_retries_the_delivery_takes_it_from_the_fallback(
-    product: Product, receiver: Receiver, other: Receiver
-) -> None:
-    declare(product, receiver, other)
+def held_up(answer: Answer) -> tuple[threading.Event, threading.Event, Callable[[Any], Answer]]:
+    """Return when a request has come, what lets it be answered, and the receiver's answer that waits for that."""
     begun, release = threading.Event(), threading.Event()
 
     def hold(_: Any) -> Answer:
         begun.set()
         release.wait(10)
-        return Answer()
+        return answer
 
+    return begun, release, hold
+
+
+def test_who_retries_the_delivery_takes_it_from_the_fallback(
+    product: Product, receiver: Receiver, other: Receiver
+) -> None:
+    declare(product, receiver, other)
+    begun, release, hold = held_up(Answer())
     other.answer = hold
     product.publish({"n": 1})
     with product.worker():
@@ -297,13 +303,7 @@ def test_a_fallback_under_way_says_nothing_of_a_later_refusal(
     product: Product, receiver: Receiver, other: Receiver, status: int
 ) -> None:
     declare(product, receiver, other)
-    begun, release = threading.Event(), threading.Event()
-
-    def hold(_: Any) -> Answer:
-        begun.set()
-        release.wait(10)
-        return Answer(status)
-
+    begun, release, hold = held_up(Answer(status))
     other.answer = hold
     product.publish({"n": 1})
     with product.worker():
